@@ -1,0 +1,294 @@
+//! The IDX files in which MNIST and its relatives come, raw or gzip-compressed.
+//!
+//! Layout (LeCun, "The MNIST database"): a big-endian `u32` that holds the type (`08`, unsigned byte) and the number of
+//! dimensions, a big-endian `u32` per dimension, then the values. Sizes are compared with the bytes that are really
+//! there before anything is allocated by them.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::{Dataset, Features};
+use crate::error::{Error, Result};
+
+const IMAGES_MAGIC: u32 = 0x0803;
+const LABELS_MAGIC: u32 = 0x0801;
+
+/// Pixels of images of one size.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Images {
+    /// (count, height, width), row by row.
+    pub pixels: Vec<u8>,
+    pub count: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+/// One half of a data set: images with as many labels.
+#[derive(Debug)]
+pub struct Half {
+    pub images: Images,
+    pub labels: Vec<u8>,
+}
+
+/// Reads a directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and, if it has them, the two `t10k` files.
+pub fn read_directory(directory: &Path) -> Result<Dataset> {
+    let Some(train) = read_half(directory, "train")? else {
+        return Err(Error::invalid_file(
+            directory,
+            "no train-images-idx3-ubyte here (nor with .gz); expected a directory of IDX files",
+        ));
+    };
+    let test = read_half(directory, "t10k")?;
+    let name = directory.file_name().map_or_else(|| "idx".into(), |name| name.to_string_lossy());
+    pool(&name, &directory.display().to_string(), train, test)
+}
+
+/// Joins the halves in file order; `subject` is what an error names.
+pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Result<Dataset> {
+    let Half { images, labels } = train;
+    let Images { mut pixels, count, height, width } = images;
+    let mut labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
+    let n_classes = labels.iter().max().map_or(0, |&max| max + 1);
+    if let Some(Half { images, labels: test_labels }) = test {
+        if (images.height, images.width) != (height, width) {
+            let problem = format!(
+                "the t10k images are {}x{}, expected {height}x{width} as in the training file",
+                images.height, images.width
+            );
+            return Err(Error::invalid(subject, problem));
+        }
+        if let Some((i, &label)) =
+            test_labels.iter().enumerate().find(|(_, label)| u32::from(**label) >= n_classes)
+        {
+            let problem = format!(
+                "label {label} of example {i} of the t10k file is out of range; the training file \
+                 has the classes 0 to {}",
+                n_classes.saturating_sub(1)
+            );
+            return Err(Error::invalid(subject, problem));
+        }
+        pixels.extend_from_slice(&images.pixels);
+        labels.extend(test_labels.into_iter().map(u32::from));
+    }
+    if labels.is_empty() {
+        return Err(Error::invalid(subject, "the files hold no examples"));
+    }
+    let data = Dataset::new(name, Features::U8(pixels), labels, height * width)?;
+    Ok(data.with_images((height, width), count))
+}
+
+/// `None` if the directory has no images of that part.
+fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
+    let find = |kind: &str, dimensions: u32| {
+        ['-', '.']
+            .iter()
+            .flat_map(|separator| {
+                let stem = format!("{part}-{kind}{separator}idx{dimensions}-ubyte");
+                [stem.clone(), format!("{stem}.gz")]
+            })
+            .map(|name| directory.join(name))
+            .find(|path| path.exists())
+    };
+    let Some(images_path) = find("images", 3) else {
+        return Ok(None);
+    };
+    let Some(labels_path) = find("labels", 1) else {
+        let problem = format!("no labels beside it; expected {part}-labels-idx1-ubyte (or .gz)");
+        return Err(Error::invalid_file(&images_path, problem));
+    };
+    let images = read_images(open(&images_path)?, &images_path)?;
+    let labels = read_labels(open(&labels_path)?, &labels_path)?;
+    if images.count != labels.len() {
+        let problem = format!(
+            "{} labels, expected {} as there are images in {}",
+            labels.len(),
+            images.count,
+            images_path.display()
+        );
+        return Err(Error::invalid_file(&labels_path, problem));
+    }
+    Ok(Some(Half { images, labels }))
+}
+
+/// Opens a file, through a gzip decoder if its first bytes say so.
+fn open(path: &Path) -> Result<Box<dyn Read>> {
+    if path.is_dir() {
+        return Err(Error::invalid_file(path, "expected an IDX file, found a directory"));
+    }
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let gzip = std::io::BufRead::fill_buf(&mut file)
+        .map_err(Error::io("read", path))?
+        .starts_with(&[0x1f, 0x8b]);
+    Ok(if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
+/// Reads a file of images; `path` is only named in errors.
+pub fn read_images(mut reader: impl Read, path: &Path) -> Result<Images> {
+    let [count, height, width] = read_header(&mut reader, path, IMAGES_MAGIC, "images")?;
+    if height == 0 || width == 0 {
+        return Err(Error::invalid_file(path, format!("images of {height}x{width} pixels")));
+    }
+    let pixels = read_values(reader, path, &[count, height, width])?;
+    Ok(Images { pixels, count, height, width })
+}
+
+/// Reads a file of labels; `path` is only named in errors.
+pub fn read_labels(mut reader: impl Read, path: &Path) -> Result<Vec<u8>> {
+    let [count] = read_header(&mut reader, path, LABELS_MAGIC, "labels")?;
+    read_values(reader, path, &[count])
+}
+
+/// Reads and checks the magic number, then the sizes.
+fn read_header<const DIMENSIONS: usize>(
+    reader: &mut impl Read,
+    path: &Path,
+    magic: u32,
+    kind: &str,
+) -> Result<[usize; DIMENSIONS]> {
+    let mut word = || -> Result<u32> {
+        let mut bytes = [0; 4];
+        reader.read_exact(&mut bytes).map_err(|error| unreadable(error, path, "the header"))?;
+        Ok(u32::from_be_bytes(bytes))
+    };
+    let found = word()?;
+    if found != magic {
+        return Err(Error::invalid_file(
+            path,
+            format!(
+                "expected an IDX file of {kind} (magic number {magic:#010x}), found {found:#010x}"
+            ),
+        ));
+    }
+    let mut sizes = [0; DIMENSIONS];
+    for size in &mut sizes {
+        *size = word()? as usize;
+    }
+    Ok(sizes)
+}
+
+/// Reads exactly the product of `sizes` bytes; memory grows with what is there, not with what the header claims.
+fn read_values(mut reader: impl Read, path: &Path, sizes: &[usize]) -> Result<Vec<u8>> {
+    let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let Some(expected) = product.filter(|&product| product < u64::MAX) else {
+        return Err(Error::invalid_file(path, format!("sizes {sizes:?} overflow")));
+    };
+    let mut values = Vec::new();
+    reader
+        .by_ref()
+        .take(expected + 1)
+        .read_to_end(&mut values)
+        .map_err(|error| unreadable(error, path, "the values"))?;
+    if values.len() as u64 != expected {
+        let found = if values.len() as u64 > expected { "more" } else { &values.len().to_string() };
+        return Err(Error::invalid_file(
+            path,
+            format!(
+                "the header promises {expected} bytes ({sizes:?}), found {found}; is the file truncated or damaged?"
+            ),
+        ));
+    }
+    Ok(values)
+}
+
+fn unreadable(error: std::io::Error, path: &Path, what: &str) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::invalid_file(path, format!("the file ends within {what}; is it truncated?"))
+        }
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
+            Error::invalid_file(path, format!("damaged gzip data in {what}: {error}"))
+        }
+        _ => Error::io("read", path)(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn idx(magic: u32, sizes: &[u32], values: &[u8]) -> Vec<u8> {
+        let header = [&[magic], sizes].concat();
+        let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_be_bytes()).collect();
+        bytes.extend_from_slice(values);
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn images_error(bytes: &[u8]) -> String {
+        read_images(bytes, Path::new("the-file")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn images_and_labels_are_read() {
+        let bytes = idx(IMAGES_MAGIC, &[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
+        let images = read_images(&bytes[..], Path::new("x")).unwrap();
+        let pixels = vec![1, 2, 3, 4, 5, 6];
+        assert_eq!(images, Images { pixels, count: 2, height: 1, width: 3 });
+        let bytes = idx(LABELS_MAGIC, &[3], &[7, 0, 9]);
+        assert_eq!(read_labels(&bytes[..], Path::new("x")).unwrap(), [7, 0, 9]);
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let good = idx(IMAGES_MAGIC, &[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
+        for cut in 0..good.len() {
+            assert!(images_error(&good[..cut]).contains("truncated"), "cut at {cut}");
+        }
+        let long = [&good[..], &[0]].concat();
+        assert!(images_error(&long).contains("found more"));
+        assert!(images_error(&idx(LABELS_MAGIC, &[1], &[0])).contains("found 0x00000801"));
+        let huge = idx(IMAGES_MAGIC, &[u32::MAX, u32::MAX, u32::MAX], &[0]);
+        assert!(images_error(&huge).contains("overflow"));
+        let large = images_error(&idx(IMAGES_MAGIC, &[u32::MAX, 28, 28], &[0]));
+        assert!(large.contains("promises 3367254359280 bytes"), "{large}");
+        assert!(images_error(&idx(IMAGES_MAGIC, &[5, 0, 3], &[])).contains("0x3 pixels"));
+    }
+
+    #[test]
+    fn directories_are_read_raw_or_compressed() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        };
+        let error = || read_directory(directory.path()).unwrap_err().to_string();
+        assert!(error().contains("no train-images-idx3-ubyte here"));
+        write("train-images-idx3-ubyte", &idx(IMAGES_MAGIC, &[2, 1, 2], &[1, 2, 3, 4]));
+        assert!(error().contains("train-labels-idx1-ubyte"));
+        write("train-labels-idx1-ubyte.gz", &gzip(&idx(LABELS_MAGIC, &[3], &[1, 0, 1])));
+        assert!(error().contains("3 labels, expected 2"));
+        write("train-labels-idx1-ubyte.gz", &gzip(&idx(LABELS_MAGIC, &[2], &[1, 0])));
+        let data = read_directory(directory.path()).unwrap();
+        assert_eq!((data.len(), data.n_classes(), data.train_file_len()), (2, 2, Some(2)));
+
+        write("t10k-images.idx3-ubyte", &idx(IMAGES_MAGIC, &[1, 1, 2], &[5, 6]));
+        write("t10k-labels.idx1-ubyte", &idx(LABELS_MAGIC, &[1], &[2]));
+        assert!(error().contains("label 2 of example 0 of the t10k file is out of range"));
+        write("t10k-labels.idx1-ubyte", &idx(LABELS_MAGIC, &[1], &[0]));
+        let data = read_directory(directory.path()).unwrap();
+        assert_eq!(data.features(), &Features::U8(vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(data.labels(), [1, 0, 0]);
+        assert_eq!(data.image(), Some((1, 2)));
+
+        write("t10k-images.idx3-ubyte", &idx(IMAGES_MAGIC, &[1, 2, 2], &[5, 6, 7, 8]));
+        assert!(error().contains("2x2, expected 1x2"));
+        let compressed = gzip(&idx(LABELS_MAGIC, &[2], &[1, 0]));
+        write("train-labels-idx1-ubyte.gz", &compressed[..compressed.len() - 6]);
+        assert!(error().contains("train-labels-idx1-ubyte.gz"));
+        write("train-images-idx3-ubyte", b"");
+        assert!(error().contains("the file ends within the header"));
+        std::fs::remove_file(directory.path().join("train-images-idx3-ubyte")).unwrap();
+        std::fs::create_dir(directory.path().join("train-images-idx3-ubyte")).unwrap();
+        assert!(error().contains("found a directory"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Vectors of `f32` that begin at a cache line and are asked for politely.
+
+use std::ops::{Deref, DerefMut};
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::{Error, Result};
+
+/// 64 bytes: a cache line, and one AVX-512 register.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+const LINE: usize = 16;
+
+/// A fixed-size vector of `f32`, zero at first, aligned to 64 bytes: a vector load never crosses a cache line.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` zeros; `what` is named if there is no memory for them.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where the allocation fails, or would only seem to succeed.
+    pub fn zeros(len: usize, what: &str) -> Result<Self> {
+        let too_large = || Error::Memory {
+            what: what.to_owned(),
+            needed_bytes: len as u64 * 4,
+            remedy: "use smaller layers or a smaller batch",
+        };
+        // The kernel grants what it cannot give, and ends the process when the pages are touched: ask first.
+        if len > WORTH_ASKING
+            && available_bytes().is_some_and(|available| len as u64 * 4 > available)
+        {
+            return Err(too_large());
+        }
+        let needed = len.div_ceil(LINE);
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(needed).map_err(|_| too_large())?;
+        lines.resize(needed, Line([0.0; LINE]));
+        Ok(Self { lines, len })
+    }
+
+    /// A copy of `values`.
+    ///
+    /// # Errors
+    /// As [`Buffer::zeros`].
+    pub fn copy_of(values: &[f32], what: &str) -> Result<Self> {
+        let mut buffer = Self::zeros(values.len(), what)?;
+        buffer.copy_from_slice(values);
+        Ok(buffer)
+    }
+
+    /// `position` rounded up to the start of a line.
+    pub fn next_line(position: usize) -> usize {
+        position.next_multiple_of(LINE)
+    }
+}
+
+/// Smaller buffers are allocated without looking at the machine's memory.
+const WORTH_ASKING: usize = 1 << 24;
+
+/// What Linux says can be allocated without swapping; `None` on other systems.
+fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_aligned_and_hold_what_they_are_given() {
+        for len in [0, 1, 15, 16, 17, 1000] {
+            let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            let buffer = Buffer::copy_of(&values, "test").unwrap();
+            assert_eq!(&*buffer, &values[..]);
+            assert!(len == 0 || buffer.as_ptr().addr().is_multiple_of(64));
+        }
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_an_error() {
+        // one beyond any address space, and one beyond any machine that the kernel might still grant
+        for len in [1 << 60, 1 << 42] {
+            let message = Buffer::zeros(len, "the workspace").unwrap_err().to_string();
+            assert!(message.contains("the workspace needs"), "{message}");
+        }
+    }
+}

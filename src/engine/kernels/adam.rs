@@ -1,0 +1,148 @@
+//! The optimizer's step over flat slices: it sees counts, never layers.
+
+use serde::{Deserialize, Serialize};
+
+use super::fma;
+use super::isa::kernel;
+
+/// Adam's settings (Kingma and Ba, 2015), with decoupled weight decay (Loshchilov and Hutter, 2019) over all
+/// parameters, biases included; the numbers are those of `torch.optim.Adam` and `AdamW`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adam {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Each step first multiplies the parameters by `1 - lr * weight_decay`.
+    pub weight_decay: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// The constants of one step, computed once for all parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamStep {
+    beta1: f32,
+    one_minus_beta1: f32,
+    beta2: f32,
+    one_minus_beta2: f32,
+    /// `lr / (1 - beta1^t)`
+    step_size: f32,
+    /// `1 / sqrt(1 - beta2^t)`
+    root_correction: f32,
+    eps: f32,
+    /// `1 - lr * weight_decay`
+    decay: f32,
+}
+
+impl Adam {
+    /// The constants of step `t`, which counts from 1.
+    pub fn step(&self, t: u64) -> AdamStep {
+        let t = t as f64;
+        AdamStep {
+            beta1: self.beta1 as f32,
+            one_minus_beta1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            one_minus_beta2: (1.0 - self.beta2) as f32,
+            step_size: (self.lr / (1.0 - self.beta1.powf(t))) as f32,
+            root_correction: (1.0 / (1.0 - self.beta2.powf(t)).sqrt()) as f32,
+            eps: self.eps as f32,
+            decay: (1.0 - self.lr * self.weight_decay) as f32,
+        }
+    }
+}
+
+/// 0 for numbers below the normal range, which would cost an assist in every later operation.
+#[inline(always)]
+fn flush(x: f32) -> f32 {
+    if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
+}
+
+kernel! {
+    /// One step: with `g` the gradients,
+    /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g g`,
+    /// `w = w (1 - lr wd) - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)`.
+    ///
+    /// All four slices have one length. Moments below the normal range become 0: those of an input that stays zero
+    /// decay into it after some 700 steps.
+    pub fn adam_step(params: &mut [f32], m: &mut [f32], v: &mut [f32], grads: &[f32], step: AdamStep) {
+        let n = params.len();
+        assert!(
+            m.len() == n && v.len() == n && grads.len() == n,
+            "adam: params {n}, m {}, v {}, grads {}", m.len(), v.len(), grads.len()
+        );
+        for (((w, m), v), g) in params.iter_mut().zip(m).zip(v).zip(grads) {
+            *m = flush(fma::<FMA>(step.beta1, *m, step.one_minus_beta1 * *g));
+            *v = flush(fma::<FMA>(step.beta2, *v, step.one_minus_beta2 * *g * *g));
+            let root = fma::<FMA>(v.sqrt(), step.root_correction, step.eps);
+            *w = fma::<FMA>(*w, step.decay, -step.step_size * *m / root);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{SIZES, on_each_isa};
+    use super::*;
+    use crate::rng::{Purpose, Rng};
+
+    /// The paper's algorithm in f64.
+    fn reference(adam: &Adam, t: u64, w: &mut f64, m: &mut f64, v: &mut f64, g: f64) {
+        *w *= 1.0 - adam.lr * adam.weight_decay;
+        *m = adam.beta1 * *m + (1.0 - adam.beta1) * g;
+        *v = adam.beta2 * *v + (1.0 - adam.beta2) * g * g;
+        let m_hat = *m / (1.0 - adam.beta1.powf(t as f64));
+        let v_hat = *v / (1.0 - adam.beta2.powf(t as f64));
+        *w -= adam.lr * m_hat / (v_hat.sqrt() + adam.eps);
+    }
+
+    #[test]
+    fn steps_equal_the_paper() {
+        on_each_isa(|isa| {
+            for weight_decay in [0.0, 0.1] {
+                let adam = Adam { lr: 0.01, weight_decay, ..Adam::default() };
+                for n in SIZES {
+                    let mut rng = Rng::new(n as u64, Purpose::Init, 0);
+                    let mut params: Vec<f32> = (0..n).map(|_| rng.symmetric()).collect();
+                    let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+                    let mut expected: Vec<_> =
+                        params.iter().map(|&w| (f64::from(w), 0.0, 0.0)).collect();
+                    for t in 1..=20 {
+                        let grads: Vec<f32> = (0..n).map(|_| rng.symmetric()).collect();
+                        adam_step(isa, &mut params, &mut m, &mut v, &grads, adam.step(t));
+                        for ((w, m, v), &g) in expected.iter_mut().zip(&grads) {
+                            reference(&adam, t, w, m, v, f64::from(g));
+                        }
+                    }
+                    for (i, (w, m64, v64)) in expected.into_iter().enumerate() {
+                        assert!((f64::from(params[i]) - w).abs() < 2e-6, "{n} {i}");
+                        assert!((f64::from(m[i]) - m64).abs() < 1e-6);
+                        assert!((f64::from(v[i]) - v64).abs() < 1e-7);
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn moments_decay_to_zero_not_into_denormals() {
+        on_each_isa(|isa| {
+            let n = 33;
+            let (mut params, mut m, mut v) = (vec![1.0; n], vec![1e-3; n], vec![1e-30; n]);
+            for t in 1..=20_000 {
+                adam_step(isa, &mut params, &mut m, &mut v, &vec![0.0; n], Adam::default().step(t));
+                assert!(m.iter().chain(&v).all(|x| *x == 0.0 || x.is_normal()));
+            }
+            assert!(m.iter().chain(&v).all(|x| *x == 0.0));
+            assert!(params.iter().all(|w| w.is_finite()));
+        });
+    }
+}

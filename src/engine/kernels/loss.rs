@@ -1,0 +1,183 @@
+//! Softmax cross-entropy with its gradient, and softmax alone.
+
+use super::exp;
+use super::isa::kernel;
+
+/// What a pass over some samples amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// The sum of the samples' losses, in nats.
+    pub loss_sum: f64,
+    /// How many samples had their own class ranked first.
+    pub correct: u64,
+    /// How many samples there were.
+    pub samples: u64,
+}
+
+impl Score {
+    /// Mean loss per sample; NaN of no samples.
+    pub fn loss(&self) -> f64 {
+        self.loss_sum / self.samples as f64
+    }
+
+    /// The share of samples whose class was ranked first, 0 to 1; NaN of no samples.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.samples as f64
+    }
+}
+
+impl std::ops::AddAssign for Score {
+    fn add_assign(&mut self, other: Self) {
+        self.loss_sum += other.loss_sum;
+        self.correct += other.correct;
+        self.samples += other.samples;
+    }
+}
+
+/// Rows are worked on in blocks of about so many values, which stay in the first-level cache from pass to pass.
+const BLOCK_VALUES: usize = 2048;
+
+#[inline(always)]
+fn rows_per_block(n: usize) -> usize {
+    (BLOCK_VALUES / n).max(1)
+}
+
+/// Subtracts each row's maximum; returns the maximum's index in the last row.
+#[inline(always)]
+fn subtract_maximum(row: &mut [f32]) -> (usize, f32) {
+    let (mut index, mut maximum) = (0, row[0]);
+    for (i, &z) in row.iter().enumerate() {
+        if z > maximum {
+            (index, maximum) = (i, z);
+        }
+    }
+    row.iter_mut().for_each(|z| *z -= maximum);
+    (index, maximum)
+}
+
+kernel! {
+    /// Mean softmax cross-entropy (natural logarithm, maximum subtracted) and its gradient, in place.
+    ///
+    /// `logits` is (rows, n) and becomes `dz = scale (softmax(z) - onehot(label))`; with `scale = 1 / batch` that is the
+    /// gradient of the mean over the batch. Row `r` has the label `labels[samples[r]]`. The score is over these rows,
+    /// unscaled. Of equal logits the first one counts as ranked first; a row with NaN counts as wrong.
+    ///
+    /// Panics if a label is not below `n`.
+    pub fn softmax_cross_entropy(
+        logits: &mut [f32],
+        labels: &[u32],
+        samples: &[u32],
+        n: usize,
+        scale: f32,
+    ) -> Score {
+        assert_eq!(logits.len(), samples.len() * n, "loss: logits do not fit the samples");
+        let mut score = Score { samples: samples.len() as u64, ..Score::default() };
+        let rows = rows_per_block(n);
+        for (block, samples) in logits.chunks_mut(rows * n).zip(samples.chunks(rows)) {
+            for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
+                let label = labels[sample as usize] as usize;
+                let (first, maximum) = subtract_maximum(row);
+                score.correct += u64::from(first == label && !maximum.is_nan());
+                score.loss_sum -= f64::from(row[label]);
+            }
+            block.iter_mut().for_each(|z| *z = exp::exp::<FMA>(*z));
+            for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
+                let sum: f32 = row.iter().sum();
+                score.loss_sum += f64::from(sum.ln());
+                let factor = scale / sum;
+                row.iter_mut().for_each(|p| *p *= factor);
+                row[labels[sample as usize] as usize] -= scale;
+            }
+        }
+        score
+    }
+}
+
+kernel! {
+    /// `softmax(z)` of each row, in place; `logits` is (rows, n).
+    pub fn softmax(logits: &mut [f32], n: usize) {
+        for block in logits.chunks_mut(rows_per_block(n) * n) {
+            block.chunks_exact_mut(n).for_each(|row| { subtract_maximum(row); });
+            block.iter_mut().for_each(|z| *z = exp::exp::<FMA>(*z));
+            for row in block.chunks_exact_mut(n) {
+                let factor = 1.0 / row.iter().sum::<f32>();
+                row.iter_mut().for_each(|p| *p *= factor);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::on_each_isa;
+    use super::*;
+    use crate::rng::{Purpose, Rng};
+
+    /// The definition, in f64.
+    fn loss(row: &[f64], label: usize) -> f64 {
+        let maximum = row.iter().copied().fold(f64::MIN, f64::max);
+        row.iter().map(|z| (z - maximum).exp()).sum::<f64>().ln() + maximum - row[label]
+    }
+
+    #[test]
+    fn loss_and_gradient_equal_the_definition() {
+        on_each_isa(|isa| {
+            let mut rng = Rng::new(1, Purpose::Init, 0);
+            for n in [1usize, 2, 7, 10, 16, 17, 100, 2500] {
+                let rows = 300 / n.min(100) + 3;
+                let logits: Vec<f32> = (0..rows * n).map(|_| 9.0 * rng.symmetric()).collect();
+                let labels: Vec<u32> = (0..rows).map(|_| rng.below(n as u32)).collect();
+                let samples: Vec<u32> = (0..rows as u32).collect();
+                let mut dz = logits.clone();
+                let score = softmax_cross_entropy(isa, &mut dz, &labels, &samples, n, 0.25);
+                let (mut loss_sum, mut correct) = (0.0, 0);
+                for (r, &label) in labels.iter().enumerate() {
+                    let mut row: Vec<f64> =
+                        logits[r * n..][..n].iter().map(|&z| f64::from(z)).collect();
+                    loss_sum += loss(&row, label as usize);
+                    correct += u64::from(row.iter().all(|&z| z <= row[label as usize]));
+                    for i in (0..n).step_by(n / 11 + 1) {
+                        let (z, h) = (row[i], 1e-5);
+                        row[i] = z + h;
+                        let up = loss(&row, label as usize);
+                        row[i] = z - h;
+                        let slope = 0.25 * (up - loss(&row, label as usize)) / (2.0 * h);
+                        row[i] = z;
+                        let found = f64::from(dz[r * n + i]);
+                        assert!((found - slope).abs() < 1e-6, "{n} {r} {i}: {found} {slope}");
+                    }
+                }
+                assert_eq!((score.correct, score.samples), (correct, rows as u64));
+                let relative = (score.loss_sum - loss_sum).abs() / loss_sum.max(1.0);
+                assert!(relative < 1e-6, "{n}: {} {loss_sum}", score.loss_sum);
+            }
+        });
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite_and_nan_is_wrong() {
+        on_each_isa(|isa| {
+            let mut dz = [1e30, -1e30, 0.0, f32::NAN, 1.0, 2.0];
+            let score = softmax_cross_entropy(isa, &mut dz[..3], &[9, 0], &[1], 3, 1.0);
+            assert_eq!((score.loss_sum, score.correct), (0.0, 1));
+            assert!(dz[..3].iter().all(|x| x.abs() < 1e-30), "{dz:?}");
+            let score = softmax_cross_entropy(isa, &mut dz[3..], &[0], &[0], 3, 1.0);
+            assert!(score.loss_sum.is_nan());
+            assert_eq!(score.correct, 0);
+        });
+    }
+
+    #[test]
+    fn softmax_is_a_distribution_in_the_order_of_the_logits() {
+        on_each_isa(|isa| {
+            let mut p = [0.0, 1.0, 2.0, 500.0, 500.0, -500.0];
+            softmax(isa, &mut p, 3);
+            let total = 1.0 + 1f64.exp() + 2f64.exp();
+            for (i, p) in p[..3].iter().enumerate() {
+                assert!((f64::from(*p) - (i as f64).exp() / total).abs() < 1e-7);
+            }
+            assert_eq!(p[3..], [0.5, 0.5, p[5]]);
+            assert!(p[5] < 1e-37);
+        });
+    }
+}

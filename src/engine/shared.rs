@@ -1,0 +1,103 @@
+//! A slice whose parts several workers read and write in turns.
+//!
+//! The training step gives every worker its own rows of every buffer and lets them meet between the phases in which
+//! those rows are written and the phases in which others read them. The borrow checker cannot see meetings; this type is
+//! where that gap is bridged, and `step` is where each use is argued.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::ops::Range;
+
+/// A mutable borrow of a slice, shared by the workers of one job.
+#[derive(Clone, Copy)]
+pub struct Shared<'a, T>(&'a [UnsafeCell<T>]);
+
+// SAFETY: the methods that reach the contents are unsafe and ask their callers for the absence of races.
+unsafe impl<T: Send + Sync> Sync for Shared<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Send for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    /// Takes the slice; nobody else can reach it while this lives.
+    pub fn new(slice: &'a mut [T]) -> Self {
+        let length = slice.len();
+        let start = slice.as_mut_ptr().cast::<UnsafeCell<T>>();
+        // SAFETY: `UnsafeCell<T>` has the layout of `T`; the borrow is exclusive for `'a`.
+        Self(unsafe { std::slice::from_raw_parts(start, length) })
+    }
+
+    /// The elements of a range, to read.
+    ///
+    /// # Safety
+    /// No other thread writes any of them while the result lives.
+    ///
+    /// # Panics
+    /// If the range is out of bounds.
+    pub unsafe fn read(&self, range: Range<usize>) -> &'a [T] {
+        let cells = &self.0[range];
+        // SAFETY: in bounds by the indexing, initialised; races are excluded by the caller.
+        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<T>(), cells.len()) }
+    }
+
+    /// The elements of a range, to write.
+    ///
+    /// # Safety
+    /// No other reference to any of them, on any thread, is used while the result lives.
+    ///
+    /// # Panics
+    /// If the range is out of bounds.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn write(&self, range: Range<usize>) -> &'a mut [T] {
+        let cells = &self.0[range];
+        let start = UnsafeCell::raw_get(cells.as_ptr());
+        // SAFETY: in bounds by the indexing; exclusive by the caller's promise. The pointer comes from cells that
+        // together are the whole range.
+        unsafe { std::slice::from_raw_parts_mut(start, cells.len()) }
+    }
+}
+
+/// The part of `0..total` that belongs to a worker: contiguous, in order, sizes differing by at most one.
+pub fn share(total: usize, worker: usize, workers: usize) -> Range<usize> {
+    let cut = |i: usize| (total as u128 * i as u128 / workers as u128) as usize;
+    cut(worker)..cut(worker + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_everything_evenly() {
+        for total in [0, 1, 2, 7, 100, 101] {
+            for workers in [1, 2, 3, 64] {
+                let shares: Vec<_> = (0..workers).map(|w| share(total, w, workers)).collect();
+                assert_eq!((shares[0].start, shares[workers - 1].end), (0, total));
+                assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
+                let sizes = shares.iter().map(ExactSizeIterator::len);
+                assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn workers_write_their_parts_and_read_the_whole() {
+        let mut values = vec![0usize; 100];
+        let shared = Shared::new(&mut values);
+        let barrier = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let (shared, barrier) = (&shared, &barrier);
+                scope.spawn(move || {
+                    let own = share(100, worker, 3);
+                    // SAFETY: shares are disjoint; nobody reads before the barrier.
+                    for (i, value) in own.clone().zip(unsafe { shared.write(own) }) {
+                        *value = i;
+                    }
+                    barrier.wait();
+                    // SAFETY: nobody writes after the barrier.
+                    assert!(unsafe { shared.read(0..100) }.iter().copied().eq(0..100));
+                });
+            }
+        });
+    }
+}

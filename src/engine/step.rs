@@ -1,0 +1,301 @@
+//! The training step: what every worker does between two meetings.
+//!
+//! Phase 1, per worker on its own rows of the batch: gather, forward, loss, backward to every `dz`. Meeting. Phase 2, per
+//! worker on its own rows of every `w`: the weight gradient over the whole batch, block by block, and the update of that
+//! block while the gradient is in the cache. Meeting. There is no reduction between threads and no second pass over the
+//! parameters.
+//!
+//! Who writes what, which is what every `SAFETY` below rests on:
+//!
+//! | buffer | phase 1 | phase 2 |
+//! |---|---|---|
+//! | `params` | read by all | own rows of `w` and `b` written |
+//! | `m`, `v`, `grads` | - | own rows written |
+//! | `input`, `slope`, `dz` of a layer | own rows of the batch written and read | read by all |
+//! | a worker's gradient block, evaluation buffers, score | its own | its own (worker 0 reads every score) |
+#![allow(unsafe_code, clippy::mut_from_ref)]
+
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2, s};
+
+use super::kernels::adam::{AdamStep, adam_step};
+use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
+use super::kernels::{Isa, activation, rows};
+use super::shared::{Shared, share};
+use super::workspace::{EVALUATION_ROWS, Places, ScoreSlot, gradient_rows};
+use crate::data::{Dataset, Features};
+use crate::gemm::{Backend, gemm};
+use crate::model::{Activation, LayerLayout, Layout, Spec, matrix};
+
+/// Everything that the workers of one job share.
+pub struct Step<'a> {
+    pub spec: &'a Spec,
+    pub layout: &'a Layout,
+    pub backend: Backend,
+    pub isa: Isa,
+    pub places: &'a Places,
+    pub data: &'a Dataset,
+    pub arena: Shared<'a, f32>,
+    pub scores: Shared<'a, ScoreSlot>,
+    pub params: Params<'a>,
+}
+
+/// The parameters as a job sees them.
+#[derive(Clone, Copy)]
+pub enum Params<'a> {
+    /// Nobody changes them.
+    Fixed(&'a [f32]),
+    /// Phase 2 changes them.
+    Trained(Shared<'a, f32>),
+}
+
+impl<'a> Params<'a> {
+    /// # Safety
+    /// Not while phase 2 changes them.
+    unsafe fn read(&self, range: Range<usize>) -> &'a [f32] {
+        match self {
+            Self::Fixed(params) => &params[range],
+            // SAFETY: the caller's promise.
+            Self::Trained(params) => unsafe { params.read(range) },
+        }
+    }
+}
+
+/// What phase 2 does with a gradient.
+pub enum Update<'a> {
+    /// Applies it at once.
+    Adam { params: Shared<'a, f32>, m: Shared<'a, f32>, v: Shared<'a, f32>, step: AdamStep },
+    /// Stores it.
+    Store { grads: Shared<'a, f32> },
+}
+
+impl Step<'_> {
+    /// Phase 1 for one worker: leaves its rows of every `dz`, and its score.
+    pub fn forward_backward(&self, worker: usize, batch: &[u32]) {
+        let own = share(batch.len(), worker, self.places.workers.len());
+        let samples = &batch[own.clone()];
+        let last = self.layout.layers().len() - 1;
+        gather(self.isa, self.own_input(0, &own), self.data, samples);
+        for l in 0..last {
+            let (z, slope) = (self.own_input(l + 1, &own), self.own_slope(l, &own));
+            self.layer_forward(l, z, slope, self.own_input(l, &own));
+        }
+        let logits = self.own_dz(last, &own);
+        self.layer_forward(last, logits, &mut [], self.own_input(last, &own));
+        let (labels, scale) = (self.data.labels(), 1.0 / batch.len() as f32);
+        let n_classes = self.spec.n_out();
+        self.set_score(
+            worker,
+            softmax_cross_entropy(self.isa, logits, labels, samples, n_classes, scale),
+        );
+        for l in (1..=last).rev() {
+            // da = dz w, then dz of the layer below = da * f'(z)
+            let below = self.own_dz(l - 1, &own);
+            let LayerLayout { n_in, n_out, .. } = self.layout.layers()[l];
+            let dz = matrix(self.own_dz(l, &own), own.len(), n_out);
+            gemm(self.backend, matrix_mut(below, own.len(), n_in), dz, self.w(l), 0.0);
+            let activation = self.activation(l - 1);
+            let kept = if activation.derivative_follows_from_value() {
+                self.own_input(l, &own)
+            } else {
+                self.own_slope(l - 1, &own)
+            };
+            activation::backward(self.isa, below, kept, activation);
+        }
+    }
+
+    /// Phase 2 for one worker: the gradients of its rows of every `w` and entries of every `b`, and what follows.
+    pub fn update<'a>(&'a self, worker: usize, batch: usize, update: &Update<'a>) {
+        for (layer, places) in self.layout.layers().iter().zip(&self.places.layers) {
+            let (n_in, n_out) = (layer.n_in, layer.n_out);
+            // SAFETY: phase 2: nobody writes these buffers.
+            let (input, dz) = unsafe {
+                (
+                    self.arena.read(rows_of(&places.input, n_in, &(0..batch))),
+                    self.arena.read(rows_of(&places.dz, n_out, &(0..batch))),
+                )
+            };
+            let (input, dz_matrix) = (matrix(input, batch, n_in), matrix(dz, batch, n_out));
+            for block in
+                blocks(share(n_out, worker, self.places.workers.len()), gradient_rows(n_in))
+            {
+                // dw = dz^T input; db = the column sums of dz
+                let dz_block = dz_matrix.slice(s![.., block.clone()]);
+                let parts = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
+                for (is_bias, place) in parts.into_iter().enumerate() {
+                    let gradient = self.gradient(worker, update, &place);
+                    if is_bias == 1 {
+                        rows::column_sums(self.isa, gradient, dz, n_out, block.start);
+                    } else {
+                        let dw = matrix_mut(gradient, block.len(), n_in);
+                        gemm(self.backend, dw, dz_block.t(), input, 0.0);
+                    }
+                    self.apply(update, place, gradient);
+                }
+            }
+        }
+    }
+
+    /// Where the gradient of a piece of the parameters is to be written.
+    fn gradient<'a>(
+        &'a self,
+        worker: usize,
+        update: &Update<'a>,
+        place: &Range<usize>,
+    ) -> &'a mut [f32] {
+        match update {
+            // SAFETY: phase 2, own rows.
+            Update::Store { grads } => unsafe { grads.write(place.clone()) },
+            Update::Adam { .. } => {
+                let start = self.places.workers[worker].gradient.start;
+                // SAFETY: a worker's own buffer.
+                unsafe { self.arena.write(start..start + place.len()) }
+            }
+        }
+    }
+
+    /// Adam on a piece of the parameters whose gradient has just been computed.
+    fn apply(&self, update: &Update<'_>, place: Range<usize>, gradient: &[f32]) {
+        if let Update::Adam { params, m, v, step } = update {
+            // SAFETY: phase 2, own rows of three different vectors.
+            let (w, m, v) =
+                unsafe { (params.write(place.clone()), m.write(place.clone()), v.write(place)) };
+            adam_step(self.isa, w, m, v, gradient, *step);
+        }
+    }
+
+    /// Forward alone, for one worker and at most [`EVALUATION_ROWS`] samples; returns their logits (samples, n_out).
+    ///
+    /// The parameters must not change meanwhile.
+    pub fn evaluate(&self, worker: usize, samples: &[u32]) -> &mut [f32] {
+        assert!(samples.len() <= EVALUATION_ROWS, "evaluate: {} samples", samples.len());
+        let places = &self.places.workers[worker];
+        let buffer = |which: usize, n: usize| {
+            let start = places.evaluation[which % 2].start;
+            // SAFETY: a worker's own buffer; its two halves are used by turns.
+            unsafe { self.arena.write(start..start + samples.len() * n) }
+        };
+        gather(self.isa, buffer(0, self.spec.n_in()), self.data, samples);
+        for (l, layer) in self.layout.layers().iter().enumerate() {
+            let slope_len = match self.activation(l).derivative_follows_from_value() {
+                true => 0,
+                false => samples.len() * layer.n_out,
+            };
+            let slope = places.evaluation_slope.start;
+            // SAFETY: a worker's own buffer.
+            let slope = unsafe { self.arena.write(slope..slope + slope_len) };
+            self.layer_forward(l, buffer(l + 1, layer.n_out), slope, buffer(l, layer.n_in));
+        }
+        buffer(self.layout.layers().len(), self.spec.n_out())
+    }
+
+    /// [`Step::evaluate`], then the loss.
+    pub fn score(&self, worker: usize, samples: &[u32]) -> Score {
+        let (logits, n_out) = (self.evaluate(worker, samples), self.spec.n_out());
+        softmax_cross_entropy(self.isa, logits, self.data.labels(), samples, n_out, 1.0)
+    }
+
+    /// [`Step::evaluate`], then the softmax.
+    pub fn probabilities(&self, worker: usize, samples: &[u32]) -> &[f32] {
+        let logits = self.evaluate(worker, samples);
+        softmax(self.isa, logits, self.spec.n_out());
+        logits
+    }
+
+    /// Leaves a worker's score for worker 0.
+    pub fn set_score(&self, worker: usize, score: Score) {
+        // SAFETY: a worker's own score; worker 0 reads it behind the next meeting.
+        unsafe { self.scores.write(worker..worker + 1)[0] = ScoreSlot(score) };
+    }
+
+    /// The sum of all workers' scores, in their order. For worker 0, between the meeting behind the phase that set them
+    /// and the next.
+    pub fn total_score(&self) -> Score {
+        let mut total = Score::default();
+        // SAFETY: as the comment above says.
+        let scores = unsafe { self.scores.read(0..self.places.workers.len()) };
+        scores.iter().for_each(|slot| total += slot.0);
+        total
+    }
+
+    /// `z = input w^T`, then `a = f(z + b)` in place.
+    fn layer_forward(&self, l: usize, z: &mut [f32], slope: &mut [f32], input: &[f32]) {
+        let LayerLayout { n_in, n_out, .. } = self.layout.layers()[l];
+        let rows = input.len() / n_in;
+        gemm(
+            self.backend,
+            matrix_mut(z, rows, n_out),
+            matrix(input, rows, n_in),
+            self.w(l).reversed_axes(),
+            0.0,
+        );
+        // SAFETY: nobody writes parameters in phase 1 or in an evaluation.
+        let b = unsafe { self.params.read(self.layout.layers()[l].b()) };
+        activation::forward(self.isa, z, slope, b, self.activation(l));
+    }
+
+    /// The weights of a layer (n_out, n_in), for phase 1 and evaluations.
+    fn w(&self, l: usize) -> ArrayView2<'_, f32> {
+        let layer = &self.layout.layers()[l];
+        // SAFETY: nobody writes parameters in phase 1 or in an evaluation.
+        matrix(unsafe { self.params.read(layer.w()) }, layer.n_out, layer.n_in)
+    }
+
+    fn activation(&self, l: usize) -> Activation {
+        self.spec.layers()[l].activation
+    }
+
+    /// A worker's rows of what enters a layer.
+    fn own_input(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
+        self.own(&self.places.layers[l].input, self.layout.layers()[l].n_in, own)
+    }
+
+    /// A worker's rows of a layer's slopes; empty where the activation needs none.
+    fn own_slope(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
+        let place = &self.places.layers[l].slope;
+        let none = place.is_empty();
+        self.own(place, self.layout.layers()[l].n_out, if none { &(0..0) } else { own })
+    }
+
+    /// A worker's rows of a layer's `dz`.
+    fn own_dz(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
+        self.own(&self.places.layers[l].dz, self.layout.layers()[l].n_out, own)
+    }
+
+    fn own(&self, place: &Range<usize>, n: usize, own: &Range<usize>) -> &mut [f32] {
+        // SAFETY: phase 1, own rows. Within a worker, each buffer's rows are asked for once at a time.
+        unsafe { self.arena.write(rows_of(place, n, own)) }
+    }
+}
+
+/// The range of some rows of a buffer with `n` columns.
+fn rows_of(place: &Range<usize>, n: usize, rows: &Range<usize>) -> Range<usize> {
+    place.start + rows.start * n..place.start + rows.end * n
+}
+
+/// Cuts a range into pieces of at most `size`.
+fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(size).map(move |start| start..(start + size).min(range.end))
+}
+
+/// Copies samples into the rows of `out`, scaled to what the network sees.
+fn gather(isa: Isa, out: &mut [f32], data: &Dataset, samples: &[u32]) {
+    let n = data.n_features();
+    let place = |sample: u32| sample as usize * n..(sample as usize + 1) * n;
+    for (row, &sample) in out.chunks_exact_mut(n).zip(samples) {
+        match data.features() {
+            Features::U8(pixels) => rows::scale_pixels(isa, row, &pixels[place(sample)]),
+            Features::F32(values) => row.copy_from_slice(&values[place(sample)]),
+        }
+    }
+}
+
+/// A contiguous slice as a row-major matrix to write.
+fn matrix_mut(values: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<'_, f32> {
+    let len = values.len();
+    match ArrayViewMut2::from_shape((rows, columns), values) {
+        Ok(view) => view,
+        Err(_) => panic!("{len} values are no {rows}x{columns} matrix"),
+    }
+}

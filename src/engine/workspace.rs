@@ -1,0 +1,153 @@
+//! Every buffer that a step or an evaluation writes: one allocation, one offset table.
+
+use std::ops::Range;
+
+use super::buffer::Buffer;
+use super::kernels::loss::Score;
+use crate::error::{Error, Result};
+use crate::model::{Activation, Layout, Spec};
+
+/// Samples per block of an evaluation: large enough for the matrix product, small enough for the second-level cache.
+pub const EVALUATION_ROWS: usize = 256;
+
+/// A weight gradient is computed and applied in blocks of at most so many values. 1 MiB: the gradient is still in the
+/// cache when Adam reads it, and the product is wide enough to repay the packing of its operands.
+const GRADIENT_BLOCK: usize = 1 << 18;
+
+/// Where a layer's buffers lie in the arena; all are (batch, n) in rows.
+#[derive(Clone, Debug)]
+pub struct LayerBuffers {
+    /// What enters the layer: the gathered batch, or the activations of the layer below. (batch, n_in)
+    pub input: Range<usize>,
+    /// `f'(z)` of this layer where the activation asks for it, else empty. (batch, n_out)
+    pub slope: Range<usize>,
+    /// The pre-activation's gradient; the output layer's logits before. (batch, n_out)
+    pub dz: Range<usize>,
+}
+
+/// Where a worker's own buffers lie in the arena.
+#[derive(Clone, Debug)]
+pub struct WorkerBuffers {
+    /// A block of a weight gradient.
+    pub gradient: Range<usize>,
+    /// Two buffers of [`EVALUATION_ROWS`] rows of the widest layer, used by turns in an evaluation.
+    pub evaluation: [Range<usize>; 2],
+    /// Slopes that an evaluation computes and ignores; empty if no activation asks for them.
+    pub evaluation_slope: Range<usize>,
+}
+
+/// The offset table over the arena.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Rows of a batch at most.
+    pub batch: usize,
+    /// Per layer.
+    pub layers: Vec<LayerBuffers>,
+    /// Per worker.
+    pub workers: Vec<WorkerBuffers>,
+}
+
+/// A worker's score, alone on its cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub struct ScoreSlot(pub Score);
+
+/// The buffers.
+#[derive(Debug)]
+pub struct Workspace {
+    pub places: Places,
+    pub arena: Buffer,
+    pub scores: Vec<ScoreSlot>,
+}
+
+impl Workspace {
+    /// Buffers for batches of up to `batch` samples and so many workers.
+    ///
+    /// # Errors
+    /// If the sizes overflow or the memory cannot be had.
+    pub fn new(spec: &Spec, layout: &Layout, batch: usize, workers: usize) -> Result<Self> {
+        let mut end = 0usize;
+        let mut take = |rows: usize, columns: usize| -> Result<Range<usize>> {
+            let len = rows.checked_mul(columns).filter(|&len| len <= isize::MAX as usize / 64);
+            let start = Buffer::next_line(end);
+            let next = len.and_then(|len| start.checked_add(len));
+            end = next.ok_or_else(|| {
+                Error::usage(format!(
+                    "a batch of {batch} samples overflows; expected a smaller one"
+                ))
+            })?;
+            Ok(start..end)
+        };
+        let keeps_slope = |activation: Activation| !activation.derivative_follows_from_value();
+        let mut layers = Vec::with_capacity(layout.layers().len());
+        for (place, layer) in layout.layers().iter().zip(spec.layers()) {
+            layers.push(LayerBuffers {
+                input: take(batch, place.n_in)?,
+                slope: take(if keeps_slope(layer.activation) { batch } else { 0 }, place.n_out)?,
+                dz: take(batch, place.n_out)?,
+            });
+        }
+        let widest = layout.layers().iter().map(|layer| layer.n_in.max(layer.n_out)).max();
+        let widest = widest.unwrap_or(0);
+        let any_slope = spec.layers().iter().any(|layer| keeps_slope(layer.activation));
+        let gradient = layout.layers().iter().map(|layer| {
+            let own_rows = layer.n_out.div_ceil(workers);
+            own_rows.min(gradient_rows(layer.n_in)) * layer.n_in
+        });
+        let gradient = gradient.max().unwrap_or(0);
+        let workers = (0..workers)
+            .map(|_| {
+                Ok(WorkerBuffers {
+                    gradient: take(1, gradient)?,
+                    evaluation: [take(EVALUATION_ROWS, widest)?, take(EVALUATION_ROWS, widest)?],
+                    evaluation_slope: take(if any_slope { EVALUATION_ROWS } else { 0 }, widest)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let scores = vec![ScoreSlot::default(); workers.len()];
+        let arena = Buffer::zeros(end, "the workspace")?;
+        Ok(Self { places: Places { batch, layers, workers }, arena, scores })
+    }
+}
+
+/// How many rows of a weight gradient with so many columns make a block.
+pub fn gradient_rows(n_in: usize) -> usize {
+    (GRADIENT_BLOCK / n_in).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_do_not_overlap() {
+        let activations = [Activation::Relu, Activation::Gelu];
+        let spec = Spec::new(5, &[7, 3], &activations, 4).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        let workspace = Workspace::new(&spec, &layout, 9, 2).unwrap();
+        let places = &workspace.places;
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for layer in &places.layers {
+            ranges.extend([layer.input.clone(), layer.slope.clone(), layer.dz.clone()]);
+        }
+        for worker in &places.workers {
+            ranges.extend(worker.evaluation.clone());
+            ranges.extend([worker.gradient.clone(), worker.evaluation_slope.clone()]);
+        }
+        ranges.retain(|range| !range.is_empty());
+        ranges.sort_by_key(|range| range.start);
+        assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        assert!(
+            ranges.iter().all(|range| range.start % 16 == 0 && range.end <= workspace.arena.len())
+        );
+        assert_eq!(places.layers[1].slope.len(), 9 * 3);
+        assert_eq!(ranges.len(), 3 + 1 + 3 + 2 * 4);
+    }
+
+    #[test]
+    fn batches_that_overflow_are_refused() {
+        let spec = Spec::new(784, &[], &[], 10).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        assert!(Workspace::new(&spec, &layout, usize::MAX / 100, 1).is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! The one error type of the library.
+//!
+//! A message says what was being done, with what, what was expected and what to do about it; it is
+//! lower case and has no full stop, so that it reads well behind `error: `.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of everything that a user, a file or the machine can make fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, told so that a person can act on it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is impossible, or two settings contradict each other. The command line exits with 2.
+    #[error("{0}")]
+    Usage(String),
+
+    /// The operating system refused to do something with a file or a directory.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb: `read`, `create`, `replace`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
+    /// A file or a piece of data is not what it should be.
+    #[error("{subject}: {problem}")]
+    Invalid {
+        /// The file, or what is being built from the data.
+        subject: String,
+        /// What was expected, what was found, and the remedy.
+        problem: String,
+    },
+
+    /// This build lacks something that was asked for.
+    #[error("{what} needs the cargo feature `{feature}`, which this build lacks: {remedy}")]
+    MissingFeature {
+        /// What was asked for.
+        what: &'static str,
+        /// The feature's name.
+        feature: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+
+    /// More memory is needed than the machine can give.
+    #[error("{what} needs {:.1} GB of memory, more than is available: {remedy}", *needed_bytes as f64 / 1e9)]
+    Memory {
+        /// What the memory is for.
+        what: String,
+        /// How much is needed.
+        needed_bytes: u64,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+}
+
+impl Error {
+    /// An [`Error::Usage`].
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// An [`Error::Invalid`] about a named thing.
+    pub fn invalid(subject: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { subject: subject.into(), problem: problem.into() }
+    }
+
+    /// An [`Error::Invalid`] about a file.
+    pub fn invalid_file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::invalid(path.display().to_string(), problem)
+    }
+
+    /// Turns an [`io::Error`] into an [`Error::Io`]; made for `map_err`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,149 @@
+//! OpenBLAS through its C interface.
+//!
+//! densely's threads each call the library, so the library must not start threads of its own: both at once is
+//! slow, and wrong numbers in some builds (OpenBLAS's FAQ on multi-threaded callers).
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int};
+
+use cblas_sys::{
+    CBLAS_LAYOUT::CblasRowMajor,
+    CBLAS_TRANSPOSE::{self, CblasNoTrans, CblasTrans},
+    cblas_sgemm,
+};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::{BlasDescription, CALLS};
+
+// Without a mention, the linker would drop the crate that names the library.
+extern crate blas_src as _;
+extern crate openblas_src as _;
+
+unsafe extern "C" {
+    fn openblas_set_num_threads(threads: c_int);
+    fn openblas_get_parallel() -> c_int;
+    fn openblas_get_config() -> *const c_char;
+    fn openblas_get_corename() -> *const c_char;
+}
+
+/// The BLAS backend, set to one thread per caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blas(());
+
+impl Blas {
+    /// The backend; `None` in a build without OpenBLAS.
+    pub fn new() -> Option<Self> {
+        let blas = Self(());
+        blas.use_one_thread();
+        Some(blas)
+    }
+
+    /// One BLAS thread from now on: for the process in a pthread build of OpenBLAS, for the calling thread in an
+    /// OpenMP build.
+    pub fn use_one_thread(self) {
+        // SAFETY: no preconditions.
+        unsafe { openblas_set_num_threads(1) }
+    }
+
+    /// What the loaded library says of itself, which may differ from what the build found.
+    pub fn describe(self) -> BlasDescription {
+        // SAFETY: both functions return a static, NUL-terminated string; the third has no preconditions.
+        let (config, core, parallel) = unsafe {
+            (
+                CStr::from_ptr(openblas_get_config()).to_string_lossy(),
+                CStr::from_ptr(openblas_get_corename()).to_string_lossy(),
+                openblas_get_parallel(),
+            )
+        };
+        // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."; releases before 0.3.4 have no name in front
+        let version = config.split_whitespace().find(|word| word.starts_with(char::is_numeric));
+        BlasDescription {
+            version: version.unwrap_or(env!("DENSELY_OPENBLAS_BUILD_VERSION")).to_owned(),
+            core: core.into_owned(),
+            threading: match parallel {
+                0 => "sequential",
+                1 => "pthreads",
+                _ => "OpenMP",
+            },
+        }
+    }
+
+    /// `C <- A B + beta C`; the caller has compared the shapes and excluded sizes of 0.
+    pub(crate) fn sgemm(
+        self,
+        mut c: ArrayViewMut2<'_, f32>,
+        a: ArrayView2<'_, f32>,
+        b: ArrayView2<'_, f32>,
+        beta: f32,
+    ) {
+        let ((m, n), k) = (c.dim(), a.ncols());
+        assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: shapes differ");
+        let (c_trans, ldc) = storage("c", c.view());
+        if matches!(c_trans, CblasTrans) {
+            // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
+            return self.sgemm(c.reversed_axes(), b.reversed_axes(), a.reversed_axes(), beta);
+        }
+        let (a_trans, lda) = storage("a", a);
+        let (b_trans, ldb) = storage("b", b);
+        CALLS.add_one();
+        // SAFETY: `storage` found each operand to be a matrix of the asserted shape with the returned leading
+        // dimension, so that the library stays within the views; `c` is borrowed mutably. With beta = 0 the library
+        // does not read C.
+        unsafe {
+            cblas_sgemm(
+                CblasRowMajor,
+                a_trans,
+                b_trans,
+                blas_int("m", m),
+                blas_int("n", n),
+                blas_int("k", k),
+                1.0, // alpha
+                a.as_ptr(),
+                lda,
+                b.as_ptr(),
+                ldb,
+                beta,
+                c.as_mut_ptr(),
+                ldc,
+            );
+        }
+    }
+}
+
+/// How BLAS sees a view: whether its rows or its columns are contiguous, and the leading dimension.
+fn storage(name: &str, view: ArrayView2<'_, f32>) -> (CBLAS_TRANSPOSE, c_int) {
+    let (rows, columns) = view.dim();
+    let (row_stride, column_stride) = (view.strides()[0], view.strides()[1]);
+    // A stride along an axis of length 1 is never used, whatever it says.
+    if column_stride == 1 || columns == 1 {
+        let leading = if rows == 1 { columns as isize } else { row_stride };
+        if leading >= columns as isize {
+            return (CblasNoTrans, blas_int(name, leading as usize));
+        }
+    }
+    if row_stride == 1 || rows == 1 {
+        let leading = if columns == 1 { rows as isize } else { column_stride };
+        if leading >= rows as isize {
+            return (CblasTrans, blas_int(name, leading as usize));
+        }
+    }
+    no_unit_stride(name, view)
+}
+
+fn blas_int(name: &str, size: usize) -> c_int {
+    match c_int::try_from(size) {
+        Ok(size) => size,
+        Err(_) => panic!("gemm: {name} is {size}; BLAS takes at most {}", c_int::MAX),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_unit_stride(name: &str, view: ArrayView2<'_, f32>) -> ! {
+    panic!(
+        "gemm: {name} is {}x{} with strides {:?}; BLAS needs a unit stride along one axis and no overlap",
+        view.nrows(),
+        view.ncols(),
+        view.strides()
+    )
+}

@@ -1,0 +1,180 @@
+//! Matrix products: `C <- A B + beta C` over ndarray views, by a backend that the caller names.
+//!
+//! Use [`gemm`] for every product of the training step; a transposed operand is a transposed view (`a.t()`), which
+//! copies nothing. What runs is exactly what [`Backend`] says: there is no fallback from one to the other, and
+//! [`calls`] counts what ran. `ndarray`'s own `dot` is not used here, because which library it calls depends on the
+//! features of the whole build.
+//!
+//! Letters: C is (m, n), A is (m, k), B is (k, n).
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+mod blas;
+mod rust;
+
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod tests;
+
+pub use blas::{Blas, BlasDescription};
+
+/// Who computes the products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// OpenBLAS, one BLAS thread per caller. A [`Blas`] exists only in a build with the feature `openblas`.
+    Blas(Blas),
+    /// The portable pure-Rust product of the crate `matrixmultiply`, compiled into every build.
+    Rust,
+}
+
+/// What a user may ask for; see [`Backend::of`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// The best one of the build.
+    #[default]
+    Auto,
+    /// OpenBLAS.
+    Blas,
+    /// The pure-Rust product.
+    Rust,
+}
+
+impl Backend {
+    /// OpenBLAS where this build has it, the pure-Rust product elsewhere.
+    pub fn auto() -> Self {
+        Blas::new().map_or(Self::Rust, Self::Blas)
+    }
+
+    /// The backend of a choice.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] for `blas` in a build without it.
+    pub fn of(choice: BackendChoice) -> Result<Self> {
+        match choice {
+            BackendChoice::Auto => Ok(Self::auto()),
+            BackendChoice::Rust => Ok(Self::Rust),
+            BackendChoice::Blas => Blas::new().map(Self::Blas).ok_or(Error::MissingFeature {
+                what: "the backend `blas`",
+                feature: "openblas",
+                remedy: "build with `--features openblas`, or choose `--backend rust`",
+            }),
+        }
+    }
+
+    /// The choice that means exactly this backend.
+    pub fn choice(self) -> BackendChoice {
+        match self {
+            Self::Blas(_) => BackendChoice::Blas,
+            Self::Rust => BackendChoice::Rust,
+        }
+    }
+
+    /// `blas` or `rust`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blas(_) => "blas",
+            Self::Rust => "rust",
+        }
+    }
+
+    /// Every backend of this build.
+    pub fn all() -> Vec<Self> {
+        Blas::new().map(Self::Blas).into_iter().chain([Self::Rust]).collect()
+    }
+
+    /// Readies the calling thread: each of the callers computes alone, with one BLAS thread.
+    ///
+    /// Has to run on every thread that calls [`gemm`] where OpenBLAS was built with OpenMP; harmless elsewhere.
+    pub fn prepare_thread(self) {
+        if let Self::Blas(blas) = self {
+            blas.use_one_thread();
+        }
+    }
+}
+
+/// How many products each backend has computed in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// Calls of `cblas_sgemm`.
+    pub blas: u64,
+    /// Calls of the pure-Rust product.
+    pub rust: u64,
+}
+
+/// The products computed in this process so far; tests prove with it which backend ran.
+pub fn calls() -> Calls {
+    Calls { blas: blas::CALLS.get(), rust: rust::CALLS.get() }
+}
+
+/// `C <- A B + beta C`, with C (m, n), A (m, k) and B (k, n).
+///
+/// With `beta = 0`, C is only written: it may hold anything before, NaN included. Sizes of 0 are allowed
+/// (`k = 0` leaves `beta C`). C cannot alias A or B, as the borrows say.
+///
+/// ```
+/// use densely::gemm::{Backend, gemm};
+/// use ndarray::array;
+///
+/// let a = array![[1.0, 2.0], [3.0, 4.0]];
+/// let mut c = array![[f32::NAN; 2]; 2];
+/// gemm(Backend::auto(), c.view_mut(), a.view(), a.t(), 0.0);
+/// assert_eq!(c, array![[5.0, 11.0], [11.0, 25.0]]);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit; with the BLAS backend also if an operand has a unit stride along neither axis, or a
+/// dimension beyond `i32`.
+pub fn gemm(
+    backend: Backend,
+    mut c: ArrayViewMut2<'_, f32>,
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    beta: f32,
+) {
+    let ((m, n), k) = (c.dim(), a.ncols());
+    if a.nrows() != m || b.dim() != (k, n) {
+        shapes_differ(c.dim(), a.dim(), b.dim());
+    }
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 {
+        c.map_inplace(|x| *x = if beta == 0.0 { 0.0 } else { beta * *x });
+        return;
+    }
+    match backend {
+        Backend::Blas(blas) => blas.sgemm(c, a, b, beta),
+        Backend::Rust => rust::sgemm(c, a, b, beta),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn shapes_differ(c: (usize, usize), a: (usize, usize), b: (usize, usize)) -> ! {
+    panic!(
+        "gemm: a is {}x{}, b is {}x{}, c is {}x{}; expected (m, k), (k, n) and (m, n)",
+        a.0, a.1, b.0, b.1, c.0, c.1
+    )
+}
+
+/// A count of calls, cheap enough for the hot path.
+struct CallCounter(std::sync::atomic::AtomicU64);
+
+impl CallCounter {
+    const fn new() -> Self {
+        Self(std::sync::atomic::AtomicU64::new(0))
+    }
+
+    fn add_one(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod data;
+pub mod engine;
+mod error;
+mod files;
+pub mod gemm;
+pub mod model;
+pub mod report;
+mod rng;
+pub mod train;
+
+pub use error::{Error, Result};

@@ -1,0 +1,339 @@
+//! Models as safetensors files: `layers.{i}.weight` (n_out, n_in) and `layers.{i}.bias` (n_out), `i` from 0.
+//!
+//! What else it takes to rebuild the model and its input handling is JSON with sorted keys under one metadata key:
+//! equal models are equal bytes. Nothing in a file tells of a time, a path or a machine.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Layout, Spec};
+use crate::data::{Dataset, Features, Split};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The metadata key; other programs' keys are left alone.
+const METADATA_KEY: &str = "densely";
+/// Raised when an older densely could not read a newer file rightly.
+const FORMAT_VERSION: u32 = 1;
+
+/// A network with its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Sizes and activations.
+    pub spec: Spec,
+    /// The flat parameters, laid out by [`Layout`].
+    pub params: Vec<f32>,
+    /// Where the model comes from; `None` for a file that another program wrote.
+    pub metadata: Option<Metadata>,
+}
+
+/// How raw feature values become inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputScaling {
+    /// Bytes, divided by 255.
+    #[serde(rename = "u8/255")]
+    U8Over255,
+    /// As they are.
+    #[serde(rename = "none")]
+    None,
+}
+
+/// What a model has to remember of the data that it was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// How inputs are scaled.
+    pub scaling: InputScaling,
+    /// Height and width, where the inputs are pixels.
+    pub image: Option<(usize, usize)>,
+    /// The name of each class.
+    pub labels: Vec<String>,
+    /// The split that the model was trained under.
+    pub split: Split,
+    /// [`Dataset::fingerprint`] of the whole data set.
+    pub data_fingerprint: String,
+}
+
+impl Metadata {
+    /// The metadata of a model trained on `data` under `split`.
+    pub fn of(data: &Dataset, split: Split) -> Self {
+        Self {
+            scaling: match data.features() {
+                Features::U8(_) => InputScaling::U8Over255,
+                Features::F32(_) => InputScaling::None,
+            },
+            image: data.image(),
+            labels: (0..data.n_classes()).map(|class| class.to_string()).collect(),
+            split,
+            data_fingerprint: data.fingerprint(),
+        }
+    }
+}
+
+/// The JSON under [`METADATA_KEY`].
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    activations: Vec<Activation>,
+    #[serde(flatten)]
+    metadata: Metadata,
+}
+
+impl Model {
+    /// The file's bytes: a function of the model alone.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let layout = Layout::new(&self.spec)?;
+        let bytes: Vec<u8> = self.params.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut tensors = Vec::with_capacity(2 * layout.layers().len());
+        for (i, layer) in layout.layers().iter().enumerate() {
+            let mut push = |name: &str, range: std::ops::Range<usize>, shape: Vec<usize>| {
+                let data = &bytes[4 * range.start..4 * range.end];
+                let view = TensorView::new(Dtype::F32, shape, data).map_err(unwritable)?;
+                tensors.push((format!("layers.{i}.{name}"), view));
+                Ok(())
+            };
+            push("weight", layer.w(), vec![layer.n_out, layer.n_in])?;
+            push("bias", layer.b(), vec![layer.n_out])?;
+        }
+        let header = match &self.metadata {
+            Some(metadata) => {
+                let header = Header {
+                    format_version: FORMAT_VERSION,
+                    activations: self.spec.activations(),
+                    metadata: metadata.clone(),
+                };
+                // through a `Value`, whose maps are sorted
+                let json = serde_json::to_value(header).map_err(unwritable)?.to_string();
+                Some(HashMap::from([(METADATA_KEY.to_owned(), json)]))
+            }
+            None => None,
+        };
+        serialize(tensors, header).map_err(unwritable)
+    }
+
+    /// Writes the model; the file is complete or absent.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        files::write_atomic(path, &self.to_bytes()?)
+    }
+
+    /// Reads a model; `activations` says what the file may lack (empty: the defaults).
+    ///
+    /// # Errors
+    /// If the file is damaged or not a model, or says other activations than the caller.
+    pub fn load(path: &Path, activations: &[Activation]) -> Result<Self> {
+        Self::from_bytes(&files::read(path)?, activations).map_err(|error| match error {
+            Error::Invalid { problem, .. } => Error::invalid_file(path, problem),
+            Error::Usage(problem) => Error::usage(format!("{}: {problem}", path.display())),
+            other => other,
+        })
+    }
+
+    /// [`Model::load`] from bytes.
+    pub fn from_bytes(bytes: &[u8], activations: &[Activation]) -> Result<Self> {
+        let header = read_header(bytes)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
+        let n_layers = tensors.len() / 2;
+        let mut sizes = Vec::with_capacity(n_layers + 1);
+        let mut params = Vec::new();
+        for i in 0..n_layers {
+            let weight = tensor(&tensors, &format!("layers.{i}.weight"))?;
+            let bias = tensor(&tensors, &format!("layers.{i}.bias"))?;
+            let &[n_out, n_in] = weight.shape() else {
+                let problem = format!("layers.{i}.weight has the shape {:?}", weight.shape());
+                return Err(invalid(format!("{problem}, expected (n_out, n_in)")));
+            };
+            if bias.shape() != [n_out] {
+                let problem = format!("layers.{i}.bias has the shape {:?}", bias.shape());
+                return Err(invalid(format!(
+                    "{problem}, expected [{n_out}] as its weight has rows"
+                )));
+            }
+            if sizes.last().is_some_and(|&previous| previous != n_in) {
+                let problem = format!("layers.{i}.weight has {n_in} columns");
+                return Err(invalid(format!("{problem}, expected {} inputs", sizes[i])));
+            }
+            if i == 0 {
+                sizes.push(n_in);
+            }
+            sizes.push(n_out);
+            append_values(&mut params, &weight)?;
+            append_values(&mut params, &bias)?;
+        }
+        let (&[n_in, ref hidden @ .., n_out], true) = (&sizes[..], tensors.len() == 2 * n_layers)
+        else {
+            let mut names = tensors.names();
+            names.sort_unstable();
+            names.truncate(4);
+            let problem = format!("{} tensors ({})", tensors.len(), names.join(", "));
+            return Err(invalid(format!(
+                "{problem}; expected layers.0.weight, layers.0.bias, and so on"
+            )));
+        };
+        let spec = match &header {
+            Some(header) => {
+                let spec = Spec::new(n_in, hidden, &header.activations, n_out)?;
+                if !activations.is_empty() && Spec::new(n_in, hidden, activations, n_out)? != spec {
+                    return Err(Error::usage(format!(
+                        "the activations are {}, not {}; expected the same, or none on the command line",
+                        join(&spec.activations()),
+                        join(activations)
+                    )));
+                }
+                spec
+            }
+            None => Spec::new(n_in, hidden, activations, n_out)?,
+        };
+        Ok(Self { spec, params, metadata: header.map(|header| header.metadata) })
+    }
+}
+
+/// The part that densely writes, if it is there.
+fn read_header(bytes: &[u8]) -> Result<Option<Header>> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
+    let Some(json) = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY)) else {
+        return Ok(None);
+    };
+    /// Read first, so that a newer file is refused by its version, not by its first new field.
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let damaged = |error| invalid(format!("damaged metadata: {error}"));
+    let Version { format_version } = serde_json::from_str(json).map_err(damaged)?;
+    if format_version != FORMAT_VERSION {
+        return Err(invalid(format!(
+            "format version {format_version}, expected {FORMAT_VERSION}; a newer densely wrote it"
+        )));
+    }
+    serde_json::from_str(json).map(Some).map_err(damaged)
+}
+
+fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
+    tensors.tensor(name).map_err(|_| {
+        let mut names = tensors.names();
+        names.sort_unstable();
+        names.truncate(4);
+        invalid(format!("no tensor {name}, found {} and so on", names.join(", ")))
+    })
+}
+
+fn append_values(params: &mut Vec<f32>, tensor: &TensorView<'_>) -> Result<()> {
+    let data = tensor.data();
+    match tensor.dtype() {
+        Dtype::F32 => params.extend(data.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x))),
+        Dtype::F64 => {
+            params.extend(data.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x) as f32))
+        }
+        other => return Err(invalid(format!("a tensor of type {other:?}, expected F32 or F64"))),
+    }
+    Ok(())
+}
+
+fn join(activations: &[Activation]) -> String {
+    activations.iter().map(|activation| activation.name()).collect::<Vec<_>>().join(",")
+}
+
+fn invalid(problem: impl Into<String>) -> Error {
+    Error::invalid("model", problem)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    invalid(format!("expected a safetensors file: {error}"))
+}
+
+fn unwritable(error: impl std::fmt::Display) -> Error {
+    invalid(format!("cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Activation::{Relu, Tanh};
+
+    fn model(with_metadata: bool) -> Model {
+        let spec = Spec::new(3, &[4, 2], &[Relu, Tanh], 5).unwrap();
+        let len = Layout::new(&spec).unwrap().len();
+        let data = Dataset::new("test", Features::U8(vec![0; 15]), vec![0, 1, 2, 3, 4], 3).unwrap();
+        Model {
+            spec,
+            params: (0..len).map(|i| i as f32 - 7.5).collect(),
+            metadata: with_metadata.then(|| Metadata::of(&data, Split::Pooled)),
+        }
+    }
+
+    fn message(bytes: &[u8], activations: &[Activation]) -> String {
+        Model::from_bytes(bytes, activations).unwrap_err().to_string()
+    }
+
+    fn file(tensors: &[(&str, &[usize], Dtype)], metadata: Option<&str>) -> Vec<u8> {
+        let zeros = [0; 1024];
+        let views = tensors.iter().map(|(name, shape, dtype)| {
+            let len = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (*name, TensorView::new(*dtype, shape.to_vec(), &zeros[..len]).unwrap())
+        });
+        let metadata =
+            metadata.map(|json| HashMap::from([(METADATA_KEY.to_owned(), json.to_owned())]));
+        serialize(views, metadata).unwrap()
+    }
+
+    #[test]
+    fn models_round_trip_and_equal_models_are_equal_bytes() {
+        let bytes = model(true).to_bytes().unwrap();
+        assert_eq!(Model::from_bytes(&bytes, &[]).unwrap(), model(true));
+        assert_eq!(bytes, model(true).to_bytes().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.safetensors");
+        model(true).save(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert_eq!(Model::load(&path, &[Relu, Tanh]).unwrap(), model(true));
+    }
+
+    #[test]
+    fn what_a_bare_file_lacks_is_filled_in() {
+        let bytes = model(false).to_bytes().unwrap();
+        assert_eq!(Model::from_bytes(&bytes, &[Relu, Tanh]).unwrap(), model(false));
+        let defaults = Model::from_bytes(&bytes, &[]).unwrap();
+        assert_eq!(defaults.spec.activations(), [Relu, Relu]);
+        assert!(message(&bytes, &[Relu, Relu, Relu]).contains("3 activations for 2 hidden"));
+    }
+
+    #[test]
+    fn contradictions_and_damage_are_named() {
+        let good = model(true).to_bytes().unwrap();
+        assert!(message(&good, &[Tanh]).contains("the activations are relu,tanh, not tanh"));
+        for cut in [0, 7, 8, 100, good.len() - 1] {
+            assert!(message(&good[..cut], &[]).contains("expected a safetensors file"), "{cut}");
+        }
+        let f32 = Dtype::F32;
+        let w0: (&str, &[usize], Dtype) = ("layers.0.weight", &[2, 3], f32);
+        let b0: (&str, &[usize], Dtype) = ("layers.0.bias", &[2], f32);
+        for (tensors, expected) in [
+            (vec![], "expected layers.0.weight"),
+            (vec![w0], "1 tensors (layers.0.weight)"),
+            (vec![w0, ("other", &[1], f32)], "no tensor layers.0.bias"),
+            (vec![w0, b0, ("other", &[1], f32)], "3 tensors"),
+            (vec![("layers.0.weight", &[2, 3, 1], f32), b0], "expected (n_out, n_in)"),
+            (vec![w0, ("layers.0.bias", &[3], f32)], "expected [2]"),
+            (vec![w0, ("layers.0.bias", &[2], Dtype::I32)], "type I32"),
+            (vec![("layers.0.weight", &[2, 0], f32), b0], "at least 1"),
+            (
+                vec![w0, b0, ("layers.1.weight", &[2, 4], f32), ("layers.1.bias", &[2], f32)],
+                "4 columns, expected 2 inputs",
+            ),
+        ] {
+            assert!(message(&file(&tensors, None), &[]).contains(expected), "{expected}");
+        }
+        assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":2}"#));
+        assert!(message(&newer, &[]).contains("a newer densely wrote it"));
+    }
+
+    #[test]
+    fn doubles_are_rounded() {
+        let tensors: [(&str, &[usize], Dtype); 2] =
+            [("layers.0.weight", &[2, 3], Dtype::F64), ("layers.0.bias", &[2], Dtype::F64)];
+        assert_eq!(Model::from_bytes(&file(&tensors, None), &[]).unwrap().params, [0.0; 8]);
+    }
+}

@@ -1,0 +1,206 @@
+//! Initial weights.
+//!
+//! The named schemes draw uniformly, with the variance that their papers ask for: every platform then draws the same
+//! bits, because no logarithm or cosine takes part. Biases start at 0. Each layer has a random stream of its own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Activation, Layout, Spec};
+use crate::error::{Error, Result};
+use crate::rng::{Purpose, Rng};
+
+#[cfg(not(feature = "openblas"))]
+#[path = "orthogonal_disabled.rs"]
+mod orthogonal;
+#[cfg(feature = "openblas")]
+#[path = "orthogonal_enabled.rs"]
+mod orthogonal;
+
+/// How the weights of a layer start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Init {
+    /// By the layer's activation: He for the ReLU family, LeCun for SELU, Glorot for the others and the output.
+    #[default]
+    Auto,
+    /// Variance `2 / n_in` (He et al., 2015).
+    He,
+    /// Variance `1 / n_in` (LeCun et al., 1998).
+    Lecun,
+    /// Variance `2 / (n_in + n_out)` (Glorot and Bengio, 2010).
+    Glorot,
+    /// Orthonormal rows or columns (Saxe et al., 2014), by a QR decomposition; needs LAPACK.
+    Orthogonal,
+}
+
+impl Init {
+    /// Every scheme, in the order in which they are listed to people.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::He, Self::Lecun, Self::Glorot, Self::Orthogonal];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::He => "he",
+            Self::Lecun => "lecun",
+            Self::Glorot => "glorot",
+            Self::Orthogonal => "orthogonal",
+        }
+    }
+
+    /// What `Auto` means behind a layer with this activation.
+    fn resolve(self, activation: Activation) -> Self {
+        match (self, activation) {
+            (Self::Auto, Activation::Selu) => Self::Lecun,
+            (Self::Auto, Activation::Identity | Activation::Sigmoid | Activation::Tanh) => {
+                Self::Glorot
+            }
+            (Self::Auto, _) => Self::He,
+            (named, _) => named,
+        }
+    }
+}
+
+/// Fills `params` with the initial weights of a network; a function of (spec, init, seed) alone.
+///
+/// # Errors
+/// [`Error::MissingFeature`] for `orthogonal` in a build without LAPACK.
+///
+/// # Panics
+/// If `params` has not the length of the layout.
+pub fn initialize(
+    params: &mut [f32],
+    spec: &Spec,
+    layout: &Layout,
+    init: Init,
+    seed: u64,
+) -> Result<()> {
+    assert_eq!(params.len(), layout.len(), "initialize: params have not the layout's length");
+    for (index, (layer, place)) in spec.layers().iter().zip(layout.layers()).enumerate() {
+        let mut rng = Rng::new(seed, Purpose::Init, index as u64);
+        params[place.b()].fill(0.0);
+        let w = &mut params[place.w()];
+        let (n_in, n_out) = (place.n_in as f64, place.n_out as f64);
+        let variance = match init.resolve(layer.activation) {
+            Init::Auto | Init::He => 2.0 / n_in,
+            Init::Lecun => 1.0 / n_in,
+            Init::Glorot => 2.0 / (n_in + n_out),
+            Init::Orthogonal => {
+                orthogonal::fill(w, place.n_out, place.n_in, &mut rng)?;
+                continue;
+            }
+        };
+        // a uniform on -bound..bound has the variance bound^2 / 3
+        let bound = (3.0 * variance).sqrt() as f32;
+        w.iter_mut().for_each(|weight| *weight = bound * rng.symmetric());
+    }
+    Ok(())
+}
+
+impl FromStr for Init {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|init| init.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::usage(format!("initialisation `{text}`: expected one of {names}"))
+        })
+    }
+}
+
+impl fmt::Display for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<Init> for String {
+    fn from(init: Init) -> Self {
+        init.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for Init {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(init: Init, activation: Activation, seed: u64) -> Vec<f32> {
+        let spec = Spec::new(400, &[300], &[activation], 10).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        let mut params = vec![f32::NAN; layout.len()];
+        initialize(&mut params, &spec, &layout, init, seed).unwrap();
+        assert!(layout.layers().iter().all(|layer| params[layer.b()].iter().all(|&b| b == 0.0)));
+        params[layout.layers()[0].w()].to_vec()
+    }
+
+    fn variance(weights: &[f32]) -> f64 {
+        weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / weights.len() as f64
+    }
+
+    #[test]
+    fn variances_are_those_of_the_papers() {
+        for (init, activation, expected) in [
+            (Init::He, Activation::Tanh, 2.0 / 400.0),
+            (Init::Lecun, Activation::Relu, 1.0 / 400.0),
+            (Init::Glorot, Activation::Relu, 2.0 / 700.0),
+            (Init::Auto, Activation::Relu, 2.0 / 400.0),
+            (Init::Auto, Activation::Gelu, 2.0 / 400.0),
+            (Init::Auto, Activation::Selu, 1.0 / 400.0),
+            (Init::Auto, Activation::Tanh, 2.0 / 700.0),
+        ] {
+            let found = variance(&weights(init, activation, 0));
+            assert!(
+                (found / expected - 1.0).abs() < 0.02,
+                "{init} {activation}: {found} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let draw = |seed| weights(Init::Auto, Activation::Relu, seed);
+        assert_eq!(draw(5), draw(5));
+        assert_ne!(draw(5), draw(6));
+    }
+
+    #[cfg(feature = "openblas")]
+    #[test]
+    fn orthogonal_weights_are_orthonormal() {
+        for (rows, columns) in [(7, 7), (20, 9), (9, 20), (1, 5), (5, 1)] {
+            let spec = Spec::new(columns, &[rows], &[], 3).unwrap();
+            let layout = Layout::new(&spec).unwrap();
+            let mut params = vec![f32::NAN; layout.len()];
+            initialize(&mut params, &spec, &layout, Init::Orthogonal, 0).unwrap();
+            let w = layout.layers()[0].w_view(&params);
+            let w = if rows <= columns { w } else { w.reversed_axes() };
+            for (i, a) in w.rows().into_iter().enumerate() {
+                for (j, b) in w.rows().into_iter().enumerate() {
+                    let dot: f32 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    assert!((dot - expected).abs() < 1e-5, "{rows}x{columns} {i} {j}: {dot}");
+                }
+            }
+        }
+    }
+
+    #[cfg(not(feature = "openblas"))]
+    #[test]
+    fn orthogonal_names_the_feature_it_needs() {
+        let spec = Spec::new(4, &[3], &[], 2).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        let mut params = vec![0.0; layout.len()];
+        let error = initialize(&mut params, &spec, &layout, Init::Orthogonal, 0).unwrap_err();
+        assert!(error.to_string().contains("feature `openblas`"), "{error}");
+    }
+}

@@ -1,0 +1,155 @@
+//! The one offset table: where each layer's weights and biases lie in a flat vector.
+//!
+//! `params`, `grads` and Adam's `m` and `v` share it. For each layer, in order: `w`, row-major (n_out, n_in) as
+//! PyTorch stores it, then `b` (n_out).
+
+use std::ops::Range;
+
+use ndarray::{ArrayView1, ArrayView2};
+
+use super::Spec;
+use crate::error::{Error, Result};
+
+/// One layer's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerLayout {
+    /// Inputs of the layer: columns of `w`.
+    pub n_in: usize,
+    /// Outputs of the layer: rows of `w`, entries of `b`.
+    pub n_out: usize,
+    /// Where `w` begins; `b` follows it.
+    offset: usize,
+}
+
+/// The offset table of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    layers: Vec<LayerLayout>,
+    len: usize,
+}
+
+impl LayerLayout {
+    /// The range of `w` in a flat vector.
+    pub fn w(&self) -> Range<usize> {
+        self.offset..self.offset + self.n_out * self.n_in
+    }
+
+    /// The range of `b` in a flat vector.
+    pub fn b(&self) -> Range<usize> {
+        self.w().end..self.w().end + self.n_out
+    }
+
+    /// The range of some rows of `w`, which are contiguous.
+    pub fn w_rows(&self, rows: Range<usize>) -> Range<usize> {
+        self.offset + rows.start * self.n_in..self.offset + rows.end * self.n_in
+    }
+
+    /// The range of the entries of `b` that belong to some rows of `w`.
+    pub fn b_rows(&self, rows: Range<usize>) -> Range<usize> {
+        let start = self.w().end;
+        start + rows.start..start + rows.end
+    }
+
+    /// `w` (n_out, n_in) as a view of a flat vector.
+    ///
+    /// # Panics
+    /// If the vector is shorter than the layout.
+    pub fn w_view<'a>(&self, flat: &'a [f32]) -> ArrayView2<'a, f32> {
+        matrix(&flat[self.w()], self.n_out, self.n_in)
+    }
+
+    /// `b` (n_out) as a view of a flat vector.
+    ///
+    /// # Panics
+    /// If the vector is shorter than the layout.
+    pub fn b_view<'a>(&self, flat: &'a [f32]) -> ArrayView1<'a, f32> {
+        ArrayView1::from(&flat[self.b()])
+    }
+}
+
+impl Layout {
+    /// Lays a network out.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the number of parameters overflows what can be addressed.
+    pub fn new(spec: &Spec) -> Result<Self> {
+        let mut layers = Vec::with_capacity(spec.layers().len());
+        let (mut n_in, mut offset) = (spec.n_in(), 0usize);
+        for layer in spec.layers() {
+            let n_out = layer.n_out;
+            let end = (n_in.checked_mul(n_out))
+                .and_then(|weights| weights.checked_add(n_out))
+                .and_then(|size| size.checked_add(offset))
+                .filter(|&end| end <= MAX_PARAMETERS);
+            let Some(end) = end else {
+                return Err(Error::usage(format!(
+                    "a layer of {n_in} inputs and {n_out} outputs makes the network larger than \
+                     {MAX_PARAMETERS} parameters; expected smaller hidden layers"
+                )));
+            };
+            layers.push(LayerLayout { n_in, n_out, offset });
+            (n_in, offset) = (n_out, end);
+        }
+        Ok(Self { layers, len: offset })
+    }
+
+    /// The layers, from input to output.
+    pub fn layers(&self) -> &[LayerLayout] {
+        &self.layers
+    }
+
+    /// The length of a flat vector: the number of parameters.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true: every layer has parameters.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// Far beyond any machine, and small enough that its bytes, times a few vectors, can be counted in 64 bits.
+const MAX_PARAMETERS: usize = isize::MAX as usize / 64;
+
+/// A contiguous slice as a row-major matrix.
+///
+/// # Panics
+/// If the length is not `rows * columns`.
+pub(crate) fn matrix(values: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
+    match ArrayView2::from_shape((rows, columns), values) {
+        Ok(view) => view,
+        Err(_) => panic!("{} values are no {rows}x{columns} matrix", values.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_follow_one_another_without_gaps() {
+        let layout = Layout::new(&Spec::new(4, &[3, 2], &[], 5).unwrap()).unwrap();
+        let mut position = 0;
+        for (layer, (n_in, n_out)) in layout.layers().iter().zip([(4, 3), (3, 2), (2, 5)]) {
+            assert_eq!(layer.w(), position..position + n_in * n_out);
+            assert_eq!(layer.b(), layer.w().end..layer.w().end + n_out);
+            assert_eq!(layer.w_rows(0..n_out), layer.w());
+            assert_eq!(layer.b_rows(1..n_out), layer.b().start + 1..layer.b().end);
+            position = layer.b().end;
+        }
+        assert_eq!(layout.len(), position);
+        let flat: Vec<f32> = (0..position).map(|i| i as f32).collect();
+        assert_eq!(layout.layers()[1].w_view(&flat)[(1, 2)], 15.0 + 5.0);
+        assert_eq!(layout.layers()[1].b_view(&flat)[1], 15.0 + 6.0 + 1.0);
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        for hidden in [vec![usize::MAX], vec![1 << 40, 1 << 40], vec![usize::MAX / 800]] {
+            let spec = Spec::new(784, &hidden, &[], 10).unwrap();
+            let message = Layout::new(&spec).unwrap_err().to_string();
+            assert!(message.contains("expected smaller hidden layers"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The shape of a network.
+
+use super::Activation;
+use crate::error::{Error, Result};
+
+/// A layer: its outputs and the activation behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// Number of outputs.
+    pub n_out: usize,
+    /// What follows the affine map.
+    pub activation: Activation,
+}
+
+/// A multilayer perceptron: inputs, hidden layers, and a linear output layer whose softmax lives in the loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    n_in: usize,
+    layers: Vec<LayerSpec>,
+}
+
+impl Spec {
+    /// A network from `n_in` features through hidden layers of the given sizes to `n_classes` logits.
+    ///
+    /// `activations` has one entry per hidden layer, or one entry for all of them, or none for the defaults (see
+    /// [`default_activations`]). No hidden layer at all is softmax regression.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a size is 0 or the counts do not match; both are named.
+    pub fn new(
+        n_in: usize,
+        hidden: &[usize],
+        activations: &[Activation],
+        n_classes: usize,
+    ) -> Result<Self> {
+        let activations = match activations {
+            [] => default_activations(hidden.len()),
+            [one] => vec![*one; hidden.len()],
+            many if many.len() == hidden.len() => many.to_vec(),
+            many => {
+                return Err(Error::usage(format!(
+                    "{} activations for {} hidden layers; expected one for all, or one each",
+                    many.len(),
+                    hidden.len()
+                )));
+            }
+        };
+        if n_in == 0 || n_classes == 0 || hidden.contains(&0) {
+            return Err(Error::usage(format!(
+                "layer sizes {n_in}, {hidden:?}, {n_classes}: expected at least 1 each"
+            )));
+        }
+        let mut layers: Vec<LayerSpec> = (hidden.iter().zip(activations))
+            .map(|(&n_out, activation)| LayerSpec { n_out, activation })
+            .collect();
+        layers.push(LayerSpec { n_out: n_classes, activation: Activation::Identity });
+        Ok(Self { n_in, layers })
+    }
+
+    /// Features per sample.
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    /// Logits per sample.
+    pub fn n_out(&self) -> usize {
+        self.layers[self.layers.len() - 1].n_out
+    }
+
+    /// All layers from input to output; the last one's activation is the identity.
+    pub fn layers(&self) -> &[LayerSpec] {
+        &self.layers
+    }
+
+    /// The sizes of the hidden layers.
+    pub fn hidden(&self) -> Vec<usize> {
+        self.hidden_layers().iter().map(|layer| layer.n_out).collect()
+    }
+
+    /// The activations of the hidden layers.
+    pub fn activations(&self) -> Vec<Activation> {
+        self.hidden_layers().iter().map(|layer| layer.activation).collect()
+    }
+
+    fn hidden_layers(&self) -> &[LayerSpec] {
+        &self.layers[..self.layers.len() - 1]
+    }
+}
+
+/// What the hidden layers do if nobody says: ReLU, SELU, tanh for three of them, ReLU for any other number.
+pub fn default_activations(hidden_layers: usize) -> Vec<Activation> {
+    match hidden_layers {
+        3 => vec![Activation::Relu, Activation::Selu, Activation::Tanh],
+        n => vec![Activation::Relu; n],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Activation::{Gelu, Identity, Relu, Selu, Tanh};
+
+    fn activations(hidden: &[usize], activations: &[Activation]) -> Vec<Activation> {
+        let spec = Spec::new(4, hidden, activations, 3).unwrap();
+        spec.layers().iter().map(|layer| layer.activation).collect()
+    }
+
+    #[test]
+    fn defaults_and_repetition() {
+        assert_eq!(activations(&[5, 6, 7], &[]), [Relu, Selu, Tanh, Identity]);
+        assert_eq!(activations(&[5, 6], &[]), [Relu, Relu, Identity]);
+        assert_eq!(activations(&[5, 6], &[Gelu]), [Gelu, Gelu, Identity]);
+        assert_eq!(activations(&[], &[]), [Identity]);
+        assert_eq!(activations(&[], &[Relu]), [Identity]);
+    }
+
+    #[test]
+    fn mismatches_name_both_counts() {
+        let message = Spec::new(4, &[5, 6, 7], &[Relu, Tanh], 3).unwrap_err().to_string();
+        assert!(message.contains("2 activations for 3 hidden layers"), "{message}");
+        assert!(Spec::new(4, &[5, 0], &[], 3).is_err());
+        assert!(Spec::new(4, &[], &[], 0).is_err());
+    }
+}
