@@ -6,10 +6,19 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Replaces `path` with `bytes` in one step: a temporary file beside it, synced, then renamed.
+/// What a finished write outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survives {
+    /// The end of the process, however sudden.
+    Process,
+    /// A power cut as well: the file is synced, which takes milliseconds.
+    Machine,
+}
+
+/// Replaces `path` with `bytes` in one step: a temporary file beside it, then renamed.
 ///
 /// A reader, or a process killed half-way, sees the old file or the new one, never a part.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -21,8 +30,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
         let mut file = builder.tempfile_in(directory)?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
+        if survives == Survives::Machine {
+            file.as_file().sync_all()?;
+        }
         file.persist(path).map_err(|error| error.error)?;
+        #[cfg(unix)]
+        if survives == Survives::Machine {
+            fs::File::open(directory)?.sync_all()?; // the rename itself
+        }
         Ok(())
     };
     write().map_err(Error::io("write", path))
@@ -44,8 +59,8 @@ mod tests {
     fn write_replaces_and_leaves_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        write_atomic(&path, b"one").unwrap();
-        write_atomic(&path, b"two").unwrap();
+        write_atomic(&path, b"one", Survives::Machine).unwrap();
+        write_atomic(&path, b"two", Survives::Process).unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
@@ -54,7 +69,7 @@ mod tests {
     fn errors_name_the_path() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("no/such");
-        let message = write_atomic(&missing, b"").unwrap_err().to_string();
+        let message = write_atomic(&missing, b"", Survives::Process).unwrap_err().to_string();
         assert!(message.contains("no/such"), "{message}");
         let message = read(directory.path()).unwrap_err().to_string();
         assert!(message.contains("found a directory"), "{message}");

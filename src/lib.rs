@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-pub mod cli;
 pub mod data;
 pub mod engine;
 mod error;

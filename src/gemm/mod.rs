@@ -82,6 +82,17 @@ impl Backend {
         }
     }
 
+    /// For people: the library, its version and what it runs.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Blas(blas) => {
+                let BlasDescription { version, core, threading } = blas.describe();
+                format!("OpenBLAS {version} ({core}, {threading})")
+            }
+            Self::Rust => "pure Rust (matrixmultiply)".to_owned(),
+        }
+    }
+
     /// Every backend of this build.
     pub fn all() -> Vec<Self> {
         Blas::new().map(Self::Blas).into_iter().chain([Self::Rust]).collect()

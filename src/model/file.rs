@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Activation, Layout, Spec};
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Survives};
 
 /// The metadata key; other programs' keys are left alone.
 const METADATA_KEY: &str = "densely";
@@ -57,8 +57,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The metadata of a model trained on `data` under `split`.
-    pub fn of(data: &Dataset, split: Split) -> Self {
+    /// The metadata of a model trained on `data`, whose fingerprint is at hand, under `split`.
+    pub fn of(data: &Dataset, split: Split, data_fingerprint: String) -> Self {
         Self {
             scaling: match data.features() {
                 Features::U8(_) => InputScaling::U8Over255,
@@ -67,7 +67,7 @@ impl Metadata {
             image: data.image(),
             labels: (0..data.n_classes()).map(|class| class.to_string()).collect(),
             split,
-            data_fingerprint: data.fingerprint(),
+            data_fingerprint,
         }
     }
 }
@@ -115,7 +115,7 @@ impl Model {
 
     /// Writes the model; the file is complete or absent.
     pub fn save(&self, path: &Path) -> Result<()> {
-        files::write_atomic(path, &self.to_bytes()?)
+        files::write_atomic(path, &self.to_bytes()?, Survives::Process)
     }
 
     /// Reads a model; `activations` says what the file may lack (empty: the defaults).
@@ -259,7 +259,7 @@ mod tests {
         Model {
             spec,
             params: (0..len).map(|i| i as f32 - 7.5).collect(),
-            metadata: with_metadata.then(|| Metadata::of(&data, Split::Pooled)),
+            metadata: with_metadata.then(|| Metadata::of(&data, Split::Pooled, data.fingerprint())),
         }
     }
 

@@ -1,1 +1,11 @@
-//! placeholder
+//! Observers of a run: what a person, a program or a later session gets to see of it. None of them trains.
+
+mod format;
+mod json;
+mod progress;
+mod run_dir;
+
+pub use format::{description, grouped, percent, summary};
+pub use json::JsonLines;
+pub use progress::Terminal;
+pub use run_dir::RunDir;

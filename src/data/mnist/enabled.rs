@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{Dataset, Features, Loaded, idx};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Survives};
 
 /// One of the four files.
 struct Embedded {
@@ -117,10 +117,10 @@ fn ensure_cached(directory: &Path) -> Result<()> {
         if fs::read(&path).is_ok_and(|bytes| sha256(&bytes) == file.sha256) {
             continue;
         }
-        files::write_atomic(&path, &decode(file)?)?;
+        files::write_atomic(&path, &decode(file)?, Survives::Machine)?;
     }
     match stamp(directory) {
-        Some(current) => files::write_atomic(&stamp_path, current.as_bytes()),
+        Some(current) => files::write_atomic(&stamp_path, current.as_bytes(), Survives::Machine),
         None => Err(Error::invalid_file(directory, "a file vanished while it was being cached")),
     }
 }

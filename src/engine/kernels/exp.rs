@@ -2,8 +2,8 @@
 //!
 //! `exp(x) = s (1 + p)` with `s` a power of two and `p = exp(r) - 1` on `|r| <= ln(2) / 2`, by the polynomial of Cephes'
 //! `expf` (Moshier). Every function of the exponential starts from these two. Largest errors found over a fine grid
-//! (and tested): `exp` 1.5 ulp, `exp_m1` 3 ulp, `tanh` 4 ulp, `sigmoid` 3 ulp; the normal distribution function is
-//! within 1e-7 absolutely. NaN gives NaN.
+//! (and tested): `exp` 1 ulp, `exp_m1` 1.6 ulp, `tanh` 2.5 ulp, `sigmoid` 2.5 ulp; the normal distribution function is
+//! within 1.5e-7 absolutely. NaN gives NaN.
 
 use super::fma;
 
@@ -129,15 +129,15 @@ mod tests {
     fn errors_are_as_documented() {
         on_each_isa(|isa| {
             for (which, low, high, f, limit) in [
-                (0, -87.3, 88.3, f64::exp as fn(f64) -> f64, 1.5),
-                (0, -1.0, 1.0, f64::exp, 1.5),
-                (1, -20.0, 20.0, f64::exp_m1, 3.0),
-                (1, -1.0, 1.0, f64::exp_m1, 3.0),
-                (1, -1e-4, 1e-4, f64::exp_m1, 3.0),
-                (2, -12.0, 12.0, f64::tanh, 4.0),
-                (2, -0.5, 0.5, f64::tanh, 4.0),
-                (2, -1e-4, 1e-4, f64::tanh, 4.0),
-                (3, -80.0, 40.0, |x| Activation::Sigmoid.value(x), 3.0),
+                (0, -87.3, 88.3, f64::exp as fn(f64) -> f64, 1.0),
+                (0, -1.0, 1.0, f64::exp, 1.0),
+                (1, -20.0, 20.0, f64::exp_m1, 1.6),
+                (1, -1.0, 1.0, f64::exp_m1, 1.6),
+                (1, -1e-4, 1e-4, f64::exp_m1, 1.6),
+                (2, -12.0, 12.0, f64::tanh, 2.5),
+                (2, -0.5, 0.5, f64::tanh, 2.5),
+                (2, -1e-4, 1e-4, f64::tanh, 2.5),
+                (3, -80.0, 40.0, |x| Activation::Sigmoid.value(x), 2.5),
             ] {
                 let worst = worst_ulp(isa, which, low, high, f);
                 println!("{isa:?} function {which} on {low}..{high}: {worst:.2} ulp");
@@ -156,7 +156,7 @@ mod tests {
             for ((&z, &cdf), &density) in inputs.iter().zip(&cdf).zip(&density) {
                 let z = f64::from(z);
                 let expected = if z == 0.0 { 0.5 } else { Activation::Gelu.value(z) / z };
-                assert!((f64::from(cdf) - expected).abs() < 1e-7, "{z}: {cdf} {expected}");
+                assert!((f64::from(cdf) - expected).abs() < 1.5e-7, "{z}: {cdf} {expected}");
                 let expected = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
                 assert!((f64::from(density) - expected).abs() < 1e-7, "{z}");
             }

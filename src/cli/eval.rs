@@ -1,0 +1,149 @@
+//! `densely eval`.
+
+use std::path::PathBuf;
+
+use densely::data::{self, Dataset, Features, Part, Split};
+use densely::engine::{Engine, EngineOptions, default_threads};
+use densely::gemm::{Backend, BackendChoice};
+use densely::model::{InputScaling, Model};
+use densely::report::{grouped, percent};
+use densely::{Error, Result};
+use serde_json::json;
+
+use super::values::{self, Activations};
+use super::{print_note, print_result};
+
+/// Measure a model's loss and accuracy
+///
+/// On data that can be split, the test part is used, under the split that the model was trained with.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A model file, such as best.safetensors
+    model: PathBuf,
+
+    /// `mnist`, or a directory of IDX files (raw or .gz)
+    #[arg(default_value = "mnist")]
+    data: String,
+
+    /// Which samples: train, val, test, or all
+    #[arg(long, value_enum, default_value = "test")]
+    part: PartName,
+
+    /// Another split than the model's own: `pooled`, `canonical`, N,N,N or F,F,F
+    #[arg(long, value_name = "SPLIT")]
+    split: Option<Split>,
+
+    /// The activations of a file that does not say them
+    #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
+    activations: Option<Activations>,
+
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Who computes the matrix products
+    #[arg(long, value_parser = values::backend(), default_value = "auto")]
+    backend: BackendChoice,
+
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PartName {
+    Train,
+    Val,
+    Test,
+    All,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely eval runs/fashion/best.safetensors /usr/share/datasets/fashion-mnist
+  densely eval best.safetensors --part val
+  densely eval best.safetensors mnist --part all --json";
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let activations = args.activations.as_ref().map_or(&[][..], |activations| &activations.0);
+    let model = Model::load(&args.model, activations)?;
+    let loaded = data::load(&args.data)?;
+    loaded.notices.iter().for_each(|notice| print_note(notice));
+    let data = &loaded.data;
+    check(&model, data)?;
+    match &model.metadata {
+        None => print_note(&format!(
+            "{} says no activations; taken: {:?}",
+            args.model.display(),
+            model.spec.activations()
+        )),
+        Some(metadata) if metadata.data_fingerprint != data.fingerprint() => {
+            print_note(&format!("{} is not the data that the model was trained on", data.name()));
+        }
+        Some(_) => {}
+    }
+    let rows = rows(args, &model, data)?;
+    let options = EngineOptions {
+        backend: Backend::of(args.backend)?,
+        threads: args.threads.unwrap_or_else(default_threads),
+        batch_size: 1, // nothing is trained
+    };
+    let mut engine = Engine::new(&model.spec, options)?;
+    let score = engine.evaluate(&model.params, data, &rows);
+    let text = if args.json {
+        let (loss, accuracy) = (score.loss(), score.accuracy());
+        json!({ "loss": loss, "accuracy": accuracy, "samples": score.samples }).to_string()
+    } else {
+        let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
+        format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss())
+    };
+    print_result(&text)
+}
+
+/// Refuses data that the model cannot read.
+fn check(model: &Model, data: &Dataset) -> Result<()> {
+    let scaling = match data.features() {
+        Features::U8(_) => InputScaling::U8Over255,
+        Features::F32(_) => InputScaling::None,
+    };
+    let (n_in, n_out) = (model.spec.n_in(), model.spec.n_out());
+    if n_in != data.n_features() || n_out < data.n_classes() {
+        return Err(Error::invalid(
+            data.name(),
+            format!(
+                "{} features and {} classes; the model expects {n_in} features and at most {n_out} classes",
+                data.n_features(),
+                data.n_classes()
+            ),
+        ));
+    }
+    match &model.metadata {
+        Some(metadata) if metadata.scaling != scaling => Err(Error::invalid(
+            data.name(),
+            format!("inputs of the kind {scaling:?}; the model expects {:?}", metadata.scaling),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The samples to measure.
+fn rows(args: &Args, model: &Model, data: &Dataset) -> Result<Vec<u32>> {
+    let part = match args.part {
+        PartName::All => return Ok((0..data.len() as u32).collect()),
+        PartName::Train => Part::Train,
+        PartName::Val => Part::Val,
+        PartName::Test => Part::Test,
+    };
+    let stored = model.metadata.as_ref().map(|metadata| metadata.split);
+    let split = args.split.or(stored).unwrap_or_default();
+    let rows = split.apply(data)?.rows(part, data.len());
+    if rows.is_empty() {
+        return Err(Error::usage(format!(
+            "the split `{split}` leaves no samples for this part of {}; expected another --part or --split",
+            data.name()
+        )));
+    }
+    Ok(rows)
+}

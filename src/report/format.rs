@@ -1,0 +1,104 @@
+//! Numbers and sentences for people.
+
+use crate::engine::Isa;
+use crate::model::{Activation, Spec};
+use crate::train::{Outcome, Trainer};
+
+/// `1234567` as `1,234,567`.
+pub fn grouped(n: impl Into<u128>) -> String {
+    let digits = n.into().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share as `97.53 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// What a run is made of, in four lines.
+pub fn description(trainer: &Trainer<'_>) -> String {
+    let (config, data, parts) = (trainer.config(), trainer.data(), trainer.parts());
+    let size = |rows: &[u32]| grouped(rows.len() as u64);
+    let weight_decay = match config.weight_decay {
+        0.0 => String::new(),
+        weight_decay => format!(", weight decay {weight_decay}"),
+    };
+    format!(
+        "densely {}: {}, {}, {}\n\
+         {}: {} training, {} validation, {} test samples\n\
+         {}, {} parameters\n\
+         Adam, lr {}{weight_decay}, batch {}, {}, seed {}",
+        env!("CARGO_PKG_VERSION"),
+        trainer.backend().describe(),
+        plural(config.threads, "thread"),
+        Isa::detect().name(),
+        data.name(),
+        size(&parts.train),
+        size(&parts.val),
+        size(&parts.test),
+        network(trainer.spec()),
+        grouped(trainer.state().optimizer.params.len() as u64),
+        config.lr,
+        config.batch_size,
+        plural(config.epochs, "epoch"),
+        config.seed,
+    )
+}
+
+/// `784 - 512 relu - 10 softmax`
+fn network(spec: &Spec) -> String {
+    let mut text = spec.n_in().to_string();
+    let (last, hidden) = (spec.n_out(), &spec.layers()[..spec.layers().len() - 1]);
+    for layer in hidden {
+        text += &match layer.activation {
+            Activation::Identity => format!(" - {}", layer.n_out),
+            activation => format!(" - {} {activation}", layer.n_out),
+        };
+    }
+    format!("{text} - {last} softmax")
+}
+
+/// How a run ended, in a line or two.
+pub fn summary(outcome: &Outcome) -> String {
+    let mut text = match outcome.val_accuracy {
+        Some(accuracy) => format!(
+            "best epoch {} of {}: validation accuracy {}",
+            outcome.best_epoch,
+            outcome.last_epoch,
+            percent(accuracy)
+        ),
+        None => format!("no validation part: the weights of epoch {} are kept", outcome.best_epoch),
+    };
+    if let Some(test) = &outcome.test {
+        text += &format!(
+            "\ntest accuracy {}, loss {:.4}, on {} samples",
+            percent(test.accuracy()),
+            test.loss(),
+            grouped(test.samples)
+        );
+    }
+    text
+}
+
+fn plural(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0u64, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(percent(0.975_349), "97.53 %");
+        assert_eq!((plural(1, "thread"), plural(2000, "epoch")), ("1 thread".into(), "2,000 epochs".into()));
+    }
+}

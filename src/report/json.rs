@@ -1,0 +1,107 @@
+//! A run as JSON, an object a line.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::engine::Isa;
+use crate::error::{Error, Result};
+use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, TrainConfig, Trainer};
+
+/// Writes `start`, one `epoch` each, and `done`. Non-finite numbers are null.
+#[derive(Debug)]
+pub struct JsonLines<W> {
+    out: W,
+    run_dir: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Start<'a> {
+    event: &'static str,
+    version: &'static str,
+    #[serde(flatten)]
+    config: &'a TrainConfig,
+    parameters: usize,
+    train_samples: usize,
+    val_samples: usize,
+    test_samples: usize,
+    /// The backend in words: library, version, kernels.
+    backend_description: String,
+    cpu: &'static str,
+    run_dir: String,
+}
+
+#[derive(Serialize)]
+struct Epoch<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    record: &'a EpochRecord,
+}
+
+/// The line of an epoch, with its end of line: the same on standard output and in `metrics.jsonl`.
+pub fn epoch_line(record: &EpochRecord) -> Result<String> {
+    to_line(&Epoch { event: "epoch", record })
+}
+
+fn to_line(event: &impl Serialize) -> Result<String> {
+    match serde_json::to_string(event) {
+        Ok(line) => Ok(line + "\n"),
+        Err(error) => Err(Error::invalid("JSON output", error.to_string())),
+    }
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Writes to `out`; `run_dir` is where the run's files are.
+    pub fn new(out: W, run_dir: PathBuf) -> Self {
+        Self { out, run_dir }
+    }
+
+    fn write(&mut self, line: &str) -> Result<()> {
+        // a reader that has gone away is no reason to stop training
+        match self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::io("write", "standard output".as_ref())(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<W: Write> Observer for JsonLines<W> {
+    fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let parts = trainer.parts();
+        let line = to_line(&Start {
+            event: "start",
+            version: env!("CARGO_PKG_VERSION"),
+            config: trainer.config(),
+            parameters: trainer.state().optimizer.params.len(),
+            train_samples: parts.train.len(),
+            val_samples: parts.val.len(),
+            test_samples: parts.test.len(),
+            backend_description: trainer.backend().describe(),
+            cpu: Isa::detect().name(),
+            run_dir: self.run_dir.display().to_string(),
+        })?;
+        self.write(&line)
+    }
+
+    fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
+        self.write(&epoch_line(end.record)?)
+    }
+
+    fn done(&mut self, outcome: &Outcome) -> Result<()> {
+        let test = outcome.test.as_ref();
+        let line = to_line(&json!({
+            "event": "done",
+            "best_epoch": outcome.best_epoch,
+            "val_accuracy": outcome.val_accuracy,
+            "test_loss": test.map(|test| test.loss()),
+            "test_accuracy": test.map(|test| test.accuracy()),
+            "seconds": outcome.seconds,
+            "run_dir": self.run_dir.display().to_string(),
+        }))?;
+        self.write(&line)
+    }
+}

@@ -1,0 +1,162 @@
+//! The directory of a run.
+//!
+//! `config.toml` and `metrics.jsonl` are there before the first epoch, so that a bad path fails in the first second.
+//! `best.safetensors` and `last.safetensors` follow each epoch and are complete whenever they exist. `checkpoint.safetensors`
+//! holds the trainer's whole state; it is replaced at most once a second, and at the end.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use super::json::epoch_line;
+use crate::files::{self, Survives};
+use crate::train::{EpochEnd, Observer, TrainConfig, Trainer, TrainerState};
+
+const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const BEST: &str = "best.safetensors";
+const LAST: &str = "last.safetensors";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// Time between two checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps a run's files.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    metrics: Option<File>,
+    last_checkpoint: Option<Instant>,
+}
+
+impl RunDir {
+    /// Makes the directory for a new run.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it holds a run already; otherwise what the operating system says.
+    pub fn create(path: &Path) -> Result<Self> {
+        if [CONFIG, METRICS, CHECKPOINT].iter().any(|name| path.join(name).exists()) {
+            return Err(Error::usage(format!(
+                "{} already holds a run; go on with it by `--resume {0}`, or choose another `--out`",
+                path.display()
+            )));
+        }
+        fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        Ok(Self { path: path.to_owned(), metrics: None, last_checkpoint: None })
+    }
+
+    /// Opens the directory of a run that has been started: its configuration, and its state if it got that far.
+    ///
+    /// # Errors
+    /// If there is no run, or a file of it is damaged.
+    pub fn open(path: &Path) -> Result<(Self, TrainConfig, Option<TrainerState>)> {
+        let config_path = path.join(CONFIG);
+        if !config_path.exists() {
+            return Err(Error::usage(format!(
+                "{} holds no run: there is no {CONFIG}; expected the directory of an earlier `densely train`",
+                path.display()
+            )));
+        }
+        let checkpoint = path.join(CHECKPOINT);
+        let state = if checkpoint.exists() {
+            let bytes = files::read(&checkpoint)?;
+            let state = TrainerState::from_bytes(&bytes).map_err(|error| match error {
+                Error::Invalid { problem, .. } => Error::invalid_file(&checkpoint, problem),
+                other => other,
+            })?;
+            Some(state)
+        } else {
+            None
+        };
+        let config = match &state {
+            Some(state) => state.config.clone(),
+            None => read_config(&config_path)?,
+        };
+        Ok((Self { path: path.to_owned(), metrics: None, last_checkpoint: None }, config, state))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The model that was kept.
+    pub fn best_model(&self) -> PathBuf {
+        self.path.join(BEST)
+    }
+
+    fn write_checkpoint(&mut self, state: &TrainerState) -> Result<()> {
+        let bytes = state.to_bytes()?;
+        files::write_atomic(&self.path.join(CHECKPOINT), &bytes, Survives::Machine)?;
+        self.last_checkpoint = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Reads a resolved configuration.
+fn read_config(path: &Path) -> Result<TrainConfig> {
+    let text = String::from_utf8(files::read(path)?)
+        .map_err(|_| Error::invalid_file(path, "expected UTF-8 text"))?;
+    toml::from_str(&text).map_err(|error| Error::invalid_file(path, error.to_string().trim_end()))
+}
+
+impl Observer for RunDir {
+    fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let config = toml::to_string(trainer.config())
+            .map_err(|error| Error::invalid(CONFIG, error.to_string()))?;
+        files::write_atomic(&self.path.join(CONFIG), config.as_bytes(), Survives::Process)?;
+        // What a killed run wrote behind its last checkpoint is written again.
+        let lines = trainer.state().history.iter().map(epoch_line).collect::<Result<String>>()?;
+        let path = self.path.join(METRICS);
+        files::write_atomic(&path, lines.as_bytes(), Survives::Process)?;
+        let metrics = File::options().append(true).open(&path).map_err(Error::io("open", &path))?;
+        self.metrics = Some(metrics);
+        Ok(())
+    }
+
+    fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
+        let trainer = end.trainer;
+        let last = trainer.last_model();
+        if end.is_best {
+            last.save(&self.path.join(BEST))?;
+        }
+        last.save(&self.path.join(LAST))?;
+        if let Some(metrics) = &mut self.metrics {
+            let line = epoch_line(end.record)?;
+            let written = metrics.write_all(line.as_bytes());
+            written.map_err(Error::io("append to", &self.path.join(METRICS)))?;
+        }
+        let due = self.last_checkpoint.is_none_or(|last| last.elapsed() >= CHECKPOINT_EVERY);
+        if due || trainer.state().is_finished() {
+            self.write_checkpoint(trainer.state())?;
+        }
+        Ok(())
+    }
+
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_a_run_is_refused_and_one_without_cannot_be_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b");
+        assert!(RunDir::open(&path).unwrap_err().to_string().contains("holds no run"));
+        RunDir::create(&path).unwrap();
+        RunDir::create(&path).unwrap();
+        fs::write(path.join(CONFIG), toml::to_string(&TrainConfig::default()).unwrap()).unwrap();
+        let message = RunDir::create(&path).unwrap_err().to_string();
+        assert!(message.contains("--resume"), "{message}");
+        let (_, config, state) = RunDir::open(&path).unwrap();
+        assert_eq!(config, TrainConfig::default());
+        assert!(state.is_none());
+        fs::write(path.join(CONFIG), "lr = 'fast'").unwrap();
+        assert!(RunDir::open(&path).unwrap_err().to_string().contains("config.toml"));
+        fs::write(path.join(CHECKPOINT), "no").unwrap();
+        assert!(RunDir::open(&path).unwrap_err().to_string().contains(CHECKPOINT));
+    }
+}

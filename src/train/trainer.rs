@@ -1,0 +1,297 @@
+//! The epoch loop.
+
+use std::time::Instant;
+
+use super::{EpochEnd, EpochRecord, Observer, Outcome, TrainConfig, TrainerState};
+use crate::data::{Dataset, Parts, epoch_order};
+use crate::engine::{Buffer, Engine, EngineOptions, Score, State};
+use crate::error::{Error, Result};
+use crate::gemm::Backend;
+use crate::model::{Layout, Metadata, Model, Spec, initialize};
+
+/// A run over one data set.
+///
+/// ```
+/// use densely::data::{Dataset, Split};
+/// use densely::train::{TrainConfig, Trainer};
+/// use ndarray::Array2;
+///
+/// // two interleaved classes: the sign of the product of the two features
+/// let x = Array2::from_shape_fn((1000, 2), |(i, j)| ((i * (7 + 5 * j)) % 199) as f32 / 99.0 - 1.0);
+/// let labels: Vec<u32> = x.rows().into_iter().map(|row| u32::from(row[0] * row[1] > 0.0)).collect();
+/// let data = Dataset::from_arrays(x.view(), &labels)?;
+/// let split = Split::Fractions([0.8, 0.1, 0.1]);
+/// let config = TrainConfig { hidden: vec![32, 32], batch_size: 50, epochs: 60, split, ..TrainConfig::default() };
+/// let mut trainer = Trainer::new(config, &data)?;
+/// let outcome = trainer.run(&mut ())?;
+/// assert!(outcome.val_accuracy.unwrap() > 0.9);
+/// # Ok::<(), densely::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer<'d> {
+    state: TrainerState,
+    data: &'d Dataset,
+    parts: Parts,
+    spec: Spec,
+    metadata: Metadata,
+    backend: Backend,
+    engine: Engine,
+}
+
+impl<'d> Trainer<'d> {
+    /// A run from random weights.
+    ///
+    /// # Errors
+    /// If a setting is impossible, the data cannot be split as asked, or memory or threads cannot be had.
+    pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
+        config.check()?;
+        let spec =
+            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
+        config.activations = spec.activations();
+        let layout = Layout::new(&spec)?;
+        let mut params = Buffer::zeros(layout.len(), "the parameters")?;
+        initialize(&mut params, &spec, &layout, config.init, config.seed)?;
+        let state = TrainerState {
+            config,
+            data_fingerprint: data.fingerprint(),
+            optimizer: State::new(&params)?,
+            history: Vec::new(),
+            best_params: params,
+            best_epoch: 0,
+        };
+        Self::assemble(state, spec, data)
+    }
+
+    /// A run from the weights of a model, whose sizes and activations the configuration takes over.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; also if the model's inputs are not the data's, or its classes fewer.
+    pub fn from_model(mut config: TrainConfig, model: &Model, data: &'d Dataset) -> Result<Self> {
+        config.check()?;
+        let spec = &model.spec;
+        if spec.n_in() != data.n_features() || spec.n_out() != data.n_classes() {
+            return Err(Error::usage(format!(
+                "the model has {} inputs and {} classes, {} has {} features and {} classes; \
+                 expected the same",
+                spec.n_in(),
+                spec.n_out(),
+                data.name(),
+                data.n_features(),
+                data.n_classes()
+            )));
+        }
+        (config.hidden, config.activations) = (spec.hidden(), spec.activations());
+        let state = TrainerState {
+            config,
+            data_fingerprint: data.fingerprint(),
+            optimizer: State::new(&model.params)?,
+            history: Vec::new(),
+            best_params: Buffer::copy_of(&model.params, "the parameters")?,
+            best_epoch: 0,
+        };
+        Self::assemble(state, spec.clone(), data)
+    }
+
+    /// A run from where a state left it.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; also if the data is not what the state was trained on.
+    pub fn resume(state: TrainerState, data: &'d Dataset) -> Result<Self> {
+        let config = &state.config;
+        config.check()?;
+        if state.data_fingerprint != data.fingerprint() {
+            return Err(Error::usage(format!(
+                "the run was trained on data with the fingerprint {}, {} has {}; expected the same",
+                state.data_fingerprint,
+                data.name(),
+                data.fingerprint()
+            )));
+        }
+        let spec =
+            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
+        let expected = Layout::new(&spec)?.len();
+        if state.optimizer.params.len() != expected {
+            return Err(Error::invalid(
+                "checkpoint",
+                format!(
+                    "{} parameters, expected {expected} for its own configuration",
+                    state.optimizer.params.len()
+                ),
+            ));
+        }
+        Self::assemble(state, spec, data)
+    }
+
+    fn assemble(mut state: TrainerState, spec: Spec, data: &'d Dataset) -> Result<Self> {
+        let config = &mut state.config;
+        let parts = config.split.apply(data)?;
+        let backend = Backend::of(config.backend)?;
+        config.backend = backend.choice();
+        let options = EngineOptions {
+            backend,
+            threads: config.threads,
+            batch_size: config.batch_size.min(parts.train.len()),
+        };
+        let engine = Engine::new(&spec, options)?;
+        let metadata = Metadata::of(data, config.split, state.data_fingerprint.clone());
+        Ok(Self { state, data, parts, spec, metadata, backend, engine })
+    }
+
+    /// Trains to the end: all epochs, or until patience runs out; then tests the weights that were kept.
+    ///
+    /// # Errors
+    /// What an observer returns.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let start = Instant::now();
+        observer.start(self)?;
+        while !self.state.is_finished() {
+            let is_best = self.epoch(observer);
+            let Some(record) = self.state.history.last() else { break };
+            observer.epoch(&EpochEnd { record, is_best, trainer: self })?;
+        }
+        let outcome = self.outcome(start);
+        observer.done(&outcome)?;
+        Ok(outcome)
+    }
+
+    /// One epoch and its validation; returns whether it is the best so far.
+    fn epoch(&mut self, observer: &mut dyn Observer) -> bool {
+        let Self { state, data, parts, engine, .. } = self;
+        let TrainerState { config, optimizer, history, .. } = state;
+        let epoch = history.len() + 1;
+        let start = Instant::now();
+        let mut order = Vec::with_capacity(parts.train.len());
+        epoch_order(&mut order, &parts.train, config.shuffle, config.seed, epoch);
+        let batch_size = config.batch_size.min(order.len());
+        let score = engine.train(optimizer, &config.adam(), data, &order, batch_size, |progress| {
+            observer.step(epoch, progress);
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        let val = (!parts.val.is_empty())
+            .then(|| engine.evaluate(&optimizer.params, data, &parts.val));
+        let record = EpochRecord {
+            epoch,
+            train_loss: score.loss(),
+            train_accuracy: score.accuracy(),
+            val_loss: val.map(|val| val.loss()),
+            val_accuracy: val.map(|val| val.accuracy()),
+            seconds,
+            samples_per_second: order.len() as f64 / seconds,
+        };
+        let is_best = match state.best_epoch.checked_sub(1) {
+            Some(best) => is_better(&record, &history[best]),
+            None => true,
+        };
+        history.push(record);
+        if is_best {
+            state.best_epoch = epoch;
+            state.best_params.copy_from_slice(&optimizer.params);
+        }
+        is_best
+    }
+
+    fn outcome(&mut self, start: Instant) -> Outcome {
+        let Self { state, data, parts, engine, .. } = self;
+        let test: Option<Score> = (!parts.test.is_empty())
+            .then(|| engine.evaluate(&state.best_params, data, &parts.test));
+        let best = state.best_epoch.checked_sub(1).map(|best| &state.history[best]);
+        Outcome {
+            best_epoch: state.best_epoch,
+            last_epoch: state.epoch(),
+            val_accuracy: best.and_then(|best| best.val_accuracy),
+            test,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// The state between two epochs.
+    pub fn state(&self) -> &TrainerState {
+        &self.state
+    }
+
+    /// The settings, resolved: activations and backend are what really runs.
+    pub fn config(&self) -> &TrainConfig {
+        &self.state.config
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &Dataset {
+        self.data
+    }
+
+    /// The rows of the training, validation and test parts.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The network.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Who computes the matrix products.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The model with the weights that are kept: of the best epoch, or the last one without a validation part.
+    pub fn best_model(&self) -> Model {
+        self.model(&self.state.best_params)
+    }
+
+    /// The model with the weights of the last epoch.
+    pub fn last_model(&self) -> Model {
+        self.model(&self.state.optimizer.params)
+    }
+
+    fn model(&self, params: &[f32]) -> Model {
+        let metadata = Some(self.metadata.clone());
+        Model { spec: self.spec.clone(), params: params.to_vec(), metadata }
+    }
+}
+
+/// Whether an epoch beats the best one: a lower validation 0-1 loss, or an equal one with a lower loss. Without a
+/// validation part, later is better.
+fn is_better(new: &EpochRecord, best: &EpochRecord) -> bool {
+    let (Some(new_accuracy), Some(best_accuracy)) = (new.val_accuracy, best.val_accuracy) else {
+        return true;
+    };
+    let comparable = |loss: Option<f64>| loss.filter(|loss| !loss.is_nan()).unwrap_or(f64::INFINITY);
+    let loss_is_lower = comparable(new.val_loss) < comparable(best.val_loss);
+    new_accuracy > best_accuracy || (new_accuracy == best_accuracy && loss_is_lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(val_accuracy: Option<f64>, val_loss: Option<f64>) -> EpochRecord {
+        EpochRecord {
+            epoch: 1,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            val_loss,
+            val_accuracy,
+            seconds: 1.0,
+            samples_per_second: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_best_epoch_has_the_lowest_0_1_loss_then_the_lowest_loss() {
+        let best = record(Some(0.9), Some(0.5));
+        for (accuracy, loss, better) in [
+            (0.91, 0.9, true),
+            (0.89, 0.1, false),
+            (0.9, 0.4, true),
+            (0.9, 0.5, false),
+            (0.9, f64::NAN, false),
+        ] {
+            assert_eq!(is_better(&record(Some(accuracy), Some(loss)), &best), better);
+        }
+        let diverged = record(Some(0.9), Some(f64::NAN));
+        assert!(is_better(&best, &diverged));
+        assert!(!is_better(&diverged, &diverged));
+        assert!(is_better(&record(None, None), &record(None, None)));
+    }
+}
