@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -28,7 +28,7 @@ impl Meeting<'_> {
     /// If another worker panicked, so that the job ends everywhere.
     pub fn wait(&self) {
         if !self.0.wait() {
-            panic_any(OtherPanicked);
+            resume_unwind(Box::new(OtherPanicked)); // without a message: the culprit prints one
         }
     }
 }

@@ -129,10 +129,10 @@ pub fn calls() -> Calls {
 ///
 /// ```
 /// use densely::gemm::{Backend, gemm};
-/// use ndarray::array;
+/// use ndarray::{Array2, array};
 ///
 /// let a = array![[1.0, 2.0], [3.0, 4.0]];
-/// let mut c = array![[f32::NAN; 2]; 2];
+/// let mut c = Array2::from_elem((2, 2), f32::NAN);
 /// gemm(Backend::auto(), c.view_mut(), a.view(), a.t(), 0.0);
 /// assert_eq!(c, array![[5.0, 11.0], [11.0, 25.0]]);
 /// ```

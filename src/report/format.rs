@@ -99,6 +99,9 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!([0u64, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(percent(0.975_349), "97.53 %");
-        assert_eq!((plural(1, "thread"), plural(2000, "epoch")), ("1 thread".into(), "2,000 epochs".into()));
+        assert_eq!(
+            (plural(1, "thread"), plural(2000, "epoch")),
+            ("1 thread".into(), "2,000 epochs".into())
+        );
     }
 }

@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
 use super::json::epoch_line;
+use crate::error::{Error, Result};
 use crate::files::{self, Survives};
 use crate::train::{EpochEnd, Observer, TrainConfig, Trainer, TrainerState};
 
@@ -134,7 +134,6 @@ impl Observer for RunDir {
         }
         Ok(())
     }
-
 }
 
 #[cfg(test)]

@@ -90,7 +90,10 @@ impl TrainConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let decay = |x: f64| (0.0..1.0).contains(&x);
         let checks = [
-            (self.hidden.contains(&0), format!("--hidden {:?}: expected sizes of at least 1", self.hidden)),
+            (
+                self.hidden.contains(&0),
+                format!("--hidden {:?}: expected sizes of at least 1", self.hidden),
+            ),
             (!positive(self.lr), format!("--lr {}: expected a positive number", self.lr)),
             (!decay(self.beta1), format!("--beta1 {}: expected 0 or more, below 1", self.beta1)),
             (!decay(self.beta2), format!("--beta2 {}: expected 0 or more, below 1", self.beta2)),

@@ -137,7 +137,9 @@ mod non_finite_is_null_option {
         value.filter(|value| value.is_finite()).serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f64>, D::Error> {
         Option::deserialize(deserializer)
     }
 }

@@ -167,8 +167,8 @@ impl<'d> Trainer<'d> {
             observer.step(epoch, progress);
         });
         let seconds = start.elapsed().as_secs_f64();
-        let val = (!parts.val.is_empty())
-            .then(|| engine.evaluate(&optimizer.params, data, &parts.val));
+        let val =
+            (!parts.val.is_empty()).then(|| engine.evaluate(&optimizer.params, data, &parts.val));
         let record = EpochRecord {
             epoch,
             train_loss: score.loss(),
@@ -256,7 +256,8 @@ fn is_better(new: &EpochRecord, best: &EpochRecord) -> bool {
     let (Some(new_accuracy), Some(best_accuracy)) = (new.val_accuracy, best.val_accuracy) else {
         return true;
     };
-    let comparable = |loss: Option<f64>| loss.filter(|loss| !loss.is_nan()).unwrap_or(f64::INFINITY);
+    let comparable =
+        |loss: Option<f64>| loss.filter(|loss| !loss.is_nan()).unwrap_or(f64::INFINITY);
     let loss_is_lower = comparable(new.val_loss) < comparable(best.val_loss);
     new_accuracy > best_accuracy || (new_accuracy == best_accuracy && loss_is_lower)
 }

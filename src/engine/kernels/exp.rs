@@ -3,7 +3,7 @@
 //! `exp(x) = s (1 + p)` with `s` a power of two and `p = exp(r) - 1` on `|r| <= ln(2) / 2`, by the polynomial of Cephes'
 //! `expf` (Moshier). Every function of the exponential starts from these two. Largest errors found over a fine grid
 //! (and tested): `exp` 1 ulp, `exp_m1` 1.6 ulp, `tanh` 2.5 ulp, `sigmoid` 2.5 ulp; the normal distribution function is
-//! within 1.5e-7 absolutely. NaN gives NaN.
+//! within 3e-7 absolutely. NaN gives NaN.
 
 use super::fma;
 
@@ -156,7 +156,7 @@ mod tests {
             for ((&z, &cdf), &density) in inputs.iter().zip(&cdf).zip(&density) {
                 let z = f64::from(z);
                 let expected = if z == 0.0 { 0.5 } else { Activation::Gelu.value(z) / z };
-                assert!((f64::from(cdf) - expected).abs() < 1.5e-7, "{z}: {cdf} {expected}");
+                assert!((f64::from(cdf) - expected).abs() < 3e-7, "{z}: {cdf} {expected}");
                 let expected = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
                 assert!((f64::from(density) - expected).abs() < 1e-7, "{z}");
             }

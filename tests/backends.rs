@@ -1,0 +1,38 @@
+//! Which product ran: counted, in a process of its own, where nothing else computes.
+
+mod common;
+
+use common::dataset;
+use densely::engine::{Adam, Engine, EngineOptions, State};
+use densely::gemm::{Backend, BackendChoice, Calls, calls};
+use densely::model::Spec;
+
+/// One step of a network with three layers and one worker: three products forward, two backward, three gradients.
+fn count(backend: Backend) -> Calls {
+    let data = dataset(20, 6, 3);
+    let spec = Spec::new(6, &[5, 4], &[], 3).unwrap();
+    let options = EngineOptions { backend, threads: 1, batch_size: 20 };
+    let mut engine = Engine::new(&spec, options).unwrap();
+    let mut state = State::new(&vec![0.1; engine.layout().len()]).unwrap();
+    let rows: Vec<u32> = (0..20).collect();
+    let before = calls();
+    engine.train(&mut state, &Adam::default(), &data, &rows, 20, |_| ());
+    let after = calls();
+    Calls { blas: after.blas - before.blas, rust: after.rust - before.rust }
+}
+
+#[test]
+fn the_backend_that_was_asked_for_does_all_the_work() {
+    assert_eq!(count(Backend::Rust), Calls { blas: 0, rust: 8 });
+    match Backend::of(BackendChoice::Blas) {
+        Ok(blas) => {
+            assert_eq!(count(blas), Calls { blas: 8, rust: 0 });
+            assert_eq!(Backend::auto(), blas);
+            assert!(blas.describe().starts_with("OpenBLAS "), "{}", blas.describe());
+        }
+        Err(error) => {
+            assert!(cfg!(not(feature = "openblas")), "{error}");
+            assert_eq!(Backend::auto(), Backend::Rust);
+        }
+    }
+}

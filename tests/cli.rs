@@ -1,0 +1,385 @@
+//! The command line end to end, on a small data set made here.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{header, write_idx};
+use serde_json::Value;
+
+/// A folder with a data set in it, in which commands run.
+struct Sandbox(tempfile::TempDir);
+
+impl Sandbox {
+    fn new() -> Self {
+        let sandbox = Self(tempfile::tempdir().unwrap());
+        write_idx(&sandbox.path("data"), 240, 60);
+        sandbox
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
+        command.args(args).current_dir(self.0.path());
+        command.env("XDG_CACHE_HOME", self.path("cache"));
+        command.output().unwrap()
+    }
+
+    /// Standard output of a command that has to succeed.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// The one line of a command that has to fail with this code.
+    fn fails(&self, args: &[&str], code: i32) -> String {
+        let output = self.run(args);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+        assert!(message.starts_with("error: "), "{args:?}: {message}");
+        assert!(!message.contains("panicked"), "{args:?}: {message}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        message
+    }
+
+    fn train(&self, out: &str, more: &[&str]) -> String {
+        let common = ["train", "data", "--out", out, "--hidden", "16,8", "--lr", "0.01"];
+        let rest = ["--batch-size", "20", "--threads", "2"];
+        self.ok(&[&common[..], &rest, more].concat())
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The epoch lines without what differs from run to run.
+fn timeless(lines: &[Value]) -> Vec<Value> {
+    let mut lines = lines.to_vec();
+    for line in &mut lines {
+        let line = line.as_object_mut().unwrap();
+        line.remove("seconds");
+        line.remove("samples_per_second");
+    }
+    lines
+}
+
+#[test]
+fn train_leaves_a_model_that_eval_reads() {
+    let sandbox = Sandbox::new();
+    let summary = sandbox.train("run", &["--epochs", "6"]);
+    assert!(summary.contains("test accuracy"), "{summary}");
+    let files: BTreeSet<String> = std::fs::read_dir(sandbox.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let expected = ["best", "checkpoint", "last"].map(|name| format!("{name}.safetensors"));
+    let expected = expected.into_iter().chain(["config.toml".into(), "metrics.jsonl".into()]);
+    assert_eq!(files, expected.collect());
+    assert_eq!(json_lines(&text(&sandbox.bytes("run/metrics.jsonl"))).len(), 6);
+
+    let line = sandbox.ok(&["eval", "run/best.safetensors", "data", "--json"]);
+    let result: Value = serde_json::from_str(line.trim()).unwrap();
+    assert_eq!(result["samples"], 65); // 15 of 70 parts of 300, and what rounding left
+    assert!(result["accuracy"].as_f64().unwrap() > 0.9, "{line}");
+    assert!(summary.contains(&format!("loss {:.4}", result["loss"].as_f64().unwrap())));
+    for (part, samples) in [("train", 214), ("val", 21), ("all", 300)] {
+        let line = sandbox.ok(&["eval", "run/best.safetensors", "data", "--part", part, "--json"]);
+        assert_eq!(json_lines(&line)[0]["samples"], samples, "{part}");
+    }
+    let line = sandbox.ok(&["eval", "run/best.safetensors", "data", "--split", "canonical"]);
+    assert!(line.contains("60 samples"), "{line}");
+}
+
+#[test]
+fn json_lines_are_start_epochs_and_done() {
+    let sandbox = Sandbox::new();
+    let out = sandbox.train("run", &["--epochs", "3", "--json", "--quiet", "--seed", "9"]);
+    let lines = json_lines(&out);
+    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["start", "epoch", "epoch", "epoch", "done"]);
+    let start = &lines[0];
+    assert_eq!((start["seed"].as_u64(), start["threads"].as_u64()), (Some(9), Some(2)));
+    assert_eq!(start["parameters"], 20 * 16 + 16 + 16 * 8 + 8 + 8 * 3 + 3);
+    let backend = if cfg!(feature = "openblas") { "blas" } else { "rust" };
+    assert_eq!(start["backend"], backend);
+    assert_eq!(start["hidden"], serde_json::json!([16, 8]));
+    assert_eq!(start["activations"], serde_json::json!(["relu", "relu"]));
+    for (i, epoch) in lines[1..4].iter().enumerate() {
+        assert_eq!(epoch["epoch"], i + 1);
+        for key in ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"] {
+            assert!(epoch[key].is_f64(), "{key}: {epoch}");
+        }
+        assert!(epoch["samples_per_second"].as_f64().unwrap() > 0.0);
+        assert!((0.0..=1.0).contains(&epoch["val_accuracy"].as_f64().unwrap()));
+    }
+    let done = &lines[4];
+    for key in ["val_accuracy", "test_loss", "test_accuracy", "seconds"] {
+        assert!(done[key].is_f64(), "{key}: {done}");
+    }
+    assert_eq!(done["run_dir"], "run");
+    assert!((1..=3).contains(&done["best_epoch"].as_u64().unwrap()));
+    assert_eq!(json_lines(&text(&sandbox.bytes("run/metrics.jsonl"))), lines[1..4]);
+}
+
+#[test]
+fn divergence_is_null_in_json() {
+    let sandbox = Sandbox::new();
+    let args = ["--lr", "1e30", "--epochs", "2", "--json", "--quiet", "--activations", "identity"];
+    let out = sandbox.ok(&[&["train", "data", "--out", "r", "--hidden", "9"], &args[..]].concat());
+    let lines = json_lines(&out);
+    assert_eq!(lines[2]["train_loss"], Value::Null, "{out}");
+}
+
+#[test]
+fn reruns_and_resumed_runs_are_equal_to_the_byte() {
+    let sandbox = Sandbox::new();
+    for backend in if cfg!(feature = "openblas") { &["blas", "rust"][..] } else { &["rust"] } {
+        let dir = |name: &str| format!("{backend}-{name}");
+        let run = |name: &str, more: &[&str]| {
+            let out =
+                sandbox.train(&dir(name), &[&["--backend", backend, "--json"], more].concat());
+            timeless(&json_lines(&out)[1..])
+        };
+        run("a", &["--epochs", "5"]);
+        run("b", &["--epochs", "5"]);
+        run("c", &["--epochs", "2"]);
+        sandbox.ok(&["train", "--resume", &dir("c"), "--epochs", "5", "--quiet"]);
+        for name in ["best.safetensors", "last.safetensors", "config.toml"] {
+            let bytes = |run: &str| sandbox.bytes(&format!("{}/{name}", dir(run)));
+            assert_eq!(bytes("a"), bytes("b"), "{name}");
+            assert_eq!(bytes("a"), bytes("c"), "{name}");
+        }
+        let metrics = |run: &str| {
+            timeless(&json_lines(&text(&sandbox.bytes(&format!("{}/metrics.jsonl", dir(run))))))
+        };
+        assert_eq!(metrics("a"), metrics("b"));
+        assert_eq!(metrics("a"), metrics("c"));
+    }
+}
+
+#[test]
+fn resuming_a_finished_run_changes_nothing_and_a_run_without_checkpoint_starts_again() {
+    let sandbox = Sandbox::new();
+    let summary = sandbox.train("run", &["--epochs", "2"]);
+    let names = ["config.toml", "metrics.jsonl", "best.safetensors", "checkpoint.safetensors"];
+    let files = || names.map(|name| sandbox.bytes(&format!("run/{name}")));
+    let before = files();
+    let output = sandbox.run(&["train", "--resume", "run"]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("finished"));
+    assert_eq!(text(&output.stdout), summary);
+    assert_eq!(files(), before);
+
+    std::fs::remove_file(sandbox.path("run/checkpoint.safetensors")).unwrap();
+    sandbox.ok(&["train", "--resume", "run", "--quiet"]);
+    assert_eq!(sandbox.bytes("run/best.safetensors"), before[2]);
+}
+
+#[test]
+fn a_directory_with_a_run_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    let before = sandbox.bytes("run/last.safetensors");
+    let message = sandbox.fails(&["train", "data", "--out", "run"], 2);
+    assert!(message.contains("--resume"), "{message}");
+    assert_eq!(sandbox.bytes("run/last.safetensors"), before);
+    let message = sandbox.fails(&["train", "--resume", "data"], 2);
+    assert!(message.contains("holds no run"), "{message}");
+}
+
+#[test]
+fn a_model_can_be_started_from_and_contradictions_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1", "--activations", "tanh,selu"]);
+    let model = "run/last.safetensors";
+    let start = ["train", "data", "--init-from", model, "--epochs", "1"];
+    sandbox.ok(&[&start[..], &["--out", "next"]].concat());
+    let config = text(&sandbox.bytes("next/config.toml"));
+    assert!(config.contains(r#"activations = ["tanh", "selu"]"#), "{config}");
+    for (more, expected) in [
+        (["--hidden", "16"], "has [16, 8]"),
+        (["--activations", "relu"], "the activations are tanh,selu, not relu"),
+        (["--init", "he"], "cannot be used with"),
+    ] {
+        let message = sandbox.fails(&[&start[..], &more].concat(), 2);
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(!sandbox.path("runs").exists(), "a refused run leaves no directory");
+}
+
+#[test]
+fn impossible_flags_are_usage_errors() {
+    let sandbox = Sandbox::new();
+    for (flags, expected) in [
+        (&["--batch-size", "0"][..], "--batch-size 0: expected at least 1"),
+        (&["--epochs", "0"], "--epochs 0"),
+        (&["--threads", "0"], "--threads 0"),
+        (&["--threads", "100000"], "expected 1 to 64"),
+        (&["--lr", "-1"], "--lr -1"),
+        (&["--lr", "nan"], "--lr NaN"),
+        (&["--lr", "fast"], "invalid float"),
+        (&["--hidden", "3,,4"], "expected sizes such as"),
+        (&["--hidden", "0"], "expected at least 1"),
+        (&["--hidden", "99999999999999999999"], "too large"),
+        (&["--hidden", "9223372036854775807"], "expected smaller hidden layers"),
+        (&["--hidden", "4294967295,4294967295"], "expected smaller hidden layers"),
+        (&["--activations", "relu6"], "expected one of identity, relu"),
+        (&["--activations", "relu,relu"], "2 activations for 3 hidden layers"),
+        (&["--init", "zeros"], "possible values"),
+        (&["--backend", "gpu"], "possible values"),
+        (&["--split", "1,2"], "expected `pooled`"),
+        (&["--split", "300,1,0"], "300 + 1 + 0 samples asked for, data has 300"),
+        (&["--split", "0.9,0.2,0.1"], "more than 1"),
+        (&["--patience", "0"], "--patience 0"),
+        (&["--weight-decay", "-0.1"], "--weight-decay"),
+        (&["--no-such-flag"], "unexpected argument"),
+        (&["--resume", "x", "--lr", "1"], "cannot be used with"),
+    ] {
+        let message = sandbox.fails(&[&["train", "data"], flags].concat(), 2);
+        assert!(message.contains(expected), "{flags:?}: {message}");
+    }
+    assert!(!sandbox.path("runs").exists(), "a refused run leaves no directory");
+    let output = sandbox.run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("First steps"));
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_refused() {
+    let sandbox = Sandbox::new();
+    let message = sandbox.fails(&["train", "data", "--hidden", "2000000,2000000"], 1);
+    assert!(message.contains("GB of memory"), "{message}");
+}
+
+#[test]
+fn bad_data_gets_one_line() {
+    let sandbox = Sandbox::new();
+    let images = sandbox.bytes("data/train-images-idx3-ubyte");
+    let labels = sandbox.bytes("data/train-labels-idx1-ubyte");
+    let mut wrong_magic = images.clone();
+    wrong_magic[3] = 9;
+    let mut out_of_range = sandbox.bytes("data/t10k-labels-idx1-ubyte");
+    out_of_range[20] = 77;
+    let huge = header(0x0803, &[usize::MAX & 0xffff_ffff, 65_535, 65_535]);
+    for (name, bytes, expected) in [
+        ("train-images-idx3-ubyte", &images[..images.len() - 1], "truncated"),
+        ("train-images-idx3-ubyte", &wrong_magic[..], "magic number"),
+        ("train-images-idx3-ubyte", &huge, "promises"),
+        ("train-images-idx3-ubyte", b"", "truncated"),
+        ("train-labels-idx1-ubyte", &labels[..7], "truncated"),
+        ("train-labels-idx1-ubyte", &header(0x0801, &[0]), "0 labels, expected 240"),
+        ("t10k-labels-idx1-ubyte", &out_of_range, "out of range"),
+    ] {
+        write_idx(&sandbox.path("data"), 240, 60);
+        std::fs::write(sandbox.path("data").join(name), bytes).unwrap();
+        let message = sandbox.fails(&["train", "data", "--epochs", "1"], 1);
+        assert!(message.contains(expected), "{name}: {message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    for (data, expected) in [
+        ("nowhere", "nothing of that name"),
+        ("data/train-labels-idx1-ubyte", "found a file"),
+        ("cache", "nothing of that name"),
+        (".", "no train-images-idx3-ubyte here"),
+    ] {
+        let message = sandbox.fails(&["train", data], 1);
+        assert!(message.contains(expected), "{data}: {message}");
+    }
+    assert!(!sandbox.path("runs").exists());
+}
+
+#[test]
+fn bad_models_get_one_line() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    let model = sandbox.bytes("run/best.safetensors");
+    for (name, bytes, expected) in [
+        ("truncated", &model[..model.len() - 3], "expected a safetensors file"),
+        ("empty", b"", "expected a safetensors file"),
+        ("text", b"not a model at all, but long enough", "expected a safetensors file"),
+    ] {
+        std::fs::write(sandbox.path(name), bytes).unwrap();
+        let message = sandbox.fails(&["eval", name, "data"], 1);
+        assert!(message.contains(name) && message.contains(expected), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    assert!(sandbox.fails(&["eval", "missing", "data"], 1).contains("cannot read missing"));
+    assert!(sandbox.fails(&["eval", "data", "data"], 1).contains("found a directory"));
+    let part = ["eval", "run/best.safetensors", "data", "--split", "300,0,0"];
+    assert!(sandbox.fails(&part, 2).contains("no samples"));
+    write_idx(&sandbox.path("other"), 12, 0);
+    std::fs::remove_file(sandbox.path("other/t10k-images-idx3-ubyte")).unwrap();
+    let images = [header(0x0803, &[12, 2, 2]), vec![0; 48]].concat();
+    std::fs::write(sandbox.path("other/train-images-idx3-ubyte"), images).unwrap();
+    let message = sandbox.fails(&["eval", "run/best.safetensors", "other"], 1);
+    assert!(message.contains("the model expects 20 features"), "{message}");
+}
+
+#[test]
+fn paths_that_cannot_be_written_fail_before_training() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("file"), "").unwrap();
+    let message = sandbox.fails(&["train", "data", "--out", "file/run", "--quiet"], 1);
+    assert!(message.contains("cannot create file/run"), "{message}");
+    if Path::new("/proc/version").exists() {
+        let message = sandbox.fails(&["train", "data", "--out", "/proc/run", "--quiet"], 1);
+        assert!(message.contains("/proc/run"), "{message}");
+    }
+}
+
+#[test]
+fn softmax_regression_and_other_depths_train() {
+    let sandbox = Sandbox::new();
+    for (i, hidden) in ["", "7", "9,8,7,6"].into_iter().enumerate() {
+        let out = format!("run{i}");
+        let args = ["train", "data", "--hidden", hidden, "--out", &out, "--epochs", "3"];
+        sandbox.ok(&[&args[..], &["--lr", "0.01", "--batch-size", "7", "--quiet"]].concat());
+    }
+}
+
+#[cfg(not(feature = "embedded-mnist"))]
+#[test]
+fn mnist_names_the_feature_that_it_needs() {
+    let message = Sandbox::new().fails(&["train"], 1);
+    assert!(message.contains("feature `embedded-mnist`"), "{message}");
+}
+
+#[cfg(feature = "embedded-mnist")]
+#[test]
+fn mnist_is_built_in_and_cached() {
+    let sandbox = Sandbox::new();
+    let train = ["train", "--hidden", "32", "--epochs", "1", "--json", "--quiet", "--out"];
+    let first = json_lines(&sandbox.ok(&[&train[..], &["a"]].concat()));
+    assert_eq!(
+        ["train_samples", "val_samples", "test_samples"].map(|key| first[0][key].as_u64()),
+        [Some(50_000), Some(5_000), Some(15_000)]
+    );
+    assert!(first[2]["test_accuracy"].as_f64().unwrap() > 0.88, "{first:?}");
+    let cached = sandbox.path("cache/densely/mnist/train-images-idx3-ubyte");
+    assert_eq!(std::fs::metadata(&cached).unwrap().len(), 16 + 60_000 * 784);
+
+    // damage is repaired, and a cache that cannot be is done without
+    std::fs::write(&cached, "damaged").unwrap();
+    let again = json_lines(&sandbox.ok(&[&train[..], &["b"]].concat()));
+    assert_eq!(timeless(&again[1..2]), timeless(&first[1..2]));
+    std::fs::remove_dir_all(sandbox.path("cache")).unwrap();
+    std::fs::write(sandbox.path("cache"), "a file in the way").unwrap();
+    let output = sandbox.run(&["eval", "a/best.safetensors"]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("decoded in memory"), "{}", text(&output.stderr));
+}

@@ -1,0 +1,94 @@
+//! Gradients against finite differences of a forward pass in f64, written from the definitions.
+
+mod common;
+
+use common::dataset;
+use densely::data::{Dataset, Features};
+use densely::engine::{Engine, EngineOptions};
+use densely::gemm::Backend;
+use densely::model::{Activation, Init, Layout, Spec, initialize};
+
+/// The mean softmax cross-entropy over `rows`, and the smallest |z| before any activation.
+fn twin(spec: &Spec, layout: &Layout, params: &[f64], data: &Dataset, rows: &[u32]) -> (f64, f64) {
+    let Features::F32(values) = data.features() else { panic!("the test data is f32") };
+    let (mut loss, mut smallest) = (0.0, f64::INFINITY);
+    for &row in rows {
+        let start = row as usize * spec.n_in();
+        let mut a: Vec<f64> =
+            values[start..start + spec.n_in()].iter().map(|&x| f64::from(x)).collect();
+        for (layer, place) in spec.layers().iter().zip(layout.layers()) {
+            let (w, b) = (&params[place.w()], &params[place.b()]);
+            let z = w
+                .chunks(place.n_in)
+                .zip(b)
+                .map(|(w, b)| w.iter().zip(&a).map(|(w, a)| w * a).sum::<f64>() + b);
+            a = z
+                .map(|z| {
+                    smallest = smallest.min(z.abs());
+                    layer.activation.value(z)
+                })
+                .collect();
+        }
+        let maximum = a.iter().copied().fold(f64::MIN, f64::max);
+        let total: f64 = a.iter().map(|z| (z - maximum).exp()).sum();
+        loss += total.ln() + maximum - a[data.labels()[row as usize] as usize];
+    }
+    (loss / rows.len() as f64, smallest)
+}
+
+fn check(activations: &[Activation], hidden: &[usize]) {
+    let (data, rows) = (dataset(17, 5, 4), [3u32, 0, 11, 12, 16, 7, 8, 1, 5]);
+    let spec = Spec::new(5, hidden, activations, 4).unwrap();
+    let layout = Layout::new(&spec).unwrap();
+    // weights under which nothing comes near a kink, where a finite difference means nothing
+    let mut params = vec![0.0f32; layout.len()];
+    let (params, exact) = (0..200)
+        .find_map(|seed| {
+            initialize(&mut params, &spec, &layout, Init::Glorot, seed).unwrap();
+            params.iter_mut().for_each(|w| *w = 1.5 * *w + 0.01);
+            let exact: Vec<f64> = params.iter().map(|&w| f64::from(w)).collect();
+            let (_, smallest) = twin(&spec, &layout, &exact, &data, &rows);
+            (smallest > 1e-3).then(|| (params.clone(), exact))
+        })
+        .expect("some seed keeps away from the kinks");
+    for backend in Backend::all() {
+        for threads in [1, 2, 5] {
+            let options = EngineOptions { backend, threads, batch_size: rows.len() };
+            let mut engine = Engine::new(&spec, options).unwrap();
+            let mut grads = vec![f32::NAN; layout.len()];
+            let score = engine.gradient(&mut grads, &params, &data, &rows);
+            let (loss, _) = twin(&spec, &layout, &exact, &data, &rows);
+            assert!((score.loss() - loss).abs() < 1e-6, "{} {loss}", score.loss());
+            let mut shifted = exact.clone();
+            for (i, &found) in grads.iter().enumerate() {
+                let h = 1e-5;
+                shifted[i] = exact[i] + h;
+                let (up, _) = twin(&spec, &layout, &shifted, &data, &rows);
+                shifted[i] = exact[i] - h;
+                let (down, _) = twin(&spec, &layout, &shifted, &data, &rows);
+                shifted[i] = exact[i];
+                let expected = (up - down) / (2.0 * h);
+                assert!(
+                    (f64::from(found) - expected).abs() < 2e-6,
+                    "{activations:?} {backend:?} {threads} parameter {i}: {found} {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_activation_and_the_loss() {
+    for activation in Activation::ALL {
+        check(&[activation], &[6, 3]);
+    }
+}
+
+#[test]
+fn mixtures_and_depths() {
+    use Activation::{Relu, Selu, Silu, Tanh};
+    check(&[Relu, Selu, Tanh], &[7, 6, 5]);
+    check(&[], &[]);
+    check(&[Silu], &[1]);
+    check(&[Tanh, Silu, Tanh, Selu, Tanh], &[3, 4, 2, 9, 3]);
+}

@@ -1,0 +1,72 @@
+//! A training step allocates nothing: counted by the allocator of this test's own process.
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::dataset;
+use densely::engine::{Adam, Engine, EngineOptions, State};
+use densely::gemm::{Backend, calls};
+use densely::model::{Activation, Spec};
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are those of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations and pure-Rust products between the first step of a second epoch and its last.
+fn count(backend: Backend, threads: usize) -> (u64, u64) {
+    let data = dataset(500, 19, 5);
+    let spec = Spec::new(19, &[33, 16], &[Activation::Gelu, Activation::Selu], 5).unwrap();
+    let options = EngineOptions { backend, threads, batch_size: 30 };
+    let mut engine = Engine::new(&spec, options).unwrap();
+    let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
+    let rows: Vec<u32> = (0..500).collect();
+    engine.train(&mut state, &Adam::default(), &data, &rows, 30, |_| ());
+    let (mut first, mut last, mut steps) = (None, (0, 0), 0);
+    engine.train(&mut state, &Adam::default(), &data, &rows, 30, |_| {
+        last = (ALLOCATIONS.load(Ordering::Relaxed), calls().rust);
+        first.get_or_insert(last);
+        steps += 1;
+    });
+    assert_eq!(steps, 17);
+    let first = first.unwrap();
+    (last.0 - first.0, last.1 - first.1)
+}
+
+#[test]
+fn steps_do_not_allocate() {
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the counting allocator is not in use");
+    for backend in Backend::all() {
+        if backend == Backend::Rust {
+            // `matrixmultiply` allocates its packing buffer in every product, and nothing else allocates. One worker:
+            // with several, the last product of another may be counted before or after its buffer.
+            let (allocations, products) = count(backend, 1);
+            assert_eq!(allocations, products);
+            assert_eq!(products, 16 * 8);
+        } else {
+            for threads in [1, 2, 3] {
+                assert_eq!(count(backend, threads), (0, 0), "{threads} threads");
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Runs of the trainer: reproducible, resumable, and right about the best epoch.
+
+mod common;
+
+use common::dataset;
+use densely::data::{Dataset, Part, Split};
+use densely::engine::{Engine, EngineOptions};
+use densely::gemm::{Backend, BackendChoice};
+use densely::model::Model;
+use densely::train::{EpochEnd, EpochRecord, Observer, TrainConfig, Trainer, TrainerState};
+
+fn config(backend: BackendChoice, threads: usize) -> TrainConfig {
+    TrainConfig {
+        hidden: vec![24, 17, 9],
+        batch_size: 32,
+        epochs: 3,
+        lr: 0.01,
+        weight_decay: 0.01,
+        split: Split::Counts([200, 60, 40]),
+        seed: 5,
+        threads,
+        backend,
+        ..TrainConfig::default()
+    }
+}
+
+fn all_backends() -> Vec<BackendChoice> {
+    Backend::all().into_iter().map(Backend::choice).collect()
+}
+
+/// What a run leaves: model files, and the records without their times.
+fn remains(trainer: &Trainer<'_>) -> (Vec<u8>, Vec<u8>, Vec<EpochRecord>) {
+    let timeless = |record: &EpochRecord| EpochRecord {
+        seconds: 0.0,
+        samples_per_second: 0.0,
+        ..record.clone()
+    };
+    (
+        trainer.best_model().to_bytes().unwrap(),
+        trainer.last_model().to_bytes().unwrap(),
+        trainer.state().history.iter().map(timeless).collect(),
+    )
+}
+
+fn run(config: TrainConfig, data: &Dataset) -> (Vec<u8>, Vec<u8>, Vec<EpochRecord>) {
+    let mut trainer = Trainer::new(config, data).unwrap();
+    trainer.run(&mut ()).unwrap();
+    remains(&trainer)
+}
+
+#[test]
+fn reruns_are_equal_to_the_byte() {
+    let data = dataset(300, 11, 4);
+    for backend in all_backends() {
+        for threads in [1, 2, 3] {
+            let first = run(config(backend, threads), &data);
+            assert_eq!(first, run(config(backend, threads), &data), "{backend:?} {threads}");
+            let other = run(TrainConfig { seed: 6, ..config(backend, threads) }, &data);
+            assert_ne!(first.0, other.0);
+        }
+    }
+}
+
+#[test]
+fn thread_counts_and_backends_agree_up_to_rounding() {
+    let data = dataset(300, 11, 4);
+    let (_, _, expected) = run(config(BackendChoice::Rust, 1), &data);
+    for backend in all_backends() {
+        for threads in [2, 3, 40] {
+            let (_, _, found) = run(config(backend, threads), &data);
+            for (a, b) in found.iter().zip(&expected) {
+                assert!((a.train_loss - b.train_loss).abs() < 1e-4, "{backend:?} {threads}");
+            }
+        }
+    }
+}
+
+#[test]
+fn three_epochs_equal_one_and_two_through_the_saved_state() {
+    /// Keeps the state behind each epoch.
+    struct States(Vec<Vec<u8>>);
+    impl Observer for States {
+        fn epoch(&mut self, end: &EpochEnd<'_>) -> densely::Result<()> {
+            self.0.push(end.trainer.state().to_bytes()?);
+            Ok(())
+        }
+    }
+    let data = dataset(300, 11, 4);
+    for backend in all_backends() {
+        for threads in [1, 2] {
+            let mut at_once = Trainer::new(config(backend, threads), &data).unwrap();
+            let mut states = States(Vec::new());
+            at_once.run(&mut states).unwrap();
+            for (saved, bytes) in states.0.iter().enumerate().take(2) {
+                let state = TrainerState::from_bytes(bytes).unwrap();
+                assert_eq!(state.epoch(), saved + 1);
+                let mut resumed = Trainer::resume(state, &data).unwrap();
+                resumed.run(&mut ()).unwrap();
+                assert_eq!(remains(&resumed), remains(&at_once), "{backend:?} {threads} {saved}");
+                assert_eq!(resumed.state().optimizer.steps, 3 * 7);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_is_refused_with_other_data_or_damage() {
+    let data = dataset(300, 11, 4);
+    let trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
+    let bytes = trainer.state().to_bytes().unwrap();
+    let state = || TrainerState::from_bytes(&bytes).unwrap();
+    let error = Trainer::resume(state(), &dataset(301, 11, 4)).unwrap_err().to_string();
+    assert!(error.contains("fingerprint"), "{error}");
+    let mut other = state();
+    other.config.hidden = vec![3];
+    other.config.activations.clear();
+    let error = Trainer::resume(other, &data).unwrap_err().to_string();
+    assert!(error.contains("parameters, expected"), "{error}");
+    for cut in [0, 9, bytes.len() / 2, bytes.len() - 1] {
+        assert!(TrainerState::from_bytes(&bytes[..cut]).is_err(), "{cut}");
+    }
+    let model = trainer.best_model().to_bytes().unwrap();
+    let error = TrainerState::from_bytes(&model).unwrap_err().to_string();
+    assert!(error.contains("expected a densely checkpoint"), "{error}");
+}
+
+#[test]
+fn the_best_epoch_is_kept_tested_and_patience_ends_the_run() {
+    let data = dataset(300, 11, 4);
+    let config =
+        TrainConfig { epochs: 200, patience: Some(4), lr: 0.03, ..config(BackendChoice::Auto, 2) };
+    let mut trainer = Trainer::new(config, &data).unwrap();
+    let outcome = trainer.run(&mut ()).unwrap();
+    let history = &trainer.state().history;
+    assert_eq!(outcome.last_epoch, history.len());
+    assert_eq!(outcome.best_epoch + 4, history.len(), "patience ran out");
+    let key = |record: &EpochRecord| (record.val_accuracy.unwrap(), -record.val_loss.unwrap());
+    let best = history.iter().map(key).fold((0.0, f64::MIN), |a, b| if b > a { b } else { a });
+    assert_eq!(key(&history[outcome.best_epoch - 1]), best);
+    assert_eq!(outcome.val_accuracy, Some(best.0));
+
+    // the kept weights really score what is reported, and are not those of the last epoch
+    let model = trainer.best_model();
+    assert_ne!(model, trainer.last_model());
+    let mut engine = Engine::new(&model.spec, EngineOptions::new(1)).unwrap();
+    let val = trainer.parts().rows(Part::Val, data.len());
+    let score = engine.evaluate(&model.params, &data, &val);
+    assert!((score.accuracy() - best.0).abs() < 1e-12);
+    let test = trainer.parts().rows(Part::Test, data.len());
+    let score = engine.evaluate(&model.params, &data, &test);
+    assert_eq!(Some(score.accuracy()), outcome.test.map(|test| test.accuracy()));
+}
+
+#[test]
+fn without_validation_the_last_epoch_is_kept() {
+    let data = dataset(300, 11, 4);
+    let config =
+        TrainConfig { split: Split::Counts([300, 0, 0]), ..config(BackendChoice::Auto, 2) };
+    let mut trainer = Trainer::new(config, &data).unwrap();
+    let outcome = trainer.run(&mut ()).unwrap();
+    assert_eq!((outcome.best_epoch, outcome.val_accuracy, outcome.test), (3, None, None));
+    assert_eq!(trainer.best_model(), trainer.last_model());
+}
+
+#[test]
+fn a_model_continues_where_it_was_and_must_fit() {
+    let data = dataset(300, 11, 4);
+    let mut trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
+    trainer.run(&mut ()).unwrap();
+    let model = Model::from_bytes(&trainer.last_model().to_bytes().unwrap(), &[]).unwrap();
+    let other = TrainConfig { hidden: vec![7], ..config(BackendChoice::Auto, 1) };
+    let continued = Trainer::from_model(other, &model, &data).unwrap();
+    assert_eq!(continued.last_model().params, model.params);
+    assert_eq!(continued.config().hidden, [24, 17, 9]);
+    let wider = dataset(300, 12, 4);
+    let error = Trainer::from_model(config(BackendChoice::Auto, 1), &model, &wider).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("11 inputs and 4 classes"), "{error}");
+}
+
+#[test]
+fn probabilities_are_those_that_are_scored() {
+    let data = dataset(700, 11, 4);
+    let mut trainer = Trainer::new(config(BackendChoice::Auto, 2), &data).unwrap();
+    trainer.run(&mut ()).unwrap();
+    let model = trainer.best_model();
+    let rows: Vec<u32> = (0..700).rev().collect();
+    for threads in [1, 2, 5] {
+        let options = EngineOptions { threads, ..EngineOptions::new(1) };
+        let mut engine = Engine::new(&model.spec, options).unwrap();
+        let probabilities = engine.predict(&model.params, &data, &rows);
+        let score = engine.evaluate(&model.params, &data, &rows);
+        let own = rows.iter().zip(probabilities.rows()).map(|(&row, p)| {
+            assert!((p.sum() - 1.0).abs() < 1e-5);
+            -f64::from(p[data.labels()[row as usize] as usize]).ln()
+        });
+        let loss_sum: f64 = own.sum();
+        assert!((loss_sum - score.loss_sum).abs() < 1e-3, "{loss_sum} {}", score.loss_sum);
+    }
+}
+
+#[test]
+#[should_panic(expected = "out of range")]
+fn a_row_out_of_range_is_a_panic_not_a_hang() {
+    let data = dataset(30, 11, 4);
+    let spec = densely::model::Spec::new(11, &[5], &[], 4).unwrap();
+    let options = EngineOptions { threads: 3, ..EngineOptions::new(10) };
+    let mut engine = Engine::new(&spec, options).unwrap();
+    let params = vec![0.0; engine.layout().len()];
+    engine.evaluate(&params, &data, &[0, 1, 30]);
+}
