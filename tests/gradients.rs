@@ -1,4 +1,5 @@
 //! Gradients against finite differences of a forward pass in f64, written from the definitions.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! A training step allocates nothing: counted by the allocator of this test's own process.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Training steps against PyTorch: the constants are printed by `tests/parity/pytorch.py constants`.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Runs of the trainer: reproducible, resumable, and right about the best epoch.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -280,7 +280,7 @@ fn absolute(path: &str) -> Result<String> {
 /// `runs/<time>-<id>`; the id keeps apart what starts in the same second.
 fn default_directory() -> PathBuf {
     let now = jiff::Zoned::now();
-    let id = now.timestamp().as_nanosecond() as u64 / 1000 ^ u64::from(std::process::id()) << 7;
+    let id = now.timestamp().as_microsecond() as u64 ^ (u64::from(std::process::id()) << 7);
     let name = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), id & 0xffff);
     Path::new("runs").join(name)
 }

@@ -26,8 +26,8 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
 use shared::Shared;
-use step::{Params, Step, Update};
-use workers::{Meeting, Workers};
+use step::{Params, Pass, Report, Step};
+use workers::{Member, Workers};
 use workspace::{EVALUATION_ROWS, Workspace};
 
 /// More threads than this are refused: builds of OpenBLAS reserve buffers for a limited number of callers.
@@ -151,30 +151,26 @@ impl Engine {
         mut on_step: impl FnMut(Progress),
     ) -> Score {
         assert!((1..=self.workspace.places.batch).contains(&batch_size), "batch size {batch_size}");
-        let mut total = Score::default();
         let State { params, m, v, steps } = state;
         let len = self.layout.len();
         assert!(
             params.len() == len && m.len() == len && v.len() == len,
             "train: the state has not the layout's length"
         );
-        let (params, m, v) = (Shared::new(params), Shared::new(m), Shared::new(v));
-        let first_step = *steps + 1;
+        let pass = Pass {
+            order,
+            batch_size,
+            adam,
+            first_step: *steps + 1,
+            params: Shared::new(params),
+            m: Shared::new(m),
+            v: Shared::new(v),
+        };
+        let mut total = Score::default();
         self.run(
-            Params::Trained(params),
+            Params::Trained(pass.params),
             data,
-            |step, worker, meeting, mut after_step: Option<&mut dyn FnMut(Score)>| {
-                for (t, batch) in (first_step..).zip(order.chunks(batch_size)) {
-                    step.forward_backward(worker, batch);
-                    meeting.wait();
-                    let update = Update::Adam { params, m, v, step: adam.step(t) };
-                    step.update(worker, batch.len(), &update);
-                    if let Some(after_step) = &mut after_step {
-                        after_step(step.total_score());
-                    }
-                    meeting.wait();
-                }
-            },
+            |step, member, report| step.train(member, &pass, report),
             &mut |score| {
                 total += score;
                 on_step(Progress { score: total, total: order.len() as u64 });
@@ -198,18 +194,11 @@ impl Engine {
         assert!((1..=self.workspace.places.batch).contains(&rows.len()), "{} rows", rows.len());
         assert_eq!(grads.len(), self.layout.len(), "gradient: grads have not the layout's length");
         let mut total = Score::default();
-        let update = Update::Store { grads: Shared::new(grads) };
+        let grads = Shared::new(grads);
         self.run(
             Params::Fixed(params),
             data,
-            |step, worker, meeting, after| {
-                step.forward_backward(worker, rows);
-                meeting.wait();
-                step.update(worker, rows.len(), &update);
-                if let Some(after) = after {
-                    after(step.total_score());
-                }
-            },
+            |step, member, report| step.gradient(member, rows, grads, report),
             &mut |score| total = score,
         );
         total
@@ -221,21 +210,10 @@ impl Engine {
     /// If the parameters or the data do not fit the network, or a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
         let mut total = Score::default();
-        let workers = self.workers.count();
         self.run(
             Params::Fixed(params),
             data,
-            |step, worker, meeting, after| {
-                let mut score = Score::default();
-                for samples in rows.chunks(EVALUATION_ROWS).skip(worker).step_by(workers) {
-                    score += step.score(worker, samples);
-                }
-                step.set_score(worker, score);
-                meeting.wait();
-                if let Some(after) = after {
-                    after(step.total_score());
-                }
-            },
+            |step, member, report| step.evaluate(member, rows, report),
             &mut |score| total = score,
         );
         total
@@ -247,26 +225,20 @@ impl Engine {
     /// As [`Engine::evaluate`].
     pub fn predict(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
         let n_out = self.spec.n_out();
-        let workers = self.workers.count();
-        let mut probabilities = Array2::zeros((rows.len(), n_out));
-        let Some(out) = probabilities.as_slice_mut() else {
-            unreachable!("a new array is contiguous");
-        };
-        let out: Vec<_> = out.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
+        let mut probabilities = vec![0.0; rows.len() * n_out];
+        let out: Vec<_> =
+            probabilities.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
         self.run(
             Params::Fixed(params),
             data,
-            |step, worker, _, _| {
-                let chunks = rows.chunks(EVALUATION_ROWS).zip(&out);
-                for (samples, out) in chunks.skip(worker).step_by(workers) {
-                    let mut out = out.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    out.copy_from_slice(step.probabilities(worker, samples));
-                }
-            },
+            |step, member, _| step.predict(member, rows, &out),
             &mut |_| (),
         );
         drop(out);
-        probabilities
+        match Array2::from_shape_vec((rows.len(), n_out), probabilities) {
+            Ok(probabilities) => probabilities,
+            Err(_) => unreachable!("the vector was made with this length"),
+        }
     }
 
     /// Runs a job on all workers; `report` is handed to worker 0, which is the calling thread.
@@ -274,7 +246,7 @@ impl Engine {
         &mut self,
         params: Params<'_>,
         data: &Dataset,
-        job: impl Fn(&Step<'_>, usize, &Meeting<'_>, Option<&mut dyn FnMut(Score)>) + Sync,
+        job: impl Fn(&Step<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
         let Self { spec, layout, backend, isa, workers, workspace } = self;
@@ -294,8 +266,6 @@ impl Engine {
             scores: Shared::new(&mut workspace.scores),
             params,
         };
-        workers.run(|meeting| job(&step, 0, meeting, Some(report)), &|worker, meeting| {
-            job(&step, worker, meeting, None)
-        });
+        workers.run(|me| job(&step, me, Some(report)), &|me| job(&step, me, None));
     }
 }

@@ -5,24 +5,27 @@
 //! block while the gradient is in the cache. Meeting. There is no reduction between threads and no second pass over the
 //! parameters.
 //!
-//! Who writes what, which is what every `SAFETY` below rests on:
+//! Who writes what, which is what every `SAFETY` below rests on, together with this: a [`Member`] exists once per worker and
+//! job, so that "own" means one thread.
 //!
 //! | buffer | phase 1 | phase 2 |
 //! |---|---|---|
 //! | `params` | read by all | own rows of `w` and `b` written |
 //! | `m`, `v`, `grads` | - | own rows written |
 //! | `input`, `slope`, `dz` of a layer | own rows of the batch written and read | read by all |
-//! | a worker's gradient block, evaluation buffers, score | its own | its own (worker 0 reads every score) |
+//! | a worker's gradient block, evaluation buffers, score | its own | its own (worker 0 reads every score in phase 2) |
 #![allow(unsafe_code, clippy::mut_from_ref)]
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
-use super::kernels::adam::{AdamStep, adam_step};
+use super::kernels::adam::{Adam, AdamStep, adam_step};
 use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
 use super::kernels::{Isa, activation, rows};
 use super::shared::{Shared, share};
+use super::workers::Member;
 use super::workspace::{EVALUATION_ROWS, Places, ScoreSlot, gradient_rows};
 use crate::data::{Dataset, Features};
 use crate::gemm::{Backend, gemm};
@@ -63,16 +66,107 @@ impl<'a> Params<'a> {
 }
 
 /// What phase 2 does with a gradient.
-pub enum Update<'a> {
+enum Update<'a> {
     /// Applies it at once.
     Adam { params: Shared<'a, f32>, m: Shared<'a, f32>, v: Shared<'a, f32>, step: AdamStep },
     /// Stores it.
     Store { grads: Shared<'a, f32> },
 }
 
+/// A pass over training samples.
+pub struct Pass<'a> {
+    pub order: &'a [u32],
+    pub batch_size: usize,
+    pub adam: &'a Adam,
+    /// The number of the first step, from 1.
+    pub first_step: u64,
+    pub params: Shared<'a, f32>,
+    pub m: Shared<'a, f32>,
+    pub v: Shared<'a, f32>,
+}
+
+/// What worker 0 hears: a score behind every step or evaluation. The others are given `None`.
+pub type Report<'a> = Option<&'a mut dyn FnMut(Score)>;
+
+/// The jobs. Each is to be run by all members of one crew at once, with equal arguments.
+impl Step<'_> {
+    /// Trains on batch after batch.
+    pub fn train(&self, member: &Member<'_>, pass: &Pass<'_>, mut report: Report<'_>) {
+        let Pass { params, m, v, .. } = *pass;
+        for (t, batch) in (pass.first_step..).zip(pass.order.chunks(pass.batch_size)) {
+            self.forward_backward(member.number(), batch);
+            member.meet();
+            let update = Update::Adam { params, m, v, step: pass.adam.step(t) };
+            self.update(member.number(), batch.len(), &update);
+            self.report(&mut report);
+            member.meet();
+        }
+    }
+
+    /// The gradient over one batch.
+    pub fn gradient(
+        &self,
+        member: &Member<'_>,
+        batch: &[u32],
+        grads: Shared<'_, f32>,
+        mut report: Report<'_>,
+    ) {
+        self.forward_backward(member.number(), batch);
+        member.meet();
+        self.update(member.number(), batch.len(), &Update::Store { grads });
+        self.report(&mut report);
+    }
+
+    /// The score of some samples.
+    pub fn evaluate(&self, member: &Member<'_>, rows: &[u32], mut report: Report<'_>) {
+        let mut score = Score::default();
+        for samples in self.own_chunks(member, rows.chunks(EVALUATION_ROWS)) {
+            let (logits, n_out) = (self.logits(member.number(), samples), self.spec.n_out());
+            let labels = self.data.labels();
+            score += softmax_cross_entropy(self.isa, logits, labels, samples, n_out, 1.0);
+        }
+        self.set_score(member.number(), score);
+        member.meet();
+        self.report(&mut report);
+    }
+
+    /// The probabilities of the classes for some samples; `out` has a piece (samples, n_out) for each
+    /// [`EVALUATION_ROWS`] of them.
+    pub fn predict(&self, member: &Member<'_>, rows: &[u32], out: &[Mutex<&mut [f32]>]) {
+        let chunks = rows.chunks(EVALUATION_ROWS).zip(out);
+        for (samples, out) in self.own_chunks(member, chunks) {
+            let logits = self.logits(member.number(), samples);
+            softmax(self.isa, logits, self.spec.n_out());
+            out.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(logits);
+        }
+    }
+
+    /// The chunks that are a member's: dealt out by turns.
+    fn own_chunks<I: Iterator>(
+        &self,
+        member: &Member<'_>,
+        chunks: I,
+    ) -> impl Iterator<Item = I::Item> {
+        chunks.skip(member.number()).step_by(self.places.workers.len())
+    }
+
+    /// Tells worker 0 the sum of all scores, in the order of the workers. Between the meeting behind the phase that set
+    /// them and the next.
+    fn report(&self, report: &mut Report<'_>) {
+        if let Some(report) = report {
+            let mut total = Score::default();
+            // SAFETY: scores are set in phase 1, and this is not phase 1.
+            let scores = unsafe { self.scores.read(0..self.places.workers.len()) };
+            scores.iter().for_each(|slot| total += slot.0);
+            report(total);
+        }
+    }
+}
+
+/// The phases.
 impl Step<'_> {
     /// Phase 1 for one worker: leaves its rows of every `dz`, and its score.
-    pub fn forward_backward(&self, worker: usize, batch: &[u32]) {
+    fn forward_backward(&self, worker: usize, batch: &[u32]) {
         let own = share(batch.len(), worker, self.places.workers.len());
         let samples = &batch[own.clone()];
         let last = self.layout.layers().len() - 1;
@@ -106,7 +200,7 @@ impl Step<'_> {
     }
 
     /// Phase 2 for one worker: the gradients of its rows of every `w` and entries of every `b`, and what follows.
-    pub fn update<'a>(&'a self, worker: usize, batch: usize, update: &Update<'a>) {
+    fn update<'a>(&'a self, worker: usize, batch: usize, update: &Update<'a>) {
         for (layer, places) in self.layout.layers().iter().zip(&self.places.layers) {
             let (n_in, n_out) = (layer.n_in, layer.n_out);
             // SAFETY: phase 2: nobody writes these buffers.
@@ -124,7 +218,7 @@ impl Step<'_> {
                 let dz_block = dz_matrix.slice(s![.., block.clone()]);
                 let parts = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
                 for (is_bias, place) in parts.into_iter().enumerate() {
-                    let gradient = self.gradient(worker, update, &place);
+                    let gradient = self.gradient_place(worker, update, &place);
                     if is_bias == 1 {
                         rows::column_sums(self.isa, gradient, dz, n_out, block.start);
                     } else {
@@ -138,7 +232,7 @@ impl Step<'_> {
     }
 
     /// Where the gradient of a piece of the parameters is to be written.
-    fn gradient<'a>(
+    fn gradient_place<'a>(
         &'a self,
         worker: usize,
         update: &Update<'a>,
@@ -168,8 +262,8 @@ impl Step<'_> {
     /// Forward alone, for one worker and at most [`EVALUATION_ROWS`] samples; returns their logits (samples, n_out).
     ///
     /// The parameters must not change meanwhile.
-    pub fn evaluate(&self, worker: usize, samples: &[u32]) -> &mut [f32] {
-        assert!(samples.len() <= EVALUATION_ROWS, "evaluate: {} samples", samples.len());
+    fn logits(&self, worker: usize, samples: &[u32]) -> &mut [f32] {
+        assert!(samples.len() <= EVALUATION_ROWS, "logits: {} samples", samples.len());
         let places = &self.places.workers[worker];
         let buffer = |which: usize, n: usize| {
             let start = places.evaluation[which % 2].start;
@@ -190,33 +284,10 @@ impl Step<'_> {
         buffer(self.layout.layers().len(), self.spec.n_out())
     }
 
-    /// [`Step::evaluate`], then the loss.
-    pub fn score(&self, worker: usize, samples: &[u32]) -> Score {
-        let (logits, n_out) = (self.evaluate(worker, samples), self.spec.n_out());
-        softmax_cross_entropy(self.isa, logits, self.data.labels(), samples, n_out, 1.0)
-    }
-
-    /// [`Step::evaluate`], then the softmax.
-    pub fn probabilities(&self, worker: usize, samples: &[u32]) -> &[f32] {
-        let logits = self.evaluate(worker, samples);
-        softmax(self.isa, logits, self.spec.n_out());
-        logits
-    }
-
     /// Leaves a worker's score for worker 0.
-    pub fn set_score(&self, worker: usize, score: Score) {
+    fn set_score(&self, worker: usize, score: Score) {
         // SAFETY: a worker's own score; worker 0 reads it behind the next meeting.
         unsafe { self.scores.write(worker..worker + 1)[0] = ScoreSlot(score) };
-    }
-
-    /// The sum of all workers' scores, in their order. For worker 0, between the meeting behind the phase that set them
-    /// and the next.
-    pub fn total_score(&self) -> Score {
-        let mut total = Score::default();
-        // SAFETY: as the comment above says.
-        let scores = unsafe { self.scores.read(0..self.places.workers.len()) };
-        scores.iter().for_each(|slot| total += slot.0);
-        total
     }
 
     /// `z = input w^T`, then `a = f(z + b)` in place.

@@ -15,19 +15,27 @@ use std::thread::{Builder, JoinHandle};
 use super::barrier::Barrier;
 use crate::error::{Error, Result};
 
-/// What a worker other than the caller runs: its number and the barrier of the job.
-type Job<'a> = dyn Fn(usize, &Meeting<'_>) + Sync + 'a;
+/// What a worker other than the caller runs.
+type Job<'a> = dyn Fn(&Member<'_>) + Sync + 'a;
 
-/// Where the workers of a job meet.
-pub struct Meeting<'a>(&'a Barrier);
+/// A worker within a job. Only [`Workers::run`] makes them: one for each thread, each with a number of its own.
+pub struct Member<'a> {
+    number: usize,
+    barrier: &'a Barrier,
+}
 
-impl Meeting<'_> {
-    /// Waits for all workers; what each wrote before is seen by all after.
+impl Member<'_> {
+    /// 0 for the calling thread.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Waits for all workers of the job; what each wrote before is seen by all after.
     ///
     /// # Panics
     /// If another worker panicked, so that the job ends everywhere.
-    pub fn wait(&self) {
-        if !self.0.wait() {
+    pub fn meet(&self) {
+        if !self.barrier.wait() {
             resume_unwind(Box::new(OtherPanicked)); // without a message: the culprit prints one
         }
     }
@@ -41,7 +49,6 @@ struct OtherPanicked;
 pub struct Workers {
     crew: Arc<Crew>,
     threads: Vec<JoinHandle<()>>,
-    count: usize,
 }
 
 struct Crew {
@@ -81,7 +88,7 @@ impl Workers {
             panic: Mutex::new(None),
             quit: AtomicBool::new(false),
         });
-        let mut workers = Self { crew, threads: Vec::with_capacity(count - 1), count };
+        let mut workers = Self { crew, threads: Vec::with_capacity(count - 1) };
         for number in 1..count {
             let crew = Arc::clone(&workers.crew);
             let spawned = Builder::new().name(format!("densely-{number}")).spawn(move || {
@@ -97,19 +104,14 @@ impl Workers {
         Ok(workers)
     }
 
-    /// How many workers there are, the caller included.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
     /// Runs a job: `caller` here, as worker 0, and `others` on every other worker. Returns when all have finished.
     ///
     /// # Panics
     /// If a worker panicked: with its payload, after all have stopped. The crew remains usable.
-    pub fn run(&mut self, caller: impl FnOnce(&Meeting<'_>), others: &Job<'_>) {
+    pub fn run(&mut self, caller: impl FnOnce(&Member<'_>), others: &Job<'_>) {
         let crew = &*self.crew;
         if self.threads.is_empty() {
-            return caller(&Meeting(&crew.meeting));
+            return caller(&crew.member(0));
         }
         let job: *const Job<'_> = others;
         // SAFETY: only the lifetime changes. The workers use the pointer between the two gates below, and this
@@ -119,7 +121,7 @@ impl Workers {
         unsafe { *crew.job.get() = Some(job) };
         let opened = crew.gate.wait();
         debug_assert!(opened, "the gate is broken only by a drop");
-        crew.guarded(|| caller(&Meeting(&crew.meeting)));
+        crew.guarded(|| caller(&crew.member(0)));
         let finished = crew.gate.wait();
         debug_assert!(finished, "the gate is broken only by a drop");
         if crew.meeting.is_broken() {
@@ -131,6 +133,10 @@ impl Workers {
 }
 
 impl Crew {
+    fn member(&self, number: usize) -> Member<'_> {
+        Member { number, barrier: &self.meeting }
+    }
+
     /// The life of a worker.
     fn serve(&self, number: usize) {
         while self.gate.wait() && !self.quit.load(Ordering::Acquire) {
@@ -138,7 +144,7 @@ impl Crew {
             if let Some(job) = unsafe { *self.job.get() } {
                 // SAFETY: as above.
                 let job = unsafe { &*job };
-                self.guarded(|| job(number, &Meeting(&self.meeting)));
+                self.guarded(|| job(&self.member(number)));
             }
             if !self.gate.wait() {
                 break;
@@ -179,15 +185,14 @@ mod tests {
     fn every_worker_runs_every_job_once() {
         for count in [1, 2, 3, 17] {
             let mut workers = Workers::new(count, || ()).unwrap();
-            assert_eq!(workers.count(), count);
             for _ in 0..50 {
                 let runs: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                let share = |number: usize, meeting: &Meeting<'_>| {
-                    runs[number].fetch_add(1, Ordering::Relaxed);
-                    meeting.wait();
+                let share = |member: &Member<'_>| {
+                    runs[member.number()].fetch_add(1, Ordering::Relaxed);
+                    member.meet();
                     assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) == 1));
                 };
-                workers.run(|meeting| share(0, meeting), &share);
+                workers.run(share, &share);
             }
         }
     }
@@ -197,22 +202,22 @@ mod tests {
         let mut workers = Workers::new(3, || ()).unwrap();
         for culprit in 0..3 {
             let result = catch_unwind(AssertUnwindSafe(|| {
-                let share = |number: usize, meeting: &Meeting<'_>| {
-                    meeting.wait();
-                    assert!(number != culprit, "worker {number} fails");
-                    meeting.wait();
+                let share = |member: &Member<'_>| {
+                    member.meet();
+                    assert!(member.number() != culprit, "worker {} fails", member.number());
+                    member.meet();
                 };
-                workers.run(|meeting| share(0, meeting), &share);
+                workers.run(share, &share);
             }));
             let payload = result.unwrap_err();
             let message = payload.downcast_ref::<String>().unwrap();
             assert_eq!(message, &format!("worker {culprit} fails"));
             let sum = AtomicUsize::new(0);
-            let share = |number: usize, meeting: &Meeting<'_>| {
-                sum.fetch_add(number, Ordering::Relaxed);
-                meeting.wait();
+            let share = |member: &Member<'_>| {
+                sum.fetch_add(member.number(), Ordering::Relaxed);
+                member.meet();
             };
-            workers.run(|meeting| share(0, meeting), &share);
+            workers.run(share, &share);
             assert_eq!(sum.load(Ordering::Relaxed), 3);
         }
     }

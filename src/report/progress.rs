@@ -14,8 +14,7 @@ use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, Trainer};
 /// How often the bar is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
-const HEADER: &str =
-    "  epoch   train loss   accuracy     val loss   accuracy     seconds    samples/s";
+const HEADER: &str = "  epoch  train loss  accuracy    val loss  accuracy   seconds   samples/s";
 
 /// Shows a run on standard error.
 #[derive(Debug)]
@@ -126,7 +125,7 @@ fn row(record: &EpochRecord, epochs: usize, is_best: bool) -> String {
     };
     let mark = if is_best && record.val_loss.is_some() { " *" } else { "" };
     format!(
-        "{:>7} {:>12.4} {:>10} {val_loss:>12} {val_accuracy:>10} {:>11.3} {:>12}{mark}",
+        "{:>7} {:>11.4} {:>9} {val_loss:>11} {val_accuracy:>9} {:>9.3} {:>11}{mark}",
         format!("{}/{epochs}", record.epoch),
         record.train_loss,
         percent(record.train_accuracy),
@@ -162,7 +161,7 @@ mod tests {
         };
         let row = row(&record, 20, true);
         assert_eq!(row.len(), HEADER.len() + 2);
-        assert!(row.ends_with("0.2000    95.11 %       0.710       70,422 *"), "{row}");
+        assert!(row.ends_with("0.2000   95.11 %     0.710      70,422 *"), "{row}");
         let without = EpochRecord { val_loss: None, val_accuracy: None, ..record };
         assert_eq!(super::row(&without, 20, true).len(), HEADER.len());
     }

@@ -99,7 +99,7 @@ impl RunDir {
 fn read_config(path: &Path) -> Result<TrainConfig> {
     let text = String::from_utf8(files::read(path)?)
         .map_err(|_| Error::invalid_file(path, "expected UTF-8 text"))?;
-    toml::from_str(&text).map_err(|error| Error::invalid_file(path, error.to_string().trim_end()))
+    toml::from_str(&text).map_err(|error| Error::invalid_file(path, error.message()))
 }
 
 impl Observer for RunDir {

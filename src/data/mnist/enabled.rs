@@ -151,7 +151,10 @@ fn decode(file: &Embedded) -> Result<Vec<u8>> {
         .map_err(|error| damaged(&error))?;
     let mut bytes = Vec::new();
     decoder.read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
-    Ok(bytes)
+    match sha256(&bytes) == file.sha256 {
+        true => Ok(bytes),
+        false => Err(damaged(&"its SHA-256 is wrong")),
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -171,7 +174,6 @@ mod tests {
     fn the_embedded_files_are_the_published_ones() {
         for file in FILES {
             let bytes = decode(file).unwrap();
-            assert_eq!(sha256(&bytes), file.sha256, "{}", file.name);
             assert!(bytes.starts_with(file.header), "{}", file.name);
         }
     }

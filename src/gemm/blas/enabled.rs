@@ -58,7 +58,10 @@ impl Blas {
         // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."; releases before 0.3.4 have no name in front
         let version = config.split_whitespace().find(|word| word.starts_with(char::is_numeric));
         BlasDescription {
-            version: version.unwrap_or(env!("DENSELY_OPENBLAS_BUILD_VERSION")).to_owned(),
+            version: version
+                .or(option_env!("DENSELY_OPENBLAS_BUILD_VERSION"))
+                .unwrap_or("unknown")
+                .to_owned(),
             core: core.into_owned(),
             threading: match parallel {
                 0 => "sequential",
