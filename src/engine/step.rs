@@ -345,9 +345,13 @@ fn rows_of(place: &Range<usize>, n: usize, rows: &Range<usize>) -> Range<usize> 
     place.start + rows.start * n..place.start + rows.end * n
 }
 
-/// Cuts a range into pieces of at most `size`.
+/// Cuts a range into even pieces of at most `size`.
 fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
-    range.clone().step_by(size).map(move |start| start..(start + size).min(range.end))
+    let count = range.len().div_ceil(size);
+    (0..count).map(move |i| {
+        let piece = share(range.len(), i, count);
+        range.start + piece.start..range.start + piece.end
+    })
 }
 
 /// Copies samples into the rows of `out`, scaled to what the network sees.
@@ -368,5 +372,23 @@ fn matrix_mut(values: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<
     match ArrayViewMut2::from_shape((rows, columns), values) {
         Ok(view) => view,
         Err(_) => panic!("{len} values are no {rows}x{columns} matrix"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blocks;
+
+    #[test]
+    fn blocks_are_even_and_cover_the_range() {
+        for (start, end, size, expected) in
+            [(3, 3, 5, 0), (3, 4, 5, 1), (0, 392, 334, 2), (7, 100, 10, 10), (0, 10, 1, 10)]
+        {
+            let blocks: Vec<_> = blocks(start..end, size).collect();
+            assert_eq!(blocks.len(), expected);
+            assert!(blocks.iter().all(|block| !block.is_empty() && block.len() <= size));
+            let covered: Vec<usize> = blocks.into_iter().flatten().collect();
+            assert!(covered.into_iter().eq(start..end));
+        }
     }
 }
