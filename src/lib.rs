@@ -6,6 +6,7 @@ pub mod engine;
 mod error;
 mod files;
 pub mod gemm;
+pub mod linalg;
 pub mod model;
 pub mod report;
 mod rng;

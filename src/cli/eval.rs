@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use densely::data::{self, Dataset, Features, Part, Split};
+use densely::data::{self, Dataset, Part, Split};
 use densely::engine::{Engine, EngineOptions, default_threads};
 use densely::gemm::{Backend, BackendChoice};
-use densely::model::{InputScaling, Model};
-use densely::report::{grouped, percent};
+use densely::model::Model;
+use densely::report::{Confusion, grouped, percent};
 use densely::{Error, Result};
 use serde_json::json;
 
 use super::values::{self, Activations};
 use super::{print_note, print_result};
 
-/// Measure a model's loss and accuracy
+/// Measure a model: loss, accuracy, scores per class, confusion matrix
 ///
 /// On data that can be split, the test part is used, under the split that the model was trained with.
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let loaded = data::load(&args.data)?;
     loaded.notices.iter().for_each(|notice| print_note(notice));
     let data = &loaded.data;
-    check(&model, data)?;
+    model.check_inputs(data)?;
     match &model.metadata {
         None => print_note(&format!(
             "{} says no activations; taken: {:?}",
@@ -92,40 +92,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let mut engine = Engine::new(&model.spec, options)?;
     let score = engine.evaluate(&model.params, data, &rows);
+    let probabilities = engine.predict(&model.params, data, &rows);
+    let truth = rows.iter().map(|&row| data.labels()[row as usize]);
+    let confusion = Confusion::new(model.labels(), probabilities.view(), truth);
     let text = if args.json {
-        let (loss, accuracy) = (score.loss(), score.accuracy());
-        json!({ "loss": loss, "accuracy": accuracy, "samples": score.samples }).to_string()
+        let counts: Vec<Vec<u64>> =
+            confusion.counts().rows().into_iter().map(|row| row.to_vec()).collect();
+        json!({
+            "loss": score.loss(),
+            "accuracy": score.accuracy(),
+            "samples": score.samples,
+            "classes": confusion.classes(),
+            "confusion": counts,
+        })
+        .to_string()
     } else {
         let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
-        format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss())
+        let summary =
+            format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss());
+        format!("{summary}\n\n{}", confusion.tables())
     };
     print_result(&text)
-}
-
-/// Refuses data that the model cannot read.
-fn check(model: &Model, data: &Dataset) -> Result<()> {
-    let scaling = match data.features() {
-        Features::U8(_) => InputScaling::U8Over255,
-        Features::F32(_) => InputScaling::None,
-    };
-    let (n_in, n_out) = (model.spec.n_in(), model.spec.n_out());
-    if n_in != data.n_features() || n_out < data.n_classes() {
-        return Err(Error::invalid(
-            data.name(),
-            format!(
-                "{} features and {} classes; the model expects {n_in} features and at most {n_out} classes",
-                data.n_features(),
-                data.n_classes()
-            ),
-        ));
-    }
-    match &model.metadata {
-        Some(metadata) if metadata.scaling != scaling => Err(Error::invalid(
-            data.name(),
-            format!("inputs of the kind {scaling:?}; the model expects {:?}", metadata.scaling),
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The samples to measure.

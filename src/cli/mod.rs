@@ -1,6 +1,10 @@
 //! Commands: what is typed, checked, and handed to the library; a file each.
 
+mod completions;
 mod eval;
+mod inspect;
+mod predict;
+mod settings;
 mod train;
 mod values;
 
@@ -18,21 +22,27 @@ struct Cli {
 
 const FIRST_STEPS: &str = "\
 First steps:
-  densely train                            train on MNIST, which is built in (some 10 seconds)
-  densely eval runs/*/best.safetensors     measure the model that was kept
-  densely train --help                     every setting, with examples";
+  densely train                               train on MNIST, which is built in (half a minute)
+  densely eval runs/<name>/best.safetensors   measure the model that was kept
+  densely train --help                        every setting, with examples";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::Args>),
     Eval(eval::Args),
+    Predict(predict::Args),
+    Inspect(inspect::Args),
+    Completions(completions::Args),
 }
 
 /// Parses the command line and runs the command.
 pub fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Train(args) => train::run(*args),
+        Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

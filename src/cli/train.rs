@@ -4,12 +4,13 @@ use std::io::stdout;
 use std::path::{Path, PathBuf};
 
 use densely::data::{self, Split};
-use densely::gemm::BackendChoice;
-use densely::model::{Init, Model};
+use densely::gemm::{Backend, BackendChoice};
+use densely::model::{Init, Model, Spec};
 use densely::report::{JsonLines, RunDir, Terminal, summary};
 use densely::train::{Observer, TrainConfig, Trainer, TrainerState};
 use densely::{Error, Result};
 
+use super::settings::{self, Settings};
 use super::values::{self, Activations, Sizes};
 use super::{print_note, print_result};
 
@@ -61,16 +62,16 @@ pub struct Args {
     weight_decay: Option<f64>,
 
     /// Samples per step [default: 500]
-    #[arg(long, value_name = "N", help_heading = OPTIMIZER)]
-    batch_size: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = OPTIMIZER)]
+    batch_size: Option<u64>,
 
     /// Passes over the training part [default: 20]
-    #[arg(long, value_name = "N", help_heading = RUN)]
-    epochs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
+    epochs: Option<u64>,
 
     /// Stop after N epochs without a better one [default: never]
-    #[arg(long, value_name = "N", help_heading = RUN)]
-    patience: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
+    patience: Option<u64>,
 
     /// Training, validation and test parts: `pooled` (50:5:15 of all), `canonical` (the official test images),
     /// N,N,N samples, or F,F,F fractions [default: pooled]
@@ -78,7 +79,7 @@ pub struct Args {
     split: Option<Split>,
 
     /// Decides everything random [default: 0]
-    #[arg(long, value_name = "N", help_heading = RUN)]
+    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
     seed: Option<u64>,
 
     /// Whether each epoch sees the samples in a new order [default: on]
@@ -86,8 +87,8 @@ pub struct Args {
     shuffle: Option<bool>,
 
     /// Worker threads [default: one per core]
-    #[arg(long, value_name = "N", help_heading = MACHINE)]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = MACHINE)]
+    threads: Option<u64>,
 
     /// Who computes the matrix products [default: auto]
     #[arg(long, value_parser = values::backend(), help_heading = MACHINE)]
@@ -103,6 +104,14 @@ pub struct Args {
         "batch_size", "patience", "split", "seed", "shuffle", "threads", "backend", "out",
     ])]
     resume: Option<PathBuf>,
+
+    /// Take settings from a file, such as the config.toml of a run; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT, conflicts_with = "resume")]
+    config: Option<PathBuf>,
+
+    /// Show the settings that would be used, as such a file, and stop
+    #[arg(long, help_heading = OUTPUT)]
+    print_config: bool,
 
     /// Write one JSON object a line to standard output
     #[arg(long, help_heading = OUTPUT)]
@@ -126,15 +135,20 @@ Examples:
   densely train --hidden 300,100 --activations gelu --weight-decay 0.01 --split canonical
   densely train /usr/share/datasets/fashion-mnist --seed 7 --out runs/fashion
   densely train --resume runs/fashion --epochs 40
+  densely train --config runs/fashion/config.toml --seed 8
   densely train --json --quiet | tail -1";
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<()> {
-    let (json, quiet) = (args.json, args.quiet);
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    let (json, quiet) = (settings.switch("json")?, settings.switch("quiet")?);
     let plan = match &args.resume {
-        Some(directory) => resumed(directory, args.epochs)?,
-        None => fresh(args)?,
+        Some(directory) => resumed(directory, args.epochs.map(|epochs| epochs as usize))?,
+        None => fresh(&settings)?,
     };
+    if args.print_config {
+        return print_result(toml::to_string(&plan.config)?.trim_end());
+    }
     let loaded = data::load(&plan.config.data)?;
     if !quiet {
         loaded.notices.iter().for_each(|notice| print_note(notice));
@@ -197,13 +211,15 @@ enum Directory {
 }
 
 /// A new run.
-fn fresh(args: Args) -> Result<Plan> {
-    let directory = Directory::New(args.out.clone().unwrap_or_else(default_directory));
-    let hidden_flag = args.hidden.clone();
-    let config = resolve(args)?;
-    let plan = begin(config, hidden_flag.as_ref().map(|sizes| &sizes.0[..]), directory)?;
-    plan.config.check()?;
-    Ok(plan)
+fn fresh(settings: &Settings) -> Result<Plan> {
+    let out = settings.text("out")?.map_or_else(default_directory, PathBuf::from);
+    let mut config = settings.config()?;
+    if config.data != TrainConfig::default().data {
+        config.data = absolute(&config.data)?;
+    }
+    config.init_from = config.init_from.map(|path| absolute(&path)).transpose()?;
+    config.check()?;
+    begin(config, settings.has("hidden"), Directory::New(out))
 }
 
 /// A run that goes on: from its checkpoint, or from the beginning if it did not get that far.
@@ -217,56 +233,71 @@ fn resumed(path: &Path, epochs: Option<usize>) -> Result<Plan> {
             let start = Start::State(Box::new(state));
             Ok(Plan { config, start, directory: Directory::Open(run_dir) })
         }
-        None => {
-            let hidden = config.hidden.clone();
-            begin(config, Some(&hidden), Directory::Open(run_dir))
+        None => begin(config, true, Directory::Open(run_dir)),
+    }
+}
+
+/// A run from epoch 1; with `init_from`, the model says the sizes and activations that were not asked for.
+fn begin(mut config: TrainConfig, hidden_was_asked: bool, directory: Directory) -> Result<Plan> {
+    let start = match &config.init_from {
+        None => Start::Weights,
+        Some(path) => {
+            let model = Model::load(Path::new(path), &config.activations)?;
+            let hidden = model.spec.hidden();
+            if hidden_was_asked && config.hidden != hidden {
+                return Err(Error::usage(format!(
+                    "--hidden {:?}: {path} has {hidden:?}; expected the same, or no --hidden",
+                    config.hidden
+                )));
+            }
+            config.hidden = hidden;
+            Start::Model(Box::new(model))
         }
-    }
+    };
+    // what is left to defaults is resolved here, so that a configuration says what will run
+    config.activations = Spec::new(1, &config.hidden, &config.activations, 1)?.activations();
+    config.backend = Backend::of(config.backend)?.choice();
+    Ok(Plan { config, start, directory })
 }
 
-/// A run from epoch 1; with `init_from`, the model's sizes and activations fill in what the flags do not say.
-fn begin(mut config: TrainConfig, hidden: Option<&[usize]>, directory: Directory) -> Result<Plan> {
-    let Some(path) = &config.init_from else {
-        return Ok(Plan { config, start: Start::Weights, directory });
-    };
-    let model = Model::load(Path::new(path), &config.activations)?;
-    if let Some(hidden) = hidden.filter(|hidden| *hidden != model.spec.hidden()) {
-        return Err(Error::usage(format!(
-            "--hidden {hidden:?}: {path} has {:?}; expected the same, or no --hidden",
-            model.spec.hidden()
-        )));
+impl Args {
+    /// The flags over the configuration file.
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = match &self.config {
+            Some(path) => Settings::read(path)?,
+            None => Settings::default(),
+        };
+        let integer = |n: Option<u64>| n.map(|n| n as i64); // clap keeps them in range
+        let name = |choice: BackendChoice| match choice {
+            BackendChoice::Auto => "auto",
+            BackendChoice::Blas => "blas",
+            BackendChoice::Rust => "rust",
+        };
+        let hidden = self.hidden.as_ref().map(|hidden| settings::sizes(&hidden.0)).transpose()?;
+        let out = self.out.as_ref().map(|path| path.to_string_lossy().into_owned());
+        settings.set("data", self.data.clone());
+        settings.set("hidden", hidden);
+        settings.set("activations", self.activations.as_ref().map(|a| settings::activations(&a.0)));
+        settings.set("init", self.init.map(Init::name));
+        settings.set("init_from", self.init_from.clone());
+        settings.set("lr", self.lr);
+        settings.set("beta1", self.beta1);
+        settings.set("beta2", self.beta2);
+        settings.set("eps", self.eps);
+        settings.set("weight_decay", self.weight_decay);
+        settings.set("batch_size", integer(self.batch_size));
+        settings.set("epochs", integer(self.epochs));
+        settings.set("patience", integer(self.patience));
+        settings.set("split", self.split.map(String::from));
+        settings.set("seed", integer(self.seed));
+        settings.set("shuffle", self.shuffle);
+        settings.set("threads", integer(self.threads));
+        settings.set("backend", self.backend.map(name));
+        settings.set("out", out);
+        settings.set("json", self.json.then_some(true));
+        settings.set("quiet", self.quiet.then_some(true));
+        Ok(settings)
     }
-    (config.hidden, config.activations) = (model.spec.hidden(), model.spec.activations());
-    Ok(Plan { config, start: Start::Model(Box::new(model)), directory })
-}
-
-/// The flags over the defaults.
-fn resolve(args: Args) -> Result<TrainConfig> {
-    let default = TrainConfig::default();
-    let data = match args.data {
-        Some(path) if path != default.data => absolute(&path)?,
-        _ => default.data,
-    };
-    Ok(TrainConfig {
-        data,
-        hidden: args.hidden.map_or(default.hidden, |sizes| sizes.0),
-        activations: args.activations.map_or(default.activations, |activations| activations.0),
-        init: args.init.unwrap_or(default.init),
-        lr: args.lr.unwrap_or(default.lr),
-        beta1: args.beta1.unwrap_or(default.beta1),
-        beta2: args.beta2.unwrap_or(default.beta2),
-        eps: args.eps.unwrap_or(default.eps),
-        weight_decay: args.weight_decay.unwrap_or(default.weight_decay),
-        batch_size: args.batch_size.unwrap_or(default.batch_size),
-        epochs: args.epochs.unwrap_or(default.epochs),
-        patience: args.patience.or(default.patience),
-        split: args.split.unwrap_or(default.split),
-        seed: args.seed.unwrap_or(default.seed),
-        shuffle: args.shuffle.unwrap_or(default.shuffle),
-        threads: args.threads.unwrap_or(default.threads),
-        backend: args.backend.unwrap_or(default.backend),
-        init_from: args.init_from.map(|path| absolute(&path)).transpose()?,
-    })
 }
 
 /// Paths are kept absolute, so that a run can be resumed from any directory.

@@ -1,6 +1,6 @@
 //! Values of flags that are lists or names.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use densely::gemm::BackendChoice;
 use densely::model::{Activation, Init};
 
@@ -45,6 +45,11 @@ pub fn backend() -> impl TypedValueParser<Value = BackendChoice> {
         "rust" => BackendChoice::Rust,
         _ => BackendChoice::Auto,
     })
+}
+
+/// A whole number that a configuration file can hold.
+pub fn count() -> impl TypedValueParser<Value = u64> {
+    RangedU64ValueParser::<u64>::new().range(..=i64::MAX as u64)
 }
 
 /// `on` or `off`.

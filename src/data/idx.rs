@@ -5,7 +5,7 @@
 //! there before anything is allocated by them.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -99,7 +99,7 @@ fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
         let problem = format!("no labels beside it; expected {part}-labels-idx1-ubyte (or .gz)");
         return Err(Error::invalid_file(&images_path, problem));
     };
-    let images = read_images(open(&images_path)?, &images_path)?;
+    let images = read_images_file(&images_path)?;
     let labels = read_labels(open(&labels_path)?, &labels_path)?;
     if images.count != labels.len() {
         let problem = format!(
@@ -113,17 +113,31 @@ fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
     Ok(Some(Half { images, labels }))
 }
 
-/// Opens a file, through a gzip decoder if its first bytes say so.
+/// Opens a file.
 fn open(path: &Path) -> Result<Box<dyn Read>> {
     if path.is_dir() {
         return Err(Error::invalid_file(path, "expected an IDX file, found a directory"));
     }
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let mut file = BufReader::with_capacity(1 << 16, file);
-    let gzip = std::io::BufRead::fill_buf(&mut file)
-        .map_err(Error::io("read", path))?
-        .starts_with(&[0x1f, 0x8b]);
-    Ok(if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+    decoded(file, path)
+}
+
+/// Reads through a gzip decoder if the first bytes say so.
+fn decoded<'a>(source: impl Read + 'a, path: &Path) -> Result<Box<dyn Read + 'a>> {
+    let mut source = BufReader::with_capacity(1 << 16, source);
+    let start = source.fill_buf().map_err(Error::io("read", path))?;
+    let gzip = start.starts_with(&[0x1f, 0x8b]);
+    Ok(if gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) })
+}
+
+/// Reads a file of images, raw or compressed.
+pub fn read_images_file(path: &Path) -> Result<Images> {
+    read_images(open(path)?, path)
+}
+
+/// Reads images, raw or compressed, from a stream; `path` is only named in errors.
+pub fn read_images_from(source: impl Read, path: &Path) -> Result<Images> {
+    read_images(decoded(source, path)?, path)
 }
 
 /// Reads a file of images; `path` is only named in errors.

@@ -13,5 +13,5 @@ mod split;
 
 pub use dataset::{Dataset, Features};
 pub use sampler::epoch_order;
-pub use source::{Loaded, load};
+pub use source::{Loaded, load, load_images};
 pub use split::{Part, Parts, Split};

@@ -1,8 +1,8 @@
 //! Finding a data set by what the user wrote.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Dataset, idx, mnist};
+use super::{Dataset, Features, idx, mnist};
 use crate::error::{Error, Result};
 
 /// A data set, and what the user should know about how it was loaded.
@@ -12,6 +12,43 @@ pub struct Loaded {
     pub data: Dataset,
     /// Things that did not stop the loading but deserve a line on the terminal.
     pub notices: Vec<String>,
+}
+
+/// Reads files of images without labels, one behind the other; `-` is standard input. Every label is 0.
+///
+/// # Errors
+/// If a file is damaged, or the images differ in size; the message names the file.
+pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
+    let mut pixels = Vec::new();
+    let mut size = None;
+    let mut count = 0;
+    for path in paths {
+        let images = if path.as_os_str() == "-" {
+            idx::read_images_from(std::io::stdin().lock(), Path::new("standard input"))?
+        } else {
+            idx::read_images_file(path)?
+        };
+        let found = (images.height, images.width);
+        let (height, width) = *size.get_or_insert(found);
+        if found != (height, width) {
+            let problem = format!(
+                "images of {}x{} pixels, expected {height}x{width} as in {}",
+                found.0,
+                found.1,
+                paths[0].display()
+            );
+            return Err(Error::invalid_file(path, problem));
+        }
+        count += images.count;
+        match pixels.is_empty() {
+            true => pixels = images.pixels,
+            false => pixels.extend_from_slice(&images.pixels),
+        }
+    }
+    let size = size.unwrap_or_default();
+    let name = paths.first().map_or_else(String::new, |path| path.display().to_string());
+    let data = Dataset::new(name, Features::U8(pixels), vec![0; count], size.0 * size.1)?;
+    Ok(data.with_images(size, count))
 }
 
 /// Loads `mnist` (embedded in the binary), or a directory of IDX files.

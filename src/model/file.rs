@@ -56,14 +56,29 @@ pub struct Metadata {
     pub data_fingerprint: String,
 }
 
+impl InputScaling {
+    /// What the features of a data set ask for.
+    pub fn of(data: &Dataset) -> Self {
+        match data.features() {
+            Features::U8(_) => Self::U8Over255,
+            Features::F32(_) => Self::None,
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8Over255 => "bytes (divided by 255)",
+            Self::None => "numbers (taken as they are)",
+        }
+    }
+}
+
 impl Metadata {
     /// The metadata of a model trained on `data`, whose fingerprint is at hand, under `split`.
     pub fn of(data: &Dataset, split: Split, data_fingerprint: String) -> Self {
         Self {
-            scaling: match data.features() {
-                Features::U8(_) => InputScaling::U8Over255,
-                Features::F32(_) => InputScaling::None,
-            },
+            scaling: InputScaling::of(data),
             image: data.image(),
             labels: (0..data.n_classes()).map(|class| class.to_string()).collect(),
             split,
@@ -111,6 +126,44 @@ impl Model {
             None => None,
         };
         serialize(tensors, header).map_err(unwritable)
+    }
+
+    /// The name of each class: what the file says, or else its number.
+    pub fn labels(&self) -> Vec<String> {
+        match &self.metadata {
+            Some(metadata) if metadata.labels.len() == self.spec.n_out() => metadata.labels.clone(),
+            _ => (0..self.spec.n_out()).map(|class| class.to_string()).collect(),
+        }
+    }
+
+    /// Refuses data that the model cannot read.
+    ///
+    /// # Errors
+    /// If the number of features, the kind of values, or the labels do not fit.
+    pub fn check_inputs(&self, data: &Dataset) -> Result<()> {
+        let (n_in, n_out) = (self.spec.n_in(), self.spec.n_out());
+        if n_in != data.n_features() || n_out < data.n_classes() {
+            return Err(Error::invalid(
+                data.name(),
+                format!(
+                    "{} features and {} classes; the model expects {n_in} features and at most {n_out} classes",
+                    data.n_features(),
+                    data.n_classes()
+                ),
+            ));
+        }
+        let found = InputScaling::of(data);
+        match &self.metadata {
+            Some(metadata) if metadata.scaling != found => Err(Error::invalid(
+                data.name(),
+                format!(
+                    "inputs are {}; the model expects {}",
+                    found.name(),
+                    metadata.scaling.name()
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the model; the file is complete or absent.

@@ -73,7 +73,7 @@ impl Observer for Terminal {
             Some(trainer.parts().train.len() as u64),
             ProgressDrawTarget::stderr(),
         );
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {msg}") {
             self.bar.set_style(style.progress_chars("━╸ "));
         }
         Ok(())
@@ -91,7 +91,7 @@ impl Observer for Terminal {
         self.bar.set_prefix(format!("{:>7}", format!("{epoch}/{}", self.epochs)));
         self.bar.set_position(progress.score.samples);
         self.bar.set_message(format!(
-            "loss {:.4}  accuracy {}  {}/s  {} left",
+            "loss {:.4}  {}  {}/s  {} left",
             progress.score.loss(),
             percent(progress.score.accuracy()),
             grouped(rate as u64),

@@ -12,11 +12,6 @@ use super::{Activation, Layout, Spec};
 use crate::error::{Error, Result};
 use crate::rng::{Purpose, Rng};
 
-#[cfg(not(feature = "openblas"))]
-#[path = "orthogonal_disabled.rs"]
-mod orthogonal;
-#[cfg(feature = "openblas")]
-#[path = "orthogonal_enabled.rs"]
 mod orthogonal;
 
 /// How the weights of a layer start.

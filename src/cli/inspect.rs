@@ -1,0 +1,139 @@
+//! `densely inspect`.
+
+use std::path::PathBuf;
+
+use densely::Error;
+use densely::linalg::singular_values;
+use densely::model::{Layout, Model};
+use densely::report::grouped;
+use serde::Serialize;
+use serde_json::json;
+
+use super::values::{self, Activations};
+use super::{print_note, print_result};
+
+/// Show what is in a model file
+///
+/// Shapes, activations, norms of the weights, singular values (their range and ratio tell how well a layer is
+/// conditioned), and where the model comes from.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A model file, such as best.safetensors
+    model: PathBuf,
+
+    /// The activations of a model file that does not say them
+    #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
+    activations: Option<Activations>,
+
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely inspect best.safetensors
+  densely inspect best.safetensors --json | jq .layers[0].condition";
+
+/// What is told of a layer.
+#[derive(Serialize)]
+struct LayerReport {
+    inputs: usize,
+    outputs: usize,
+    activation: &'static str,
+    parameters: usize,
+    weight_norm: f64,
+    weight_max: f64,
+    bias_norm: f64,
+    /// Largest and smallest singular value of the weights, and their ratio; null without LAPACK or finite weights.
+    singular_max: Option<f64>,
+    singular_min: Option<f64>,
+    condition: Option<f64>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let activations = args.activations.as_ref().map_or(&[][..], |activations| &activations.0);
+    let model = Model::load(&args.model, activations)?;
+    let layout = Layout::new(&model.spec)?;
+    let mut problem: Option<Error> = None;
+    let mut layers = Vec::new();
+    for (place, layer) in layout.layers().iter().zip(model.spec.layers()) {
+        let (w, b) = (place.w_view(&model.params), place.b_view(&model.params));
+        let singular = singular_values(w).map_err(|error| problem = Some(error)).ok();
+        let largest = singular.as_ref().and_then(|values| values.first().copied());
+        let smallest = singular.as_ref().and_then(|values| values.last().copied());
+        let norm = |sum: f64, x: &f32| sum + f64::from(*x).powi(2);
+        layers.push(LayerReport {
+            inputs: place.n_in,
+            outputs: place.n_out,
+            activation: layer.activation.name(),
+            parameters: place.n_in * place.n_out + place.n_out,
+            weight_norm: w.iter().fold(0.0, norm).sqrt(),
+            weight_max: w.iter().fold(0.0, |max, x| f64::from(x.abs()).max(max)),
+            bias_norm: b.iter().fold(0.0, norm).sqrt(),
+            singular_max: largest,
+            singular_min: smallest,
+            condition: largest.zip(smallest).map(|(largest, smallest)| largest / smallest),
+        });
+    }
+    if let Some(problem) = problem {
+        print_note(&format!("no singular values: {problem}"));
+    }
+    if args.json {
+        return print_result(
+            &json!({
+                "inputs": model.spec.n_in(),
+                "classes": model.spec.n_out(),
+                "parameters": model.params.len(),
+                "layers": layers,
+                "metadata": model.metadata,
+            })
+            .to_string(),
+        );
+    }
+    print_result(&table(&model, &layers))
+}
+
+fn table(model: &Model, layers: &[LayerReport]) -> String {
+    let mut text = format!(
+        "{} inputs, {} classes, {} parameters\n\n\
+         layer      weights  activation    |w|   max|w|    |b|    singular values  condition\n",
+        model.spec.n_in(),
+        model.spec.n_out(),
+        grouped(model.params.len() as u64)
+    );
+    for (i, layer) in layers.iter().enumerate() {
+        let (range, condition) = match (layer.singular_max, layer.singular_min, layer.condition) {
+            (Some(max), Some(min), Some(condition)) => {
+                (format!("{min:.2e} .. {max:.2e}"), format!("{condition:.2e}"))
+            }
+            _ => ("-".to_owned(), "-".to_owned()),
+        };
+        text += &format!(
+            "{i:>5} {:>12} {:>11} {:>6.2} {:>8.4} {:>6.3} {range:>18} {condition:>10}\n",
+            format!("{}x{}", layer.outputs, layer.inputs),
+            layer.activation,
+            layer.weight_norm,
+            layer.weight_max,
+            layer.bias_norm,
+        );
+    }
+    match &model.metadata {
+        None => text + "\nno metadata: another program wrote this file",
+        Some(metadata) => {
+            let image = match metadata.image {
+                Some((height, width)) => format!("images of {height}x{width}, "),
+                None => String::new(),
+            };
+            format!(
+                "{text}\ninputs: {image}{}\nclasses: {}\ntrained on: {}, split {}",
+                metadata.scaling.name(),
+                metadata.labels.join(", "),
+                metadata.data_fingerprint,
+                metadata.split
+            )
+        }
+    }
+}

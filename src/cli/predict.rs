@@ -1,0 +1,131 @@
+//! `densely predict`.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use densely::data::{Dataset, load_images};
+use densely::engine::{Engine, EngineOptions, default_threads};
+use densely::gemm::{Backend, BackendChoice};
+use densely::model::Model;
+use densely::report::{PredictionFormat, Predictions, grouped};
+use densely::{Error, Result};
+
+use super::print_note;
+use super::values::{self, Activations};
+
+/// Classify images
+///
+/// Writes one line per image to standard output, in the order of the inputs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A model file, such as best.safetensors
+    model: PathBuf,
+
+    /// IDX files of images, raw or .gz; `-` for standard input
+    #[arg(required = true)]
+    input: Vec<PathBuf>,
+
+    /// csv: index,label,probability; jsonl: an object a line; npy: the probabilities, f32 (samples, classes)
+    #[arg(long, value_enum, default_value = "csv")]
+    format: Format,
+
+    /// Name the K most probable classes
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    top: usize,
+
+    /// Add the probability of every class
+    #[arg(long)]
+    probabilities: bool,
+
+    /// Report images per second on standard error
+    #[arg(long)]
+    stats: bool,
+
+    /// The activations of a model file that does not say them
+    #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
+    activations: Option<Activations>,
+
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Who computes the matrix products
+    #[arg(long, value_parser = values::backend(), default_value = "auto")]
+    backend: BackendChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum Format {
+    Csv,
+    Jsonl,
+    Npy,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely predict best.safetensors t10k-images-idx3-ubyte.gz > predictions.csv
+  densely predict best.safetensors images.idx --top 3 --format jsonl
+  zcat images.idx.gz | densely predict best.safetensors - --probabilities
+  densely predict best.safetensors images.idx --format npy > probabilities.npy";
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let format = args.output_format()?;
+    let activations = args.activations.as_ref().map_or(&[][..], |activations| &activations.0);
+    let model = Model::load(&args.model, activations)?;
+    let n_out = model.spec.n_out();
+    if !(1..=n_out).contains(&args.top) {
+        let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
+        return Err(Error::usage(problem).into());
+    }
+    let data = load_images(&args.input)?;
+    model.check_inputs(&data)?;
+    let options = EngineOptions {
+        backend: Backend::of(args.backend)?,
+        threads: args.threads.unwrap_or_else(default_threads),
+        batch_size: 1, // nothing is trained
+    };
+    let mut engine = Engine::new(&model.spec, options)?;
+    let rows: Vec<u32> = (0..data.len() as u32).collect();
+    let start = Instant::now();
+    let probabilities = engine.predict(&model.params, &data, &rows);
+    if args.stats {
+        report_speed(&data, start.elapsed().as_secs_f64());
+    }
+    let predictions = Predictions { labels: model.labels(), probabilities };
+    let mut out = BufWriter::new(io::stdout().lock());
+    match predictions.write(&mut out, format).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn report_speed(data: &Dataset, seconds: f64) {
+    let rate = grouped((data.len() as f64 / seconds) as u64);
+    print_note(&format!(
+        "{} images in {:.1} ms: {rate} images/s",
+        grouped(data.len() as u64),
+        1e3 * seconds
+    ));
+}
+
+impl Args {
+    fn output_format(&self) -> Result<PredictionFormat> {
+        let (top, all) = (self.top, self.probabilities);
+        match self.format {
+            Format::Csv => Ok(PredictionFormat::Csv { top, all }),
+            Format::Jsonl => Ok(PredictionFormat::JsonLines { top, all }),
+            Format::Npy if top != 1 || all => Err(Error::usage(
+                "--format npy holds the probability of every class; expected no --top and no --probabilities",
+            )),
+            Format::Npy if io::stdout().is_terminal() => Err(Error::usage(
+                "--format npy is binary and standard output is a terminal; expected a redirection, such as > p.npy",
+            )),
+            Format::Npy => Ok(PredictionFormat::Npy),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! A build without LAPACK.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::error::{Error, Result};
+
+/// Refuses, naming the feature.
+pub fn orthonormal(_matrix: Array2<f32>) -> Result<Array2<f32>> {
+    Err(missing("`--init orthogonal`"))
+}
+
+/// Refuses, naming the feature.
+pub fn singular_values(_matrix: ArrayView2<'_, f32>) -> Result<Vec<f64>> {
+    Err(missing("the singular values"))
+}
+
+fn missing(what: &'static str) -> Error {
+    let remedy = "build with `--features openblas`, or do without";
+    Error::MissingFeature { what, feature: "openblas", remedy }
+}

@@ -1,0 +1,142 @@
+//! How well each class is told from the others.
+
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+
+use super::format::{grouped, percent};
+
+/// Counts of (truth, prediction).
+#[derive(Clone, Debug)]
+pub struct Confusion {
+    labels: Vec<String>,
+    counts: Array2<u64>,
+}
+
+/// The scores of one class. Where a ratio is 0 / 0, it is 0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassScore {
+    /// The class's name.
+    pub label: String,
+    /// Of the samples that were taken for this class, the share that are of it.
+    pub precision: f64,
+    /// Of the samples of this class, the share that were found.
+    pub recall: f64,
+    /// The harmonic mean of the two.
+    pub f1: f64,
+    /// Samples of this class.
+    pub samples: u64,
+}
+
+/// Larger matrices do not fit on a screen.
+const SHOWN_CLASSES: usize = 24;
+
+impl Confusion {
+    /// Counts the most probable class (of equal ones the first) against the truth; `probabilities` is (samples, classes).
+    ///
+    /// # Panics
+    /// If the lengths differ, or a class is out of range.
+    pub fn new(
+        labels: Vec<String>,
+        probabilities: ArrayView2<'_, f32>,
+        truth: impl ExactSizeIterator<Item = u32>,
+    ) -> Self {
+        assert_eq!(truth.len(), probabilities.nrows(), "confusion: lengths differ");
+        let mut counts = Array2::zeros((labels.len(), labels.len()));
+        for (row, truth) in probabilities.rows().into_iter().zip(truth) {
+            counts[(truth as usize, super::predictions::most_probable(row))] += 1;
+        }
+        Self { labels, counts }
+    }
+
+    /// Rows are the truth, columns the prediction.
+    pub fn counts(&self) -> ArrayView2<'_, u64> {
+        self.counts.view()
+    }
+
+    /// Precision, recall and F1 of every class.
+    pub fn classes(&self) -> Vec<ClassScore> {
+        let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+        (self.labels.iter().enumerate())
+            .map(|(class, label)| {
+                let hits = self.counts[(class, class)];
+                let (samples, taken) =
+                    (self.counts.row(class).sum(), self.counts.column(class).sum());
+                ClassScore {
+                    label: label.clone(),
+                    precision: ratio(hits, taken),
+                    recall: ratio(hits, samples),
+                    f1: ratio(2 * hits, taken + samples),
+                    samples,
+                }
+            })
+            .collect()
+    }
+
+    /// The scores of the classes and the matrix, as tables for people.
+    pub fn tables(&self) -> String {
+        let width = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(5);
+        let mut text = format!("{:>width$}  precision     recall         F1    samples\n", "class");
+        for score in self.classes() {
+            text += &format!(
+                "{:>width$} {:>10} {:>10} {:>10} {:>10}\n",
+                score.label,
+                percent(score.precision),
+                percent(score.recall),
+                percent(score.f1),
+                grouped(score.samples)
+            );
+        }
+        if self.labels.len() > SHOWN_CLASSES {
+            return text + "\nthe confusion matrix is too wide to show; --json has it";
+        }
+        let widest = self.counts.iter().max().map_or(1, |count| count.to_string().len());
+        let names = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(1);
+        let cell = widest.max(names) + 1;
+        text += "\nconfusion: a row per true class, a column per prediction\n";
+        text += &" ".repeat(width);
+        self.labels.iter().for_each(|label| text += &format!(" {label:>cell$}"));
+        for (label, row) in self.labels.iter().zip(self.counts.rows()) {
+            text += &format!("\n{label:>width$}");
+            for &count in row {
+                let shown = if count == 0 { "·".to_owned() } else { count.to_string() };
+                text += &format!(" {shown:>cell$}");
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn confusion() -> Confusion {
+        let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let probabilities =
+            array![[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.4, 0.4, 0.2], [0.1, 0.8, 0.1]];
+        Confusion::new(labels, probabilities.view(), [0u32, 1, 1, 0].into_iter())
+    }
+
+    #[test]
+    fn counts_and_scores_are_those_of_the_definitions() {
+        let confusion = confusion();
+        assert_eq!(confusion.counts(), array![[1, 1, 0], [1, 1, 0], [0, 0, 0]]);
+        let classes = confusion.classes();
+        let of = |i: usize| (classes[i].precision, classes[i].recall, classes[i].f1);
+        assert_eq!(of(0), (0.5, 0.5, 0.5));
+        assert_eq!(of(2), (0.0, 0.0, 0.0));
+        assert_eq!(classes.iter().map(|class| class.samples).collect::<Vec<_>>(), [2, 2, 0]);
+    }
+
+    #[test]
+    fn tables_are_aligned() {
+        let text = confusion().tables();
+        let lines: Vec<&str> = text.lines().collect();
+        let widths: Vec<usize> = lines.iter().map(|line| line.chars().count()).collect();
+        assert_eq!(widths[..4], [widths[0]; 4], "{text}");
+        assert_eq!(widths[6..], [widths[6]; 4], "{text}");
+        assert!(text.contains("  b    50.00 %"), "{text}");
+    }
+}

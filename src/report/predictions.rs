@@ -1,0 +1,204 @@
+//! Predictions as CSV, JSON lines or a NumPy array.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use ndarray::{Array2, ArrayView1};
+use ndarray_npy::WriteNpyExt as _;
+use serde::Serialize;
+
+/// The probabilities of the classes, (samples, classes), and the classes' names.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// A name per class.
+    pub labels: Vec<String>,
+    /// Each row adds up to 1.
+    pub probabilities: Array2<f32>,
+}
+
+/// How predictions are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredictionFormat {
+    /// `index,label,probability`, then `label_2,probability_2` and so on for the `top` classes, then, for `all`,
+    /// `p_<label>` per class.
+    Csv {
+        /// How many classes are named, most probable first.
+        top: usize,
+        /// Whether every probability follows.
+        all: bool,
+    },
+    /// `{"index":..,"label":..,"probability":..}`, with `"top"` and `"probabilities"` on demand.
+    JsonLines {
+        /// As for CSV.
+        top: usize,
+        /// As for CSV.
+        all: bool,
+    },
+    /// The probabilities as a two-dimensional `float32` array.
+    Npy,
+}
+
+impl Predictions {
+    /// Writes all rows in order.
+    ///
+    /// # Errors
+    /// What `out` returns.
+    pub fn write(&self, out: &mut impl Write, format: PredictionFormat) -> io::Result<()> {
+        match format {
+            PredictionFormat::Csv { top, all } => self.write_csv(out, top, all),
+            PredictionFormat::JsonLines { top, all } => self.write_json_lines(out, top, all),
+            PredictionFormat::Npy => {
+                self.probabilities.write_npy(out).map_err(|error| match error {
+                    ndarray_npy::WriteNpyError::Io(error) => error,
+                    other => io::Error::other(other),
+                })
+            }
+        }
+    }
+
+    fn write_csv(&self, out: &mut impl Write, top: usize, all: bool) -> io::Result<()> {
+        let labels: Vec<String> = self.labels.iter().map(|label| csv_field(label)).collect();
+        write!(out, "index,label,probability")?;
+        for place in 2..=top {
+            write!(out, ",label_{place},probability_{place}")?;
+        }
+        if all {
+            for label in &self.labels {
+                write!(out, ",{}", csv_field(&format!("p_{label}")))?;
+            }
+        }
+        writeln!(out)?;
+        for (index, row) in self.probabilities.rows().into_iter().enumerate() {
+            write!(out, "{index}")?;
+            for class in ranking(row, top) {
+                write!(out, ",{},{}", labels[class], row[class])?;
+            }
+            if all {
+                row.iter().try_for_each(|p| write!(out, ",{p}"))?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    fn write_json_lines(&self, out: &mut impl Write, top: usize, all: bool) -> io::Result<()> {
+        for (index, row) in self.probabilities.rows().into_iter().enumerate() {
+            let ranked = ranking(row, top);
+            let one =
+                |&class: &usize| Ranked { label: &self.labels[class], probability: row[class] };
+            let line = JsonLine {
+                index,
+                first: one(&ranked[0]),
+                top: (top > 1).then(|| ranked.iter().map(one).collect()),
+                probabilities: all.then(|| self.labels.iter().zip(row).collect()),
+            };
+            serde_json::to_writer(&mut *out, &line)?;
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    index: usize,
+    #[serde(flatten)]
+    first: Ranked<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<Vec<Ranked<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probabilities: Option<BTreeMap<&'a String, &'a f32>>,
+}
+
+#[derive(Serialize)]
+struct Ranked<'a> {
+    label: &'a str,
+    probability: f32,
+}
+
+/// The classes of the `top` largest probabilities; of equal ones the first. At least one.
+fn ranking(row: ArrayView1<'_, f32>, top: usize) -> Vec<usize> {
+    if top <= 1 {
+        return vec![most_probable(row)];
+    }
+    let mut classes: Vec<usize> = (0..row.len()).collect();
+    classes.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+    classes.truncate(top);
+    classes
+}
+
+/// The class of the largest probability; of equal ones the first.
+pub fn most_probable(row: ArrayView1<'_, f32>) -> usize {
+    row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best })
+}
+
+/// A CSV field, quoted where it has to be (RFC 4180).
+fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use ndarray_npy::ReadNpyExt as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn written(format: PredictionFormat) -> Vec<u8> {
+        let predictions = Predictions {
+            labels: vec!["a".into(), "b, c".into(), "d".into()],
+            probabilities: array![[0.25, 0.5, 0.25], [0.0, 0.125, 0.875]],
+        };
+        let mut out = Vec::new();
+        predictions.write(&mut out, format).unwrap();
+        out
+    }
+
+    fn text(format: PredictionFormat) -> String {
+        String::from_utf8(written(format)).unwrap()
+    }
+
+    #[test]
+    fn csv_has_the_documented_columns() {
+        assert_eq!(
+            text(PredictionFormat::Csv { top: 1, all: false }),
+            "index,label,probability\n0,\"b, c\",0.5\n1,d,0.875\n"
+        );
+        assert_eq!(
+            text(PredictionFormat::Csv { top: 2, all: true }),
+            "index,label,probability,label_2,probability_2,p_a,\"p_b, c\",p_d\n\
+             0,\"b, c\",0.5,a,0.25,0.25,0.5,0.25\n1,d,0.875,\"b, c\",0.125,0,0.125,0.875\n"
+        );
+    }
+
+    #[test]
+    fn json_lines_have_the_documented_keys() {
+        let lines = text(PredictionFormat::JsonLines { top: 2, all: true });
+        let second: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(
+            second,
+            json!({
+                "index": 1, "label": "d", "probability": 0.875,
+                "top": [
+                    {"label": "d", "probability": 0.875},
+                    {"label": "b, c", "probability": 0.125},
+                ],
+                "probabilities": {"a": 0.0, "b, c": 0.125, "d": 0.875},
+            })
+        );
+        let short = text(PredictionFormat::JsonLines { top: 1, all: false });
+        let first: Value = serde_json::from_str(short.lines().next().unwrap()).unwrap();
+        assert_eq!(first, json!({"index": 0, "label": "b, c", "probability": 0.5}));
+    }
+
+    #[test]
+    fn npy_is_read_back() {
+        let array = Array2::<f32>::read_npy(&written(PredictionFormat::Npy)[..]).unwrap();
+        assert_eq!(array, array![[0.25, 0.5, 0.25], [0.0, 0.125, 0.875]]);
+    }
+}
