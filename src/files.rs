@@ -1,5 +1,6 @@
 //! Files that are either complete or absent.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -40,7 +41,25 @@ pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()>
         }
         Ok(())
     };
-    write().map_err(Error::io("write", path))
+    write().map_err(|error| Error::io("write", path)(without_path(error)))
+}
+
+/// An error of `tempfile` less the name of its temporary file, which means nothing to a user.
+fn without_path(error: std::io::Error) -> std::io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((reason, _)) => std::io::Error::new(error.kind(), reason),
+        None => error,
+    }
+}
+
+/// Numbers as little-endian bytes, without a copy where the machine stores them so.
+pub fn le_bytes(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        Cow::Borrowed(bytemuck::cast_slice(values))
+    } else {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
 }
 
 /// Reads a whole file; a directory is refused in words of its own.
@@ -68,9 +87,12 @@ mod tests {
     #[test]
     fn errors_name_the_path() {
         let directory = tempfile::tempdir().unwrap();
-        let missing = directory.path().join("no/such");
+        let missing = directory.path().join("no/such/file");
         let message = write_atomic(&missing, b"", Survives::Process).unwrap_err().to_string();
-        assert!(message.contains("no/such"), "{message}");
+        assert!(
+            message.ends_with("no/such/file: No such file or directory (os error 2)"),
+            "{message}"
+        );
         let message = read(directory.path()).unwrap_err().to_string();
         assert!(message.contains("found a directory"), "{message}");
     }

@@ -4,16 +4,20 @@ mod cli;
 
 use std::process::ExitCode;
 
+use densely::Error;
+use densely::report::say;
+
 fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[allow(clippy::print_stderr)]
-            {
-                eprintln!("error: {error:#}");
+            // densely's own errors say their causes; of others, the chain does
+            match error.downcast_ref::<Error>() {
+                Some(own) => say(&format!("error: {own}")),
+                None => say(&format!("error: {error:#}")),
             }
             match error.downcast_ref() {
-                Some(densely::Error::Usage(_)) => ExitCode::from(2),
+                Some(Error::Usage(_)) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }

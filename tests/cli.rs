@@ -4,80 +4,11 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use common::{header, write_idx};
+use common::{Sandbox, header, json_lines, text, timeless, write_idx};
 use serde_json::Value;
-
-/// A folder with a data set in it, in which commands run.
-struct Sandbox(tempfile::TempDir);
-
-impl Sandbox {
-    fn new() -> Self {
-        let sandbox = Self(tempfile::tempdir().unwrap());
-        write_idx(&sandbox.path("data"), 240, 60);
-        sandbox
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
-        command.args(args).current_dir(self.0.path());
-        command.env("XDG_CACHE_HOME", self.path("cache"));
-        command.output().unwrap()
-    }
-
-    /// Standard output of a command that has to succeed.
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// The one line of a command that has to fail with this code.
-    fn fails(&self, args: &[&str], code: i32) -> String {
-        let output = self.run(args);
-        let message = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
-        assert!(message.starts_with("error: "), "{args:?}: {message}");
-        assert!(!message.contains("panicked"), "{args:?}: {message}");
-        assert_eq!(text(&output.stdout), "", "{args:?}");
-        message
-    }
-
-    fn train(&self, out: &str, more: &[&str]) -> String {
-        let common = ["train", "data", "--out", out, "--hidden", "16,8", "--lr", "0.01"];
-        let rest = ["--batch-size", "20", "--threads", "2"];
-        self.ok(&[&common[..], &rest, more].concat())
-    }
-
-    fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// The epoch lines without what differs from run to run.
-fn timeless(lines: &[Value]) -> Vec<Value> {
-    let mut lines = lines.to_vec();
-    for line in &mut lines {
-        let line = line.as_object_mut().unwrap();
-        line.remove("seconds");
-        line.remove("samples_per_second");
-    }
-    lines
-}
 
 #[test]
 fn train_leaves_a_model_that_eval_reads() {
@@ -240,7 +171,7 @@ fn impossible_flags_are_usage_errors() {
         (&["--hidden", "9223372036854775807"], "expected smaller hidden layers"),
         (&["--hidden", "4294967295,4294967295"], "expected smaller hidden layers"),
         (&["--activations", "relu6"], "expected one of identity, relu"),
-        (&["--activations", "relu,relu"], "2 activations for 3 hidden layers"),
+        (&["--activations", "relu,relu"], "2 activations for 3 hidden layer(s)"),
         (&["--init", "zeros"], "possible values"),
         (&["--backend", "gpu"], "possible values"),
         (&["--split", "1,2"], "expected `pooled`"),
@@ -276,11 +207,13 @@ fn bad_data_gets_one_line() {
     wrong_magic[3] = 9;
     let mut out_of_range = sandbox.bytes("data/t10k-labels-idx1-ubyte");
     out_of_range[20] = 77;
+    let large = header(0x0803, &[0xffff_ffff, 28, 28]);
     let huge = header(0x0803, &[usize::MAX & 0xffff_ffff, 65_535, 65_535]);
     for (name, bytes, expected) in [
         ("train-images-idx3-ubyte", &images[..images.len() - 1], "truncated"),
         ("train-images-idx3-ubyte", &wrong_magic[..], "magic number"),
-        ("train-images-idx3-ubyte", &huge, "promises"),
+        ("train-images-idx3-ubyte", &huge, "overflow"),
+        ("train-images-idx3-ubyte", &large, "promises"),
         ("train-images-idx3-ubyte", b"", "truncated"),
         ("train-labels-idx1-ubyte", &labels[..7], "truncated"),
         ("train-labels-idx1-ubyte", &header(0x0801, &[0]), "0 labels, expected 240"),
@@ -324,7 +257,9 @@ fn bad_models_get_one_line() {
     let part = ["eval", "run/best.safetensors", "data", "--split", "300,0,0"];
     assert!(sandbox.fails(&part, 2).contains("no samples"));
     write_idx(&sandbox.path("other"), 12, 0);
-    std::fs::remove_file(sandbox.path("other/t10k-images-idx3-ubyte")).unwrap();
+    for name in ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+        std::fs::remove_file(sandbox.path("other").join(name)).unwrap();
+    }
     let images = [header(0x0803, &[12, 2, 2]), vec![0; 48]].concat();
     std::fs::write(sandbox.path("other/train-images-idx3-ubyte"), images).unwrap();
     let message = sandbox.fails(&["eval", "run/best.safetensors", "other"], 1);
@@ -383,4 +318,45 @@ fn mnist_is_built_in_and_cached() {
     let output = sandbox.run(&["eval", "a/best.safetensors"]);
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("decoded in memory"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn nobody_has_to_listen() {
+    let sandbox = Sandbox::new();
+    for stream in ["stdout", "stderr"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
+        command.args(["train", "data", "--json", "--epochs", "3", "--out", stream]);
+        command.current_dir(sandbox.0.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        match stream {
+            "stdout" => drop(child.stdout.take()),
+            _ => drop(child.stderr.take()),
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{stream}: {}", text(&output.stderr));
+        assert_eq!(text(&sandbox.bytes(&format!("{stream}/metrics.jsonl"))).lines().count(), 3);
+    }
+}
+
+#[test]
+fn a_resumed_run_says_what_it_can_and_mends_its_files() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "3"]);
+    // as a kill between two checkpoints leaves it: files of a later epoch than the checkpoint's
+    let good = sandbox.bytes("run/best.safetensors");
+    std::fs::write(sandbox.path("run/best.safetensors"), "later").unwrap();
+    let metrics = text(&sandbox.bytes("run/metrics.jsonl"));
+    std::fs::write(sandbox.path("run/metrics.jsonl"), metrics.clone() + &metrics).unwrap();
+    let output = sandbox.run(&["train", "--resume", "run"]);
+    assert!(text(&output.stderr).contains("all 3 epochs are done"), "{}", text(&output.stderr));
+    assert_eq!(sandbox.bytes("run/best.safetensors"), good);
+    assert_eq!(text(&sandbox.bytes("run/metrics.jsonl")), metrics);
+    let message = sandbox.fails(&["train", "--resume", "run", "--epochs", "2"], 2);
+    assert!(message.contains("has done 3 already"), "{message}");
+
+    let stale = ["train", "data", "--out", "stale", "--epochs", "50", "--patience", "1"];
+    sandbox.ok(&[&stale[..], &["--lr", "0.9", "--quiet"]].concat());
+    let output = sandbox.run(&["train", "--resume", "stale", "--epochs", "60"]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("patience of 1 ran out"), "{}", text(&output.stderr));
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use densely::data::{self, Dataset, Part, Split};
 use densely::engine::{Engine, EngineOptions, default_threads};
 use densely::gemm::{Backend, BackendChoice};
-use densely::model::Model;
-use densely::report::{Confusion, grouped, percent};
+use densely::model::{Activation, Model};
+use densely::report::{Confusion, grouped, percent, say};
 use densely::{Error, Result};
 use serde_json::json;
 
@@ -27,8 +27,8 @@ pub struct Args {
     data: String,
 
     /// Which samples: train, val, test, or all
-    #[arg(long, value_enum, default_value = "test")]
-    part: PartName,
+    #[arg(long, value_parser = values::part(), default_value = "test")]
+    part: Part,
 
     /// Another split than the model's own: `pooled`, `canonical`, N,N,N or F,F,F
     #[arg(long, value_name = "SPLIT")]
@@ -51,14 +51,6 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum PartName {
-    Train,
-    Val,
-    Test,
-    All,
-}
-
 const EXAMPLES: &str = "\
 Examples:
   densely eval runs/fashion/best.safetensors /usr/share/datasets/fashion-mnist
@@ -74,19 +66,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let data = &loaded.data;
     model.check_inputs(data)?;
     match &model.metadata {
-        None => print_note(&format!(
-            "{} says no activations; taken: {:?}",
-            args.model.display(),
-            model.spec.activations()
-        )),
+        None => {
+            let names: Vec<_> =
+                model.spec.activations().into_iter().map(Activation::name).collect();
+            let names = names.join(",");
+            print_note(&format!("{} says no activations; taken: {names}", args.model.display()));
+        }
         Some(metadata) if metadata.data_fingerprint != data.fingerprint() => {
             print_note(&format!("{} is not the data that the model was trained on", data.name()));
         }
         Some(_) => {}
     }
     let rows = rows(args, &model, data)?;
+    let backend = Backend::of(args.backend)?;
+    say(&format!(
+        "{} on {}: {} samples",
+        backend.describe(),
+        data.name(),
+        grouped(rows.len() as u64)
+    ));
     let options = EngineOptions {
-        backend: Backend::of(args.backend)?,
+        backend,
         threads: args.threads.unwrap_or_else(default_threads),
         batch_size: 1, // nothing is trained
     };
@@ -117,15 +117,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The samples to measure.
 fn rows(args: &Args, model: &Model, data: &Dataset) -> Result<Vec<u32>> {
-    let part = match args.part {
-        PartName::All => return Ok((0..data.len() as u32).collect()),
-        PartName::Train => Part::Train,
-        PartName::Val => Part::Val,
-        PartName::Test => Part::Test,
-    };
+    if args.part == Part::All {
+        return Ok((0..data.len() as u32).collect());
+    }
     let stored = model.metadata.as_ref().map(|metadata| metadata.split);
     let split = args.split.or(stored).unwrap_or_default();
-    let rows = split.apply(data)?.rows(part, data.len());
+    let rows = split.apply(data)?.rows(args.part, data.len());
     if rows.is_empty() {
         return Err(Error::usage(format!(
             "the split `{split}` leaves no samples for this part of {}; expected another --part or --split",

@@ -1,6 +1,7 @@
 //! Commands: what is typed, checked, and handed to the library; a file each.
 
 mod completions;
+mod doctor;
 mod eval;
 mod inspect;
 mod predict;
@@ -11,6 +12,7 @@ mod values;
 use std::io::Write as _;
 
 use clap::{Parser, Subcommand};
+use densely::report::say;
 
 /// Trains multilayer perceptrons on a CPU, fast.
 #[derive(Debug, Parser)]
@@ -32,6 +34,7 @@ enum Command {
     Eval(eval::Args),
     Predict(predict::Args),
     Inspect(inspect::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -42,6 +45,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }
@@ -58,9 +62,8 @@ fn print_result(text: &str) -> anyhow::Result<()> {
 }
 
 /// Writes a remark to standard error, beside the results.
-#[allow(clippy::print_stderr)]
 fn print_note(text: &str) {
-    eprintln!("note: {text}");
+    say(&format!("note: {text}"));
 }
 
 #[cfg(test)]

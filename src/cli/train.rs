@@ -166,28 +166,40 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let (path, best_model) = (run_dir.path().to_owned(), run_dir.best_model());
 
-    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
-    if !finished {
-        if !quiet {
-            observers.push(Box::new(Terminal::new()));
-        }
-        observers.push(Box::new(&mut run_dir));
+    let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(&mut run_dir)];
+    if !finished && !quiet {
+        observers.push(Box::new(Terminal::new()));
     }
     if json {
         observers.push(Box::new(JsonLines::new(stdout(), path.clone())));
     }
     let outcome = trainer.run(&mut observers)?;
     drop(observers);
-    if finished {
+    if finished && !quiet {
         print_note(&format!(
-            "the run in {} is finished; nothing to do, unless with more --epochs",
-            path.display()
+            "the run in {} is finished: {}",
+            path.display(),
+            reason(trainer.state())
         ));
+    }
+    if trainer.state().history.last().is_some_and(|record| !record.train_loss.is_finite()) {
+        print_note("the training diverged: its loss is not a number any more; a lower --lr helps");
     }
     if !json {
         print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()))?;
     }
     Ok(())
+}
+
+/// Why there is nothing left to train.
+fn reason(state: &TrainerState) -> String {
+    match state.config.patience {
+        Some(patience) if state.epoch() < state.config.epochs => format!(
+            "its patience of {patience} ran out behind epoch {}; a new run can begin with --init-from its model",
+            state.epoch()
+        ),
+        _ => format!("all {} epochs are done; it goes on with more --epochs", state.epoch()),
+    }
 }
 
 /// What is to be run, and where.
@@ -229,6 +241,14 @@ fn resumed(path: &Path, epochs: Option<usize>) -> Result<Plan> {
     config.check()?;
     match state {
         Some(mut state) => {
+            if config.epochs < state.epoch() {
+                return Err(Error::usage(format!(
+                    "--epochs {}: the run in {} has done {} already; expected as many or more",
+                    config.epochs,
+                    path.display(),
+                    state.epoch()
+                )));
+            }
             state.config = config.clone();
             let start = Start::State(Box::new(state));
             Ok(Plan { config, start, directory: Directory::Open(run_dir) })

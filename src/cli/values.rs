@@ -1,6 +1,7 @@
 //! Values of flags that are lists or names.
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use densely::data::Part;
 use densely::gemm::BackendChoice;
 use densely::model::{Activation, Init};
 
@@ -44,6 +45,16 @@ pub fn backend() -> impl TypedValueParser<Value = BackendChoice> {
         "blas" => BackendChoice::Blas,
         "rust" => BackendChoice::Rust,
         _ => BackendChoice::Auto,
+    })
+}
+
+/// Takes the name of a part of a split.
+pub fn part() -> impl TypedValueParser<Value = Part> {
+    PossibleValuesParser::new(["train", "val", "test", "all"]).map(|name| match name.as_str() {
+        "train" => Part::Train,
+        "val" => Part::Val,
+        "all" => Part::All,
+        _ => Part::Test,
     })
 }
 

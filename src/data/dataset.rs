@@ -42,6 +42,15 @@ impl Dataset {
         Self::new("arrays", Features::F32(values), labels.to_vec(), x.ncols())
     }
 
+    /// Examples from pixels (samples, features), which the network sees divided by 255, and a class per sample.
+    ///
+    /// # Errors
+    /// If there are no samples or no features, or the lengths differ.
+    pub fn from_pixels(x: ArrayView2<'_, u8>, labels: &[u32]) -> Result<Self> {
+        let values = x.iter().copied().collect();
+        Self::new("arrays", Features::U8(values), labels.to_vec(), x.ncols())
+    }
+
     /// Checks that the parts fit together; the classes are `0..=max(labels)`.
     pub(crate) fn new(
         name: impl Into<String>,

@@ -93,7 +93,14 @@ fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
             .find(|path| path.exists())
     };
     let Some(images_path) = find("images", 3) else {
-        return Ok(None);
+        return match find("labels", 1) {
+            None => Ok(None),
+            Some(labels) => {
+                let problem =
+                    format!("no images beside it; expected {part}-images-idx3-ubyte (or .gz)");
+                Err(Error::invalid_file(&labels, problem))
+            }
+        };
     };
     let Some(labels_path) = find("labels", 1) else {
         let problem = format!("no labels beside it; expected {part}-labels-idx1-ubyte (or .gz)");
@@ -187,17 +194,16 @@ fn read_header<const DIMENSIONS: usize>(
 /// Reads exactly the product of `sizes` bytes; memory grows with what is there, not with what the header claims.
 fn read_values(mut reader: impl Read, path: &Path, sizes: &[usize]) -> Result<Vec<u8>> {
     let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
-    let Some(expected) = product.filter(|&product| product < u64::MAX) else {
+    let Some(expected) = product.filter(|&product| product < 1 << 62) else {
         return Err(Error::invalid_file(path, format!("sizes {sizes:?} overflow")));
     };
     let mut values = Vec::new();
-    reader
-        .by_ref()
-        .take(expected + 1)
-        .read_to_end(&mut values)
+    (reader.by_ref().take(expected).read_to_end(&mut values))
         .map_err(|error| unreadable(error, path, "the values"))?;
-    if values.len() as u64 != expected {
-        let found = if values.len() as u64 > expected { "more" } else { &values.len().to_string() };
+    // behind compressed data, an error here means bytes of another kind
+    let more = values.len() as u64 == expected && reader.read(&mut [0]).map_or(true, |n| n > 0);
+    if more || values.len() as u64 != expected {
+        let found = if more { "more" } else { &values.len().to_string() };
         return Err(Error::invalid_file(
             path,
             format!(
@@ -299,6 +305,12 @@ mod tests {
         let compressed = gzip(&idx(LABELS_MAGIC, &[2], &[1, 0]));
         write("train-labels-idx1-ubyte.gz", &compressed[..compressed.len() - 6]);
         assert!(error().contains("train-labels-idx1-ubyte.gz"));
+        let trailing = [&compressed[..], b"x"].concat();
+        write("train-labels-idx1-ubyte.gz", &trailing);
+        assert!(error().contains("found more"), "{}", error());
+        write("train-labels-idx1-ubyte.gz", &compressed);
+        std::fs::remove_file(directory.path().join("t10k-images.idx3-ubyte")).unwrap();
+        assert!(error().contains("no images beside it"), "{}", error());
         write("train-images-idx3-ubyte", b"");
         assert!(error().contains("the file ends within the header"));
         std::fs::remove_file(directory.path().join("train-images-idx3-ubyte")).unwrap();

@@ -12,6 +12,7 @@ mod source;
 mod split;
 
 pub use dataset::{Dataset, Features};
+pub use mnist::cache_directory as mnist_cache;
 pub use sampler::epoch_order;
 pub use source::{Loaded, load, load_images};
 pub use split::{Part, Parts, Split};

@@ -4,7 +4,7 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// About 50 microseconds on current CPUs: longer than workers of an even partition wait for one another, shorter than
+/// 50 to 100 microseconds on current CPUs: longer than workers of an even partition wait for one another, shorter than
 /// would matter to other programs.
 const SPINS: u32 = 2_000;
 

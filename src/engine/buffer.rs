@@ -26,20 +26,10 @@ impl Buffer {
     /// # Errors
     /// [`Error::Memory`] where the allocation fails, or would only seem to succeed.
     pub fn zeros(len: usize, what: &str) -> Result<Self> {
-        let too_large = || Error::Memory {
-            what: what.to_owned(),
-            needed_bytes: len as u64 * 4,
-            remedy: "use smaller layers or a smaller batch",
-        };
-        // The kernel grants what it cannot give, and ends the process when the pages are touched: ask first.
-        if len > WORTH_ASKING
-            && available_bytes().is_some_and(|available| len as u64 * 4 > available)
-        {
-            return Err(too_large());
-        }
+        require_memory(len, what)?;
         let needed = len.div_ceil(LINE);
         let mut lines = Vec::new();
-        lines.try_reserve_exact(needed).map_err(|_| too_large())?;
+        lines.try_reserve_exact(needed).map_err(|_| too_large(len, what))?;
         lines.resize(needed, Line([0.0; LINE]));
         Ok(Self { lines, len })
     }
@@ -62,6 +52,24 @@ impl Buffer {
 
 /// Smaller buffers are allocated without looking at the machine's memory.
 const WORTH_ASKING: usize = 1 << 24;
+
+/// Refuses what the machine cannot give, before anything is allocated: the kernel would grant it, and end the process
+/// when the pages are touched.
+///
+/// # Errors
+/// [`Error::Memory`]: `what` needs so many values.
+pub fn require_memory(values: usize, what: &str) -> Result<()> {
+    let needed = values as u64 * 4;
+    if values > WORTH_ASKING && available_bytes().is_some_and(|available| needed > available) {
+        return Err(too_large(values, what));
+    }
+    Ok(())
+}
+
+fn too_large(values: usize, what: &str) -> Error {
+    let remedy = "use smaller layers or a smaller batch";
+    Error::Memory { what: what.to_owned(), needed_bytes: values as u64 * 4, remedy }
+}
 
 /// What Linux says can be allocated without swapping; `None` on other systems.
 fn available_bytes() -> Option<u64> {

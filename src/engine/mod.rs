@@ -8,6 +8,7 @@ mod barrier;
 mod buffer;
 mod kernels;
 mod shared;
+mod speed;
 mod step;
 mod workers;
 mod workspace;
@@ -16,10 +17,11 @@ use std::sync::Mutex;
 
 use ndarray::Array2;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, require_memory};
 pub use kernels::Isa;
 pub use kernels::adam::{Adam, AdamStep};
 pub use kernels::loss::Score;
+pub use speed::{peak_gflops, product_gflops};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -76,9 +78,9 @@ impl State {
     /// If the memory cannot be had.
     pub fn new(params: &[f32]) -> Result<Self> {
         Ok(Self {
-            params: Buffer::copy_of(params, "the parameters")?,
-            m: Buffer::zeros(params.len(), "Adam's first moments")?,
-            v: Buffer::zeros(params.len(), "Adam's second moments")?,
+            params: Buffer::copy_of(params, "the network")?,
+            m: Buffer::zeros(params.len(), "the optimizer")?,
+            v: Buffer::zeros(params.len(), "the optimizer")?,
             steps: 0,
         })
     }
@@ -266,6 +268,7 @@ impl Engine {
             scores: Shared::new(&mut workspace.scores),
             params,
         };
+        backend.prepare_thread(); // this thread may not be the one that made the engine
         workers.run(|me| job(&step, me, Some(report)), &|me| job(&step, me, None));
     }
 }

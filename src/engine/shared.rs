@@ -29,7 +29,7 @@ impl<'a, T> Shared<'a, T> {
     /// The elements of a range, to read.
     ///
     /// # Safety
-    /// No other thread writes any of them while the result lives.
+    /// Nobody, on this thread or another, writes any of them while the result lives.
     ///
     /// # Panics
     /// If the range is out of bounds.

@@ -170,31 +170,36 @@ impl Step<'_> {
         let own = share(batch.len(), worker, self.places.workers.len());
         let samples = &batch[own.clone()];
         let last = self.layout.layers().len() - 1;
-        gather(self.isa, self.own_input(0, &own), self.data, samples);
+        // SAFETY: phase 1, own rows, the only reference.
+        gather(self.isa, unsafe { self.own_input(0, &own) }, self.data, samples);
         for l in 0..last {
-            let (z, slope) = (self.own_input(l + 1, &own), self.own_slope(l, &own));
-            self.layer_forward(l, z, slope, self.own_input(l, &own));
+            // SAFETY: phase 1, own rows of three different buffers.
+            let (z, slope, input) = unsafe {
+                (self.own_input(l + 1, &own), self.own_slope(l, &own), self.own_input(l, &own))
+            };
+            self.layer_forward(l, z, slope, input);
         }
-        let logits = self.own_dz(last, &own);
-        self.layer_forward(last, logits, &mut [], self.own_input(last, &own));
+        // SAFETY: phase 1, own rows of two different buffers.
+        let (logits, input) = unsafe { (self.own_dz(last, &own), self.own_input(last, &own)) };
+        self.layer_forward(last, logits, &mut [], input);
         let (labels, scale) = (self.data.labels(), 1.0 / batch.len() as f32);
         let n_classes = self.spec.n_out();
-        self.set_score(
-            worker,
-            softmax_cross_entropy(self.isa, logits, labels, samples, n_classes, scale),
-        );
+        let score = softmax_cross_entropy(self.isa, logits, labels, samples, n_classes, scale);
+        self.set_score(worker, score);
         for l in (1..=last).rev() {
-            // da = dz w, then dz of the layer below = da * f'(z)
-            let below = self.own_dz(l - 1, &own);
-            let LayerLayout { n_in, n_out, .. } = self.layout.layers()[l];
-            let dz = matrix(self.own_dz(l, &own), own.len(), n_out);
-            gemm(self.backend, matrix_mut(below, own.len(), n_in), dz, self.w(l), 0.0);
             let activation = self.activation(l - 1);
-            let kept = if activation.derivative_follows_from_value() {
-                self.own_input(l, &own)
-            } else {
-                self.own_slope(l - 1, &own)
+            // SAFETY: phase 1, own rows of three different buffers.
+            let (dz, below, kept) = unsafe {
+                let kept = match activation.derivative_follows_from_value() {
+                    true => self.own_input(l, &own),
+                    false => self.own_slope(l - 1, &own),
+                };
+                (self.own_dz(l, &own), self.own_dz(l - 1, &own), kept)
             };
+            // da = dz w, then dz of the layer below = da * f'(z)
+            let LayerLayout { n_in, n_out, .. } = self.layout.layers()[l];
+            let (da, dz) = (matrix_mut(below, own.len(), n_in), matrix(dz, own.len(), n_out));
+            gemm(self.backend, da, dz, self.w(l), 0.0);
             activation::backward(self.isa, below, kept, activation);
         }
     }
@@ -218,7 +223,8 @@ impl Step<'_> {
                 let dz_block = dz_matrix.slice(s![.., block.clone()]);
                 let parts = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
                 for (is_bias, place) in parts.into_iter().enumerate() {
-                    let gradient = self.gradient_place(worker, update, &place);
+                    // SAFETY: phase 2, own rows; the gradient before is no longer used.
+                    let gradient = unsafe { self.gradient_place(worker, update, &place) };
                     if is_bias == 1 {
                         rows::column_sums(self.isa, gradient, dz, n_out, block.start);
                     } else {
@@ -232,7 +238,10 @@ impl Step<'_> {
     }
 
     /// Where the gradient of a piece of the parameters is to be written.
-    fn gradient_place<'a>(
+    ///
+    /// # Safety
+    /// In phase 2, for a worker's own rows, and with no other result of this in use.
+    unsafe fn gradient_place<'a>(
         &'a self,
         worker: usize,
         update: &Update<'a>,
@@ -318,24 +327,40 @@ impl Step<'_> {
     }
 
     /// A worker's rows of what enters a layer.
-    fn own_input(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
-        self.own(&self.places.layers[l].input, self.layout.layers()[l].n_in, own)
+    ///
+    /// # Safety
+    /// As [`Step::own`].
+    unsafe fn own_input(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { self.own(&self.places.layers[l].input, self.layout.layers()[l].n_in, own) }
     }
 
     /// A worker's rows of a layer's slopes; empty where the activation needs none.
-    fn own_slope(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
+    ///
+    /// # Safety
+    /// As [`Step::own`].
+    unsafe fn own_slope(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
         let place = &self.places.layers[l].slope;
-        let none = place.is_empty();
-        self.own(place, self.layout.layers()[l].n_out, if none { &(0..0) } else { own })
+        let own = if place.is_empty() { &(0..0) } else { own };
+        // SAFETY: the caller's promise.
+        unsafe { self.own(place, self.layout.layers()[l].n_out, own) }
     }
 
     /// A worker's rows of a layer's `dz`.
-    fn own_dz(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
-        self.own(&self.places.layers[l].dz, self.layout.layers()[l].n_out, own)
+    ///
+    /// # Safety
+    /// As [`Step::own`].
+    unsafe fn own_dz(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { self.own(&self.places.layers[l].dz, self.layout.layers()[l].n_out, own) }
     }
 
-    fn own(&self, place: &Range<usize>, n: usize, own: &Range<usize>) -> &mut [f32] {
-        // SAFETY: phase 1, own rows. Within a worker, each buffer's rows are asked for once at a time.
+    /// Rows of a buffer with `n` columns.
+    ///
+    /// # Safety
+    /// In phase 1, for a worker's own rows, and with no other reference to the same rows of the same buffer in use.
+    unsafe fn own(&self, place: &Range<usize>, n: usize, own: &Range<usize>) -> &mut [f32] {
+        // SAFETY: the caller's promise.
         unsafe { self.arena.write(rows_of(place, n, own)) }
     }
 }

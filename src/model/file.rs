@@ -100,7 +100,7 @@ impl Model {
     /// The file's bytes: a function of the model alone.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let layout = Layout::new(&self.spec)?;
-        let bytes: Vec<u8> = self.params.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes = files::le_bytes(&self.params);
         let mut tensors = Vec::with_capacity(2 * layout.layers().len());
         for (i, layer) in layout.layers().iter().enumerate() {
             let mut push = |name: &str, range: std::ops::Range<usize>, shape: Vec<usize>| {
@@ -214,6 +214,9 @@ impl Model {
             append_values(&mut params, &weight)?;
             append_values(&mut params, &bias)?;
         }
+        if sizes.contains(&0) {
+            return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
+        }
         let (&[n_in, ref hidden @ .., n_out], true) = (&sizes[..], tensors.len() == 2 * n_layers)
         else {
             let mut names = tensors.names();
@@ -226,7 +229,8 @@ impl Model {
         };
         let spec = match &header {
             Some(header) => {
-                let spec = Spec::new(n_in, hidden, &header.activations, n_out)?;
+                let spec = Spec::new(n_in, hidden, &header.activations, n_out)
+                    .map_err(|error| invalid(error.to_string()))?;
                 if !activations.is_empty() && Spec::new(n_in, hidden, activations, n_out)? != spec {
                     return Err(Error::usage(format!(
                         "the activations are {}, not {}; expected the same, or none on the command line",
@@ -238,7 +242,17 @@ impl Model {
             }
             None => Spec::new(n_in, hidden, activations, n_out)?,
         };
-        Ok(Self { spec, params, metadata: header.map(|header| header.metadata) })
+        let metadata = header.map(|header| header.metadata);
+        if let Some(Metadata { labels, image, .. }) = &metadata {
+            let pixels = image.map(|(height, width)| height.checked_mul(width));
+            if labels.len() != n_out || pixels.is_some_and(|pixels| pixels != Some(n_in)) {
+                return Err(invalid(format!(
+                    "damaged metadata: {} labels and images of {image:?} for {n_out} classes and {n_in} inputs",
+                    labels.len()
+                )));
+            }
+        }
+        Ok(Self { spec, params, metadata })
     }
 }
 
@@ -349,7 +363,9 @@ mod tests {
         assert_eq!(Model::from_bytes(&bytes, &[Relu, Tanh]).unwrap(), model(false));
         let defaults = Model::from_bytes(&bytes, &[]).unwrap();
         assert_eq!(defaults.spec.activations(), [Relu, Relu]);
-        assert!(message(&bytes, &[Relu, Relu, Relu]).contains("3 activations for 2 hidden"));
+        assert!(
+            message(&bytes, &[Relu, Relu, Relu]).contains("3 activations for 2 hidden layer(s)")
+        );
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Layout {
 }
 
 /// Far beyond any machine, and small enough that its bytes, times a few vectors, can be counted in 64 bits.
-const MAX_PARAMETERS: usize = isize::MAX as usize / 64;
+const MAX_PARAMETERS: usize = isize::MAX as usize / 1024;
 
 /// A contiguous slice as a row-major matrix.
 ///

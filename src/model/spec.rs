@@ -39,7 +39,7 @@ impl Spec {
             many if many.len() == hidden.len() => many.to_vec(),
             many => {
                 return Err(Error::usage(format!(
-                    "{} activations for {} hidden layers; expected one for all, or one each",
+                    "{} activations for {} hidden layer(s); expected one for all, or one each",
                     many.len(),
                     hidden.len()
                 )));
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn mismatches_name_both_counts() {
         let message = Spec::new(4, &[5, 6, 7], &[Relu, Tanh], 3).unwrap_err().to_string();
-        assert!(message.contains("2 activations for 3 hidden layers"), "{message}");
+        assert!(message.contains("2 activations for 3 hidden layer(s)"), "{message}");
         assert!(Spec::new(4, &[5, 0], &[], 3).is_err());
         assert!(Spec::new(4, &[], &[], 0).is_err());
     }

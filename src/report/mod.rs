@@ -13,3 +13,9 @@ pub use json::JsonLines;
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use run_dir::RunDir;
+
+/// Writes a line to standard error. A reader that has gone away, or a full disk behind it, is no reason to stop.
+pub fn say(text: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

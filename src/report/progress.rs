@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::format::{description, grouped, percent};
+use super::say;
 use crate::engine::Progress;
 use crate::error::Result;
 use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, Trainer};
@@ -43,10 +44,9 @@ impl Terminal {
     }
 
     /// A line above the bar, or just a line where there is none.
-    #[allow(clippy::print_stderr)]
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{text}");
+            say(text);
         } else {
             self.bar.println(text);
         }
@@ -87,7 +87,7 @@ impl Observer for Terminal {
         self.next_draw = now + REDRAW;
         let done = (self.samples_before + progress.score.samples) as f64;
         let rate = done / (now - self.start).as_secs_f64();
-        let all = progress.total as f64 * (self.epochs + 1 - self.first_epoch) as f64;
+        let all = progress.total as f64 * (self.epochs - (self.first_epoch - 1)) as f64;
         self.bar.set_prefix(format!("{:>7}", format!("{epoch}/{}", self.epochs)));
         self.bar.set_position(progress.score.samples);
         self.bar.set_message(format!(

@@ -37,7 +37,8 @@ impl RunDir {
     /// # Errors
     /// [`Error::Usage`] if it holds a run already; otherwise what the operating system says.
     pub fn create(path: &Path) -> Result<Self> {
-        if [CONFIG, METRICS, CHECKPOINT].iter().any(|name| path.join(name).exists()) {
+        let files = [CONFIG, METRICS, CHECKPOINT, BEST, LAST];
+        if files.iter().any(|name| path.join(name).symlink_metadata().is_ok()) {
             return Err(Error::usage(format!(
                 "{} already holds a run; go on with it by `--resume {0}`, or choose another `--out`",
                 path.display()
@@ -53,14 +54,18 @@ impl RunDir {
     /// If there is no run, or a file of it is damaged.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig, Option<TrainerState>)> {
         let config_path = path.join(CONFIG);
-        if !config_path.exists() {
+        let there = |path: &Path| match path.try_exists() {
+            Ok(there) => Ok(there),
+            Err(error) => Err(Error::io("look at", path)(error)),
+        };
+        if !there(&config_path)? {
             return Err(Error::usage(format!(
                 "{} holds no run: there is no {CONFIG}; expected the directory of an earlier `densely train`",
                 path.display()
             )));
         }
         let checkpoint = path.join(CHECKPOINT);
-        let state = if checkpoint.exists() {
+        let state = if there(&checkpoint)? {
             let bytes = files::read(&checkpoint)?;
             let state = TrainerState::from_bytes(&bytes).map_err(|error| match error {
                 Error::Invalid { problem, .. } => Error::invalid_file(&checkpoint, problem),
@@ -95,6 +100,14 @@ impl RunDir {
     }
 }
 
+/// Writes a file unless it holds just this.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    match fs::read(path) {
+        Ok(found) if found == bytes => Ok(()),
+        _ => files::write_atomic(path, bytes, Survives::Machine),
+    }
+}
+
 /// Reads a resolved configuration.
 fn read_config(path: &Path) -> Result<TrainConfig> {
     let text = String::from_utf8(files::read(path)?)
@@ -103,14 +116,21 @@ fn read_config(path: &Path) -> Result<TrainConfig> {
 }
 
 impl Observer for RunDir {
+    /// Makes the files agree with the trainer's state. A killed run has written models and metrics behind its last
+    /// checkpoint; what agrees already is left untouched.
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let state = trainer.state();
         let config = toml::to_string(trainer.config())
             .map_err(|error| Error::invalid(CONFIG, error.to_string()))?;
-        files::write_atomic(&self.path.join(CONFIG), config.as_bytes(), Survives::Process)?;
-        // What a killed run wrote behind its last checkpoint is written again.
-        let lines = trainer.state().history.iter().map(epoch_line).collect::<Result<String>>()?;
+        let metrics = state.history.iter().map(epoch_line).collect::<Result<String>>()?;
+        write_if_changed(&self.path.join(CONFIG), config.as_bytes())?;
+        write_if_changed(&self.path.join(METRICS), metrics.as_bytes())?;
+        if state.epoch() > 0 {
+            write_if_changed(&self.path.join(BEST), &trainer.best_model().to_bytes()?)?;
+            write_if_changed(&self.path.join(LAST), &trainer.last_model().to_bytes()?)?;
+            write_if_changed(&self.path.join(CHECKPOINT), &state.to_bytes()?)?;
+        }
         let path = self.path.join(METRICS);
-        files::write_atomic(&path, lines.as_bytes(), Survives::Process)?;
         let metrics = File::options().append(true).open(&path).map_err(Error::io("open", &path))?;
         self.metrics = Some(metrics);
         Ok(())

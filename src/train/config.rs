@@ -87,17 +87,24 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Usage`].
     pub fn check(&self) -> Result<()> {
-        let positive = |x: f64| x > 0.0 && x.is_finite();
+        // training is in f32: what is 0 or infinite there cannot be meant
+        let positive = |x: f64| x > 0.0 && (x as f32).is_normal();
         let decay = |x: f64| (0.0..1.0).contains(&x);
         let checks = [
             (
                 self.hidden.contains(&0),
                 format!("--hidden {:?}: expected sizes of at least 1", self.hidden),
             ),
-            (!positive(self.lr), format!("--lr {}: expected a positive number", self.lr)),
             (!decay(self.beta1), format!("--beta1 {}: expected 0 or more, below 1", self.beta1)),
+            (
+                !positive(self.lr) || !positive(self.lr / (1.0 - self.beta1)),
+                format!("--lr {:e}: expected a positive number, from 1e-37 to 1e37", self.lr),
+            ),
             (!decay(self.beta2), format!("--beta2 {}: expected 0 or more, below 1", self.beta2)),
-            (!positive(self.eps), format!("--eps {}: expected a positive number", self.eps)),
+            (
+                !positive(self.eps),
+                format!("--eps {:e}: expected a positive number, from 1e-37 to 1e38", self.eps),
+            ),
             (
                 !(self.weight_decay >= 0.0 && self.lr * self.weight_decay < 1.0),
                 format!(
@@ -143,6 +150,9 @@ mod tests {
             (TrainConfig { hidden: vec![3, 0], ..default.clone() }, "--hidden"),
             (TrainConfig { lr: -1.0, ..default.clone() }, "--lr"),
             (TrainConfig { lr: f64::NAN, ..default.clone() }, "--lr"),
+            (TrainConfig { lr: 1e39, ..default.clone() }, "--lr"),
+            (TrainConfig { lr: 1e-60, ..default.clone() }, "--lr 1e-60"),
+            (TrainConfig { eps: 1e-50, ..default.clone() }, "--eps 1e-50"),
             (TrainConfig { beta1: 1.0, ..default.clone() }, "--beta1"),
             (TrainConfig { beta2: -0.1, ..default.clone() }, "--beta2"),
             (TrainConfig { eps: 0.0, ..default.clone() }, "--eps"),

@@ -24,6 +24,7 @@ pub struct EpochRecord {
     /// The training pass alone: shuffling, gathering, steps.
     pub seconds: f64,
     /// Training samples by `seconds`.
+    #[serde(with = "non_finite_is_null")]
     pub samples_per_second: f64,
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{EpochRecord, TrainConfig};
 use crate::engine::{Buffer, State};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Everything that the rest of a run depends on, besides the data. A run that is continued from it, on the same data,
 /// machine and build, goes on bit for bit as if it had never stopped.
@@ -69,10 +70,7 @@ impl TrainerState {
         let json = serde_json::to_string(&header).map_err(unwritable)?;
         let State { params, m, v, .. } = &self.optimizer;
         let vectors = [("best_params", &self.best_params), ("m", m), ("params", params), ("v", v)];
-        let bytes = vectors.map(|(name, vector)| {
-            let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-            (name, bytes)
-        });
+        let bytes = vectors.map(|(name, vector)| (name, files::le_bytes(vector)));
         let views = bytes.iter().map(|(name, bytes)| {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
             view.map(|view| (*name, view)).map_err(unwritable)

@@ -4,10 +4,14 @@ use std::time::Instant;
 
 use super::{EpochEnd, EpochRecord, Observer, Outcome, TrainConfig, TrainerState};
 use crate::data::{Dataset, Parts, epoch_order};
-use crate::engine::{Buffer, Engine, EngineOptions, Score, State};
+use crate::engine::{Buffer, Engine, EngineOptions, Score, State, require_memory};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
+
+/// How often the parameters are in memory at most: themselves, two moments, the best ones, those four again in the bytes of a
+/// checkpoint, and one copy on the way to a file.
+const COPIES: usize = 9;
 
 /// A run over one data set.
 ///
@@ -49,7 +53,8 @@ impl<'d> Trainer<'d> {
             Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
         config.activations = spec.activations();
         let layout = Layout::new(&spec)?;
-        let mut params = Buffer::zeros(layout.len(), "the parameters")?;
+        require_memory(COPIES * layout.len(), "the network with its optimizer and checkpoint")?;
+        let mut params = Buffer::zeros(layout.len(), "the network")?;
         initialize(&mut params, &spec, &layout, config.init, config.seed)?;
         let state = TrainerState {
             config,
@@ -86,7 +91,7 @@ impl<'d> Trainer<'d> {
             data_fingerprint: data.fingerprint(),
             optimizer: State::new(&model.params)?,
             history: Vec::new(),
-            best_params: Buffer::copy_of(&model.params, "the parameters")?,
+            best_params: Buffer::copy_of(&model.params, "the network")?,
             best_epoch: 0,
         };
         Self::assemble(state, spec.clone(), data)

@@ -1,10 +1,12 @@
 //! What the integration tests share: inputs that every language computes alike, and a small data set on disk.
 #![allow(dead_code)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use densely::data::Dataset;
 use ndarray::Array2;
+use serde_json::Value;
 
 /// `((i * factor) mod modulus) / modulus * 2 - 1`, as in tests/parity/pytorch.py.
 pub fn ramp(n: usize, factor: usize, modulus: usize) -> Vec<f64> {
@@ -43,4 +45,75 @@ pub fn write_idx(directory: &Path, train: usize, test: usize) {
 pub fn header(magic: u32, sizes: &[usize]) -> Vec<u8> {
     let sizes = sizes.iter().map(|&size| size as u32);
     std::iter::once(magic).chain(sizes).flat_map(u32::to_be_bytes).collect()
+}
+
+/// A folder with a data set in it, in which commands run.
+pub struct Sandbox(pub tempfile::TempDir);
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let sandbox = Self(tempfile::tempdir().unwrap());
+        write_idx(&sandbox.path("data"), 240, 60);
+        sandbox
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
+        command.args(args).current_dir(self.0.path());
+        command.env("XDG_CACHE_HOME", self.path("cache"));
+        command.output().unwrap()
+    }
+
+    /// Standard output of a command that has to succeed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// The one line of a command that has to fail with this code.
+    pub fn fails(&self, args: &[&str], code: i32) -> String {
+        let output = self.run(args);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+        assert!(message.starts_with("error: "), "{args:?}: {message}");
+        assert!(!message.contains("panicked"), "{args:?}: {message}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        message
+    }
+
+    pub fn train(&self, out: &str, more: &[&str]) -> String {
+        let common = ["train", "data", "--out", out, "--hidden", "16,8", "--lr", "0.01"];
+        let rest = ["--batch-size", "20", "--threads", "2"];
+        self.ok(&[&common[..], &rest, more].concat())
+    }
+
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+}
+
+/// Output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// An object a line.
+pub fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The epoch lines without what differs from run to run.
+pub fn timeless(lines: &[Value]) -> Vec<Value> {
+    let mut lines = lines.to_vec();
+    for line in &mut lines {
+        let line = line.as_object_mut().unwrap();
+        line.remove("seconds");
+        line.remove("samples_per_second");
+    }
+    lines
 }

@@ -1,13 +1,24 @@
 //! A build without the embedded files.
 
+use std::path::PathBuf;
+
 use super::super::Loaded;
 use crate::error::{Error, Result};
 
 /// Refuses, naming the feature.
 pub fn load() -> Result<Loaded> {
-    Err(Error::MissingFeature {
+    Err(missing())
+}
+
+/// Refuses, naming the feature.
+pub fn cache_directory() -> Result<PathBuf> {
+    Err(missing())
+}
+
+fn missing() -> Error {
+    Error::MissingFeature {
         what: "the data set `mnist`",
         feature: "embedded-mnist",
         remedy: "build with `--features embedded-mnist`, or name a directory that holds the four MNIST files",
-    })
+    }
 }

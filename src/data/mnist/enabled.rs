@@ -67,7 +67,7 @@ pub fn load() -> Result<Loaded> {
 }
 
 /// `$XDG_CACHE_HOME/densely/mnist`, or the platform's equivalent.
-fn cache_directory() -> Result<PathBuf> {
+pub fn cache_directory() -> Result<PathBuf> {
     let strategy = etcetera::choose_base_strategy()
         .map_err(|error| Error::invalid("cache directory", error.to_string()))?;
     Ok(strategy.cache_dir().join("densely").join("mnist"))

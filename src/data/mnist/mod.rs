@@ -6,6 +6,6 @@ mod disabled;
 mod enabled;
 
 #[cfg(not(feature = "embedded-mnist"))]
-pub use disabled::load;
+pub use disabled::{cache_directory, load};
 #[cfg(feature = "embedded-mnist")]
-pub use enabled::load;
+pub use enabled::{cache_directory, load};

@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn steps_equal_the_paper() {
         on_each_isa(|isa| {
-            for weight_decay in [0.0, 0.1] {
-                let adam = Adam { lr: 0.01, weight_decay, ..Adam::default() };
+            let other = Adam { lr: 0.02, beta1: 0.7, beta2: 0.95, eps: 1e-3, weight_decay: 0.1 };
+            for adam in [Adam { lr: 0.01, ..Adam::default() }, other] {
                 for n in SIZES {
                     let mut rng = Rng::new(n as u64, Purpose::Init, 0);
                     let mut params: Vec<f32> = (0..n).map(|_| rng.symmetric()).collect();

@@ -3,10 +3,10 @@
 
 /// An instruction set that this CPU has. The only ways to get one are [`Isa::detect`] and [`Isa::available`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Isa(pub(super) Level);
+pub struct Isa(pub(in crate::engine) Level);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
+pub(in crate::engine) enum Level {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -87,4 +87,4 @@ macro_rules! kernel {
         }
     };
 }
-pub(super) use kernel;
+pub(in crate::engine) use kernel;

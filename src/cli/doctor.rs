@@ -1,0 +1,148 @@
+//! `densely doctor`.
+
+use std::path::Path;
+
+use densely::data;
+use densely::engine::{Isa, default_threads, peak_gflops, product_gflops};
+use densely::gemm::{Backend, Blas};
+use serde_json::json;
+
+use super::print_result;
+
+/// Check the build and the machine
+///
+/// Says what this binary was built with, what it runs on, and how fast the matrix products are beside what the CPU can
+/// do. Exits with 1 if something is wrong, and says what to do.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely doctor
+  densely doctor --json | jq .backends";
+
+/// Below this share of the CPU's peak something is wrong with a backend, not with the machine.
+const SUSPICIOUS: f64 = 0.25;
+
+/// Kernels that OpenBLAS falls back to when it does not know the CPU.
+const GENERIC_CORES: [&str; 4] = ["Generic", "Prescott", "Core2", "Nehalem"];
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let threads = default_threads();
+    let isa = Isa::detect().name();
+    let peak = peak_gflops(threads);
+    let mut problems = Vec::new();
+    let rates: Vec<(Backend, f64)> = Backend::all()
+        .into_iter()
+        .map(|backend| (backend, product_gflops(backend, threads)))
+        .collect();
+    for (backend, rate) in &rates {
+        if *backend == Backend::auto() && rate / peak < SUSPICIOUS {
+            problems.push(format!(
+                "`{}` reaches {:.0} % of the CPU's peak; is the machine busy? Otherwise try another `--backend`",
+                backend.name(),
+                100.0 * rate / peak
+            ));
+        }
+    }
+    let blas = Blas::new().map(Blas::describe);
+    if let Some(blas) = &blas
+        && GENERIC_CORES.contains(&&blas.core[..])
+        && isa != "portable"
+    {
+        problems.push(format!(
+            "OpenBLAS {} uses its {} kernels on a CPU with {isa}; install a newer libopenblas, or use `--backend rust`",
+            blas.version, blas.core
+        ));
+    }
+    let online = online_cpus();
+    if let Some(online) =
+        online.filter(|&online| threads < online.min(densely::engine::MAX_THREADS))
+    {
+        problems.push(format!(
+            "this process may use {threads} of {online} CPUs; lift the limit (taskset, cgroup, container), or expect that speed"
+        ));
+    }
+    let cache = data::mnist_cache();
+    let cache_state = match &cache {
+        Ok(directory) => (directory.display().to_string(), writable(directory)),
+        Err(error) => (error.to_string(), false),
+    };
+    if cfg!(feature = "embedded-mnist") && !cache_state.1 {
+        problems.push(format!(
+            "the cache directory {} cannot be written: MNIST is decoded at every start; set XDG_CACHE_HOME to a \
+             directory that can",
+            cache_state.0
+        ));
+    }
+
+    let on_off = |on: bool| if on { "yes" } else { "no" };
+    let text = if args.json {
+        let backends = rates.iter().map(|(backend, rate)| {
+            json!({
+                "backend": backend.name(),
+                "description": backend.describe(),
+                "gflops": rate,
+                "share_of_peak": rate / peak,
+            })
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "features": {
+                "openblas": cfg!(feature = "openblas"),
+                "embedded-mnist": cfg!(feature = "embedded-mnist"),
+            },
+            "cpu": isa,
+            "threads": threads,
+            "online_cpus": online,
+            "peak_gflops": peak,
+            "backends": backends.collect::<Vec<_>>(),
+            "cache": cache_state.0,
+            "problems": problems,
+        })
+        .to_string()
+    } else {
+        let mut text = format!(
+            "densely      {}\n\
+             openblas     {}\n\
+             mnist inside {}\n\
+             cpu          {isa}, {threads} threads, {peak:.0} GFLOP/s at most (f32 multiply-adds, measured)\n",
+            env!("CARGO_PKG_VERSION"),
+            on_off(cfg!(feature = "openblas")),
+            on_off(cfg!(feature = "embedded-mnist")),
+        );
+        for (backend, rate) in &rates {
+            let share = 100.0 * rate / peak;
+            let (name, description) = (backend.name(), backend.describe());
+            text += &format!("{name:<12} {rate:.0} GFLOP/s, {share:.0} % of that: {description}\n");
+        }
+        text += &format!("cache        {}\n", cache_state.0);
+        text + if problems.is_empty() { "all is well" } else { "" }
+    };
+    print_result(text.trim_end())?;
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!("{}", problems.join("\nerror: "))),
+    }
+}
+
+/// How many CPUs the system has, whether this process may use them or not; `None` where Linux does not tell.
+fn online_cpus() -> Option<usize> {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    text.trim().split(',').try_fold(0, |sum, range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        Some(sum + last.checked_sub(first)? + 1)
+    })
+}
+
+/// Whether a file could be made in this directory, which need not exist yet.
+fn writable(directory: &Path) -> bool {
+    std::fs::create_dir_all(directory).is_ok() && tempfile::tempfile_in(directory).is_ok()
+}

@@ -1,0 +1,194 @@
+//! The commands around training, end to end, and the configuration of a run.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Sandbox, json_lines, text};
+
+#[test]
+fn every_flag_arrives_in_the_configuration_and_the_configuration_gives_the_same_run() {
+    let sandbox = Sandbox::new();
+    let flags = "--hidden 12,7 --activations gelu,elu --init lecun --lr 0.02 --beta1 0.8 --beta2 0.98 --eps 1e-5 \
+                 --weight-decay 0.03 --batch-size 33 --epochs 2 --patience 9 --split 200,50,50 --seed 4 --shuffle off \
+                 --threads 1 --backend rust";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    sandbox.ok(&[&["train", "data", "--out", "a", "--quiet"], &flags[..]].concat());
+    let config: toml::Table = text(&sandbox.bytes("a/config.toml")).parse().unwrap();
+    let expected: toml::Table = format!(
+        "data = {:?}\nhidden = [12, 7]\nactivations = ['gelu', 'elu']\ninit = 'lecun'\nlr = 0.02\nbeta1 = 0.8\n\
+         beta2 = 0.98\neps = 1e-5\nweight_decay = 0.03\nbatch_size = 33\nepochs = 2\npatience = 9\n\
+         split = '200,50,50'\nseed = 4\nshuffle = false\nthreads = 1\nbackend = 'rust'",
+        sandbox.path("data").to_str().unwrap()
+    )
+    .parse()
+    .unwrap();
+    assert_eq!(config, expected);
+
+    sandbox.ok(&["train", "--config", "a/config.toml", "--out", "b", "--quiet"]);
+    for name in ["config.toml", "best.safetensors", "last.safetensors"] {
+        let bytes = |run: &str| sandbox.bytes(&format!("{run}/{name}"));
+        assert_eq!(bytes("a"), bytes("b"), "{name}");
+    }
+    let printed =
+        sandbox.ok(&["train", "--config", "a/config.toml", "--lr", "0.5", "--print-config"]);
+    let mut printed: toml::Table = printed.parse().unwrap();
+    assert_eq!(printed.insert("lr".into(), 0.02.into()), Some(0.5.into()), "the flag wins");
+    assert_eq!(printed, expected);
+    assert!(!sandbox.path("runs").exists(), "--print-config starts nothing");
+
+    std::fs::write(sandbox.path("c.toml"), "bach-size = 3").unwrap();
+    let message = sandbox.fails(&["train", "--config", "c.toml"], 2);
+    assert!(message.contains("unknown key `bach-size`; did you mean `batch_size`?"), "{message}");
+    assert!(sandbox.fails(&["train", "--config", "no"], 2).contains("cannot read it"));
+}
+
+#[test]
+fn every_numeric_flag_changes_what_is_trained() {
+    let sandbox = Sandbox::new();
+    let model = |name: &str, flags: &[&str]| {
+        sandbox.train(name, &[&["--epochs", "2", "--quiet"], flags].concat());
+        sandbox.bytes(&format!("{name}/last.safetensors"))
+    };
+    let base = model("base", &[]);
+    for (i, flags) in [
+        ["--beta1", "0.5"],
+        ["--beta2", "0.9"],
+        ["--eps", "1e-3"],
+        ["--weight-decay", "0.1"],
+        ["--seed", "1"],
+        ["--shuffle", "off"],
+        ["--init", "glorot"],
+        ["--activations", "tanh"],
+        ["--split", "200,50,50"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_ne!(model(&i.to_string(), flags), base, "{flags:?}");
+    }
+}
+
+#[test]
+fn predictions_are_those_that_eval_counts() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "2"]);
+    let (model, images) = ("run/best.safetensors", "data/t10k-images-idx3-ubyte");
+    let csv = sandbox.ok(&["predict", model, images]);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("index,label,probability", 61));
+    let truth = sandbox.bytes("data/t10k-labels-idx1-ubyte");
+    let correct = (lines[1..].iter().enumerate())
+        .filter(|(i, line)| {
+            let fields: Vec<&str> = line.split(',').collect();
+            assert_eq!(fields[0], i.to_string());
+            assert!((0.3..=1.0).contains(&fields[2].parse::<f64>().unwrap()));
+            fields[1] == truth[8 + i].to_string()
+        })
+        .count();
+    let eval = ["eval", model, "data", "--split", "canonical", "--json"];
+    let result = &json_lines(&sandbox.ok(&eval))[0];
+    assert_eq!(result["accuracy"].as_f64().unwrap(), correct as f64 / 60.0);
+    let confusion = result["confusion"].as_array().unwrap();
+    let diagonal: u64 = (0..3).map(|i| confusion[i][i].as_u64().unwrap()).sum();
+    assert_eq!(diagonal, correct as u64);
+    assert_eq!(result["classes"][1]["label"], "1");
+    assert!(result["classes"][1]["f1"].is_f64());
+    assert!(sandbox.ok(&eval[..5]).contains("confusion: a row per true class"));
+}
+
+#[test]
+fn predict_reads_and_writes_every_form() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    let (model, images) = ("run/best.safetensors", "data/t10k-images-idx3-ubyte");
+    let csv = sandbox.ok(&["predict", model, images]);
+    let both = ["predict", model, images, "data/train-images-idx3-ubyte", "--top", "2"];
+    let both = sandbox.ok(&both);
+    assert_eq!(both.lines().count(), 301);
+    assert!(both.starts_with("index,label,probability,label_2,probability_2\n"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
+    command.args(["predict", model, "-"]).current_dir(sandbox.0.path());
+    command.stdin(std::fs::File::open(sandbox.path(images)).unwrap());
+    assert_eq!(text(&command.output().unwrap().stdout), csv);
+
+    let output = sandbox.run(&["predict", model, images, "--format", "npy", "--stats"]);
+    assert!(output.stdout.starts_with(b"\x93NUMPY"));
+    assert_eq!(output.stdout.len() % 64, (60 * 3 * 4) % 64);
+    assert!(text(&output.stderr).contains("images/s"), "{}", text(&output.stderr));
+    let lines = ["predict", model, images, "--format", "jsonl", "--probabilities"];
+    let lines = json_lines(&sandbox.ok(&lines));
+    assert_eq!((lines.len(), lines[59]["index"].as_u64()), (60, Some(59)));
+    let probabilities = lines[7]["probabilities"].as_object().unwrap().values();
+    let total: f64 = probabilities.map(|p| p.as_f64().unwrap()).sum();
+    assert!((total - 1.0).abs() < 1e-5);
+
+    for (args, code, expected) in [
+        (&["predict", model, "none"][..], 1, "cannot open none: No such file"),
+        (&["predict", model, "data/t10k-labels-idx1-ubyte"], 1, "magic number"),
+        (&["predict", model, images, "--top", "0"], 2, "expected 1 to 3"),
+        (&["predict", model, images, "--top", "4"], 2, "expected 1 to 3"),
+        (&["predict", model, images, "--format", "npy", "--top", "2"], 2, "expected no --top"),
+        (&["predict", model], 2, "<INPUT>"),
+        (&["predict", images, images], 1, "expected a safetensors file"),
+    ] {
+        let message = sandbox.fails(args, code);
+        assert!(message.contains(expected), "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn inspect_tells_what_is_in_a_file() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    let model = "run/best.safetensors";
+    let report = &json_lines(&sandbox.ok(&["inspect", model, "--json"]))[0];
+    assert_eq!(report["parameters"], 20 * 16 + 16 + 16 * 8 + 8 + 8 * 3 + 3);
+    let layer = &report["layers"][1];
+    assert_eq!((layer["inputs"].as_u64(), layer["outputs"].as_u64()), (Some(16), Some(8)));
+    assert_eq!(layer["activation"], "relu");
+    assert_eq!(report["metadata"]["scaling"], "u8/255");
+    let (max, norm) = (layer["singular_max"].as_f64(), layer["weight_norm"].as_f64().unwrap());
+    if cfg!(feature = "openblas") {
+        // the Frobenius norm lies between the largest singular value and sqrt(8) times it
+        let max = max.unwrap();
+        assert!((max..=8f64.sqrt() * max).contains(&norm), "{layer}");
+        assert!(layer["condition"].as_f64().unwrap() >= 1.0);
+    } else {
+        assert_eq!(max, None);
+        let output = sandbox.run(&["inspect", model]);
+        assert!(text(&output.stderr).contains("feature `openblas`"));
+    }
+    let shown = sandbox.ok(&["inspect", model]);
+    assert!(shown.contains("8x16") && shown.contains("images of 5x4"), "{shown}");
+    let message = sandbox.fails(&["inspect", "none"], 1);
+    assert_eq!(message, "error: cannot read none: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn doctor_reports_and_completions_are_written() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.run(&["doctor", "--json"]);
+    let report = &json_lines(&text(&output.stdout))[0];
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(!problems.is_empty())), "{report}");
+    assert!(report["peak_gflops"].as_f64().unwrap() > 0.0);
+    let backends = if cfg!(feature = "openblas") { 2 } else { 1 };
+    assert_eq!(report["backends"].as_array().unwrap().len(), backends);
+    if cfg!(feature = "embedded-mnist") {
+        std::fs::remove_dir_all(sandbox.path("cache")).unwrap();
+        std::fs::write(sandbox.path("cache"), "in the way").unwrap();
+        let output = sandbox.run(&["doctor"]);
+        assert_eq!(output.status.code(), Some(1));
+        let message = text(&output.stderr);
+        assert!(message.contains("set XDG_CACHE_HOME"), "{message}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(sandbox.ok(&["completions", shell]).contains("densely"));
+    }
+    assert!(sandbox.fails(&["completions", "dos"], 2).contains("possible values"));
+    for command in ["train", "eval", "predict", "inspect", "doctor", "completions"] {
+        assert!(sandbox.ok(&[command, "--help"]).contains("Examples:"), "{command}");
+    }
+}
