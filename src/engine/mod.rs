@@ -30,6 +30,7 @@ use crate::model::{Layout, Spec};
 use shared::Shared;
 use step::{Params, Pass, Report, Step};
 use workers::{Member, Workers};
+pub use workspace::Phases;
 use workspace::{EVALUATION_ROWS, Workspace};
 
 /// More threads than this are refused: builds of OpenBLAS reserve buffers for a limited number of callers.
@@ -133,6 +134,11 @@ impl Engine {
     /// The offset table of the flat vectors.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Where the time of the last [`Engine::train`] went, on the thread that called it.
+    pub fn phases(&self) -> Phases {
+        self.workspace.slots[0].phases
     }
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
@@ -265,7 +271,7 @@ impl Engine {
             places: &workspace.places,
             data,
             arena: Shared::new(&mut workspace.arena),
-            scores: Shared::new(&mut workspace.scores),
+            slots: Shared::new(&mut workspace.slots),
             params,
         };
         backend.prepare_thread(); // this thread may not be the one that made the engine

@@ -18,6 +18,7 @@
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
@@ -26,7 +27,7 @@ use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
 use super::kernels::{Isa, activation, rows};
 use super::shared::{Shared, share};
 use super::workers::Member;
-use super::workspace::{EVALUATION_ROWS, Places, ScoreSlot, gradient_rows};
+use super::workspace::{EVALUATION_ROWS, Phases, Places, Slot, gradient_rows};
 use crate::data::{Dataset, Features};
 use crate::gemm::{Backend, gemm};
 use crate::model::{Activation, LayerLayout, Layout, Spec, matrix};
@@ -40,7 +41,7 @@ pub struct Step<'a> {
     pub places: &'a Places,
     pub data: &'a Dataset,
     pub arena: Shared<'a, f32>,
-    pub scores: Shared<'a, ScoreSlot>,
+    pub slots: Shared<'a, Slot>,
     pub params: Params<'a>,
 }
 
@@ -85,6 +86,25 @@ pub struct Pass<'a> {
     pub v: Shared<'a, f32>,
 }
 
+/// Tells the phases of a pass apart. A reading takes some 25 ns, a step at least a hundred times that.
+struct Clock {
+    last: Instant,
+    phases: Phases,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { last: Instant::now(), phases: Phases::default() }
+    }
+
+    /// Adds the time since the last reading to a phase.
+    fn lap(&mut self, phase: impl FnOnce(&mut Phases) -> &mut Duration) {
+        let now = Instant::now();
+        *phase(&mut self.phases) += now - self.last;
+        self.last = now;
+    }
+}
+
 /// What worker 0 hears: a score behind every step or evaluation. The others are given `None`.
 pub type Report<'a> = Option<&'a mut dyn FnMut(Score)>;
 
@@ -93,14 +113,20 @@ impl Step<'_> {
     /// Trains on batch after batch.
     pub fn train(&self, member: &Member<'_>, pass: &Pass<'_>, mut report: Report<'_>) {
         let Pass { params, m, v, .. } = *pass;
+        let mut clock = Clock::start();
         for (t, batch) in (pass.first_step..).zip(pass.order.chunks(pass.batch_size)) {
-            self.forward_backward(member.number(), batch);
+            self.forward_backward(member.number(), batch, &mut clock);
             member.meet();
+            clock.lap(|phases| &mut phases.wait);
             let update = Update::Adam { params, m, v, step: pass.adam.step(t) };
             self.update(member.number(), batch.len(), &update);
+            clock.lap(|phases| &mut phases.update);
             self.report(&mut report);
             member.meet();
+            clock.lap(|phases| &mut phases.wait);
         }
+        // SAFETY: a worker's own slot, behind the last meeting of the pass.
+        unsafe { self.slots.write(member.number()..member.number() + 1)[0].phases = clock.phases };
     }
 
     /// The gradient over one batch.
@@ -111,7 +137,7 @@ impl Step<'_> {
         grads: Shared<'_, f32>,
         mut report: Report<'_>,
     ) {
-        self.forward_backward(member.number(), batch);
+        self.forward_backward(member.number(), batch, &mut Clock::start());
         member.meet();
         self.update(member.number(), batch.len(), &Update::Store { grads });
         self.report(&mut report);
@@ -156,8 +182,8 @@ impl Step<'_> {
         if let Some(report) = report {
             let mut total = Score::default();
             // SAFETY: scores are set in phase 1, and this is not phase 1.
-            let scores = unsafe { self.scores.read(0..self.places.workers.len()) };
-            scores.iter().for_each(|slot| total += slot.0);
+            let slots = unsafe { self.slots.read(0..self.places.workers.len()) };
+            slots.iter().for_each(|slot| total += slot.score);
             report(total);
         }
     }
@@ -166,12 +192,13 @@ impl Step<'_> {
 /// The phases.
 impl Step<'_> {
     /// Phase 1 for one worker: leaves its rows of every `dz`, and its score.
-    fn forward_backward(&self, worker: usize, batch: &[u32]) {
+    fn forward_backward(&self, worker: usize, batch: &[u32], clock: &mut Clock) {
         let own = share(batch.len(), worker, self.places.workers.len());
         let samples = &batch[own.clone()];
         let last = self.layout.layers().len() - 1;
         // SAFETY: phase 1, own rows, the only reference.
         gather(self.isa, unsafe { self.own_input(0, &own) }, self.data, samples);
+        clock.lap(|phases| &mut phases.gather);
         for l in 0..last {
             // SAFETY: phase 1, own rows of three different buffers.
             let (z, slope, input) = unsafe {
@@ -186,6 +213,7 @@ impl Step<'_> {
         let n_classes = self.spec.n_out();
         let score = softmax_cross_entropy(self.isa, logits, labels, samples, n_classes, scale);
         self.set_score(worker, score);
+        clock.lap(|phases| &mut phases.forward);
         for l in (1..=last).rev() {
             let activation = self.activation(l - 1);
             // SAFETY: phase 1, own rows of three different buffers.
@@ -202,6 +230,7 @@ impl Step<'_> {
             gemm(self.backend, da, dz, self.w(l), 0.0);
             activation::backward(self.isa, below, kept, activation);
         }
+        clock.lap(|phases| &mut phases.backward);
     }
 
     /// Phase 2 for one worker: the gradients of its rows of every `w` and entries of every `b`, and what follows.
@@ -296,7 +325,7 @@ impl Step<'_> {
     /// Leaves a worker's score for worker 0.
     fn set_score(&self, worker: usize, score: Score) {
         // SAFETY: a worker's own score; worker 0 reads it behind the next meeting.
-        unsafe { self.scores.write(worker..worker + 1)[0] = ScoreSlot(score) };
+        unsafe { self.slots.write(worker..worker + 1)[0].score = score };
     }
 
     /// `z = input w^T`, then `a = f(z + b)` in place.

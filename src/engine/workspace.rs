@@ -1,6 +1,7 @@
 //! Every buffer that a step or an evaluation writes: one allocation, one offset table.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::buffer::Buffer;
 use super::kernels::loss::Score;
@@ -47,17 +48,35 @@ pub struct Places {
     pub workers: Vec<WorkerBuffers>,
 }
 
-/// A worker's score, alone on its cache line.
+/// Where the time of a pass went, on the calling thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Copying and scaling the rows of the batches.
+    pub gather: Duration,
+    /// Forward, with the loss.
+    pub forward: Duration,
+    /// Backward to every `dz`.
+    pub backward: Duration,
+    /// Weight gradients and Adam.
+    pub update: Duration,
+    /// Waiting for the other workers.
+    pub wait: Duration,
+}
+
+/// What a worker reports, alone on its cache lines.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
-pub struct ScoreSlot(pub Score);
+pub struct Slot {
+    pub score: Score,
+    pub phases: Phases,
+}
 
 /// The buffers.
 #[derive(Debug)]
 pub struct Workspace {
     pub places: Places,
     pub arena: Buffer,
-    pub scores: Vec<ScoreSlot>,
+    pub slots: Vec<Slot>,
 }
 
 impl Workspace {
@@ -104,9 +123,9 @@ impl Workspace {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let scores = vec![ScoreSlot::default(); workers.len()];
+        let slots = vec![Slot::default(); workers.len()];
         let arena = Buffer::zeros(end, "the workspace")?;
-        Ok(Self { places: Places { batch, layers, workers }, arena, scores })
+        Ok(Self { places: Places { batch, layers, workers }, arena, slots })
     }
 }
 
