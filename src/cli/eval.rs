@@ -1,16 +1,13 @@
 //! `densely eval`.
 
-use std::path::PathBuf;
-
 use densely::data::{self, Dataset, Part, Split};
-use densely::engine::{Engine, EngineOptions, default_threads};
-use densely::gemm::{Backend, BackendChoice};
 use densely::model::{Activation, Model};
 use densely::report::{Confusion, grouped, percent, say};
 use densely::{Error, Result};
 use serde_json::json;
 
-use super::values::{self, Activations};
+use super::model_args::{EngineArgs, ModelArgs};
+use super::values;
 use super::{print_note, print_result};
 
 /// Measure a model: loss, accuracy, scores per class, confusion matrix
@@ -19,8 +16,8 @@ use super::{print_note, print_result};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A model file, such as best.safetensors
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// `mnist`, or a directory of IDX files (raw or .gz)
     #[arg(default_value = "mnist")]
@@ -34,17 +31,8 @@ pub struct Args {
     #[arg(long, value_name = "SPLIT")]
     split: Option<Split>,
 
-    /// The activations of a file that does not say them
-    #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
-    activations: Option<Activations>,
-
-    /// Worker threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Who computes the matrix products
-    #[arg(long, value_parser = values::backend(), default_value = "auto")]
-    backend: BackendChoice,
+    #[command(flatten)]
+    engine: EngineArgs,
 
     /// Write one JSON object to standard output
     #[arg(long)]
@@ -59,8 +47,7 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let activations = args.activations.as_ref().map_or(&[][..], |activations| &activations.0);
-    let model = Model::load(&args.model, activations)?;
+    let model = args.model.load()?;
     let loaded = data::load(&args.data)?;
     loaded.notices.iter().for_each(|notice| print_note(notice));
     let data = &loaded.data;
@@ -70,7 +57,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let names: Vec<_> =
                 model.spec.activations().into_iter().map(Activation::name).collect();
             let names = names.join(",");
-            print_note(&format!("{} says no activations; taken: {names}", args.model.display()));
+            print_note(&format!(
+                "{} says no activations; taken: {names}",
+                args.model.model.display()
+            ));
         }
         Some(metadata) if metadata.data_fingerprint != data.fingerprint() => {
             print_note(&format!("{} is not the data that the model was trained on", data.name()));
@@ -78,19 +68,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(_) => {}
     }
     let rows = rows(args, &model, data)?;
-    let backend = Backend::of(args.backend)?;
     say(&format!(
         "{} on {}: {} samples",
-        backend.describe(),
+        args.engine.backend()?.describe(),
         data.name(),
         grouped(rows.len() as u64)
     ));
-    let options = EngineOptions {
-        backend,
-        threads: args.threads.unwrap_or_else(default_threads),
-        batch_size: 1, // nothing is trained
-    };
-    let mut engine = Engine::new(&model.spec, options)?;
+    let mut engine = args.engine.engine(&model)?;
     let score = engine.evaluate(&model.params, data, &rows);
     let probabilities = engine.predict(&model.params, data, &rows);
     let truth = rows.iter().map(|&row| data.labels()[row as usize]);

@@ -1,7 +1,5 @@
 //! `densely inspect`.
 
-use std::path::PathBuf;
-
 use densely::Error;
 use densely::linalg::singular_values;
 use densely::model::{Layout, Model};
@@ -9,7 +7,7 @@ use densely::report::grouped;
 use serde::Serialize;
 use serde_json::json;
 
-use super::values::{self, Activations};
+use super::model_args::ModelArgs;
 use super::{print_note, print_result};
 
 /// Show what is in a model file
@@ -19,12 +17,8 @@ use super::{print_note, print_result};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A model file, such as best.safetensors
-    model: PathBuf,
-
-    /// The activations of a model file that does not say them
-    #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
-    activations: Option<Activations>,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// Write one JSON object to standard output
     #[arg(long)]
@@ -54,8 +48,7 @@ struct LayerReport {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let activations = args.activations.as_ref().map_or(&[][..], |activations| &activations.0);
-    let model = Model::load(&args.model, activations)?;
+    let model = args.model.load()?;
     let layout = Layout::new(&model.spec)?;
     let mut problem: Option<Error> = None;
     let mut layers = Vec::new();

@@ -4,6 +4,7 @@ mod completions;
 mod doctor;
 mod eval;
 mod inspect;
+mod model_args;
 mod predict;
 mod settings;
 mod train;

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use densely::data::{Dataset, load_images};
-use densely::engine::{Engine, EngineOptions, default_threads};
-use densely::gemm::{Backend, BackendChoice};
-use densely::model::Model;
 use densely::report::{PredictionFormat, Predictions, grouped};
 use densely::{Error, Result};
 
+use super::model_args::{EngineArgs, ModelArgs};
 use super::print_note;
-use super::values::{self, Activations};
 
 /// Classify images
 ///
@@ -20,8 +17,8 @@ use super::values::{self, Activations};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A model file, such as best.safetensors
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// IDX files of images, raw or .gz; `-` for standard input
     #[arg(required = true)]
@@ -43,17 +40,8 @@ pub struct Args {
     #[arg(long)]
     stats: bool,
 
-    /// The activations of a model file that does not say them
-    #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
-    activations: Option<Activations>,
-
-    /// Worker threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Who computes the matrix products
-    #[arg(long, value_parser = values::backend(), default_value = "auto")]
-    backend: BackendChoice,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
@@ -73,8 +61,7 @@ Examples:
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let format = args.output_format()?;
-    let activations = args.activations.as_ref().map_or(&[][..], |activations| &activations.0);
-    let model = Model::load(&args.model, activations)?;
+    let model = args.model.load()?;
     let n_out = model.spec.n_out();
     if !(1..=n_out).contains(&args.top) {
         let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
@@ -82,12 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let data = load_images(&args.input)?;
     model.check_inputs(&data)?;
-    let options = EngineOptions {
-        backend: Backend::of(args.backend)?,
-        threads: args.threads.unwrap_or_else(default_threads),
-        batch_size: 1, // nothing is trained
-    };
-    let mut engine = Engine::new(&model.spec, options)?;
+    let mut engine = args.engine.engine(&model)?;
     let rows: Vec<u32> = (0..data.len() as u32).collect();
     let start = Instant::now();
     let probabilities = engine.predict(&model.params, &data, &rows);
