@@ -6,6 +6,7 @@ pub mod engine;
 mod error;
 mod files;
 pub mod gemm;
+mod isa;
 pub mod linalg;
 pub mod model;
 pub mod report;

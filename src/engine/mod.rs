@@ -17,8 +17,8 @@ use std::sync::Mutex;
 
 use ndarray::Array2;
 
+pub use crate::isa::Isa;
 pub use buffer::{Buffer, require_memory};
-pub use kernels::Isa;
 pub use kernels::adam::{Adam, AdamStep};
 pub use kernels::loss::Score;
 pub use speed::{peak_gflops, product_gflops};

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 
-use super::kernels::isa::kernel;
-use super::kernels::{Isa, fma};
+use super::kernels::fma;
 use crate::gemm::{Backend, gemm};
+use crate::isa::Isa;
+use crate::isa::kernel;
 use crate::rng::{Purpose, Rng};
 
 /// How long each figure is measured; the best of this many parts counts.

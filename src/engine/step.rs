@@ -24,12 +24,13 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::kernels::adam::{Adam, AdamStep, adam_step};
 use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
-use super::kernels::{Isa, activation, rows};
+use super::kernels::{activation, rows};
 use super::shared::{Shared, share};
 use super::workers::Member;
 use super::workspace::{EVALUATION_ROWS, Phases, Places, Slot, gradient_rows};
 use crate::data::{Dataset, Features};
 use crate::gemm::{Backend, gemm};
+use crate::isa::Isa;
 use crate::model::{Activation, LayerLayout, Layout, Spec, matrix};
 
 /// Everything that the workers of one job share.

@@ -11,6 +11,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::isa::Isa;
 
 mod blas;
 mod rust;
@@ -27,7 +28,7 @@ pub use blas::{Blas, BlasDescription};
 pub enum Backend {
     /// OpenBLAS, one BLAS thread per caller. A [`Blas`] exists only in a build with the feature `openblas`.
     Blas(Blas),
-    /// The portable pure-Rust product of the crate `matrixmultiply`, compiled into every build.
+    /// The pure-Rust product, compiled into every build.
     Rust,
 }
 
@@ -89,7 +90,7 @@ impl Backend {
                 let BlasDescription { version, core, threading } = blas.describe();
                 format!("OpenBLAS {version} ({core}, {threading})")
             }
-            Self::Rust => "pure Rust (matrixmultiply)".to_owned(),
+            Self::Rust => format!("pure Rust ({})", Isa::detect().name()),
         }
     }
 
@@ -100,10 +101,12 @@ impl Backend {
 
     /// Readies the calling thread: each of the callers computes alone, with one BLAS thread.
     ///
-    /// Has to run on every thread that calls [`gemm`] where OpenBLAS was built with OpenMP; harmless elsewhere.
+    /// Has to run on every thread that calls [`gemm`] where OpenBLAS was built with OpenMP; elsewhere it spares the
+    /// first product some time.
     pub fn prepare_thread(self) {
-        if let Self::Blas(blas) = self {
-            blas.use_one_thread();
+        match self {
+            Self::Blas(blas) => blas.use_one_thread(),
+            Self::Rust => rust::prepare_thread(),
         }
     }
 }

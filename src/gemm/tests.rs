@@ -9,7 +9,12 @@ fn random(rng: &mut Rng, shape: (usize, usize), by_columns: bool) -> Array2<f32>
     Array2::from_shape_simple_fn(shape.set_f(by_columns), || rng.symmetric())
 }
 
-fn assert_close(found: ArrayView2<'_, f32>, expected: ArrayView2<'_, f32>, k: usize, what: &str) {
+pub fn assert_close(
+    found: ArrayView2<'_, f32>,
+    expected: ArrayView2<'_, f32>,
+    k: usize,
+    what: &str,
+) {
     // |x| <= 1: the error of a sum of k products is below k * k * 2^-24, and in practice far below
     let tolerance = 1e-6 * (k as f32 + 1.0);
     for (index, expected) in expected.indexed_iter() {

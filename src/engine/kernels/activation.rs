@@ -3,8 +3,8 @@
 //! The derivative is written in terms of the stored activation where that is possible. For GELU and SiLU it is not;
 //! the forward pass, which has the exponential at hand, then stores the derivative itself.
 
-use super::isa::kernel;
 use super::{exp, fma};
+use crate::isa::kernel;
 use crate::model::Activation;
 
 const LEAKY_SLOPE: f32 = crate::model::LEAKY_RELU_SLOPE as f32;
@@ -161,8 +161,9 @@ kernel! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{SIZES, on_each_isa};
+    use super::super::tests::SIZES;
     use super::*;
+    use crate::isa::tests::on_each_isa;
     use crate::rng::{Purpose, Rng};
 
     fn kept_len(activation: Activation, n: usize) -> usize {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fma;
-use super::isa::kernel;
+use crate::isa::kernel;
 
 /// Adam's settings (Kingma and Ba, 2015), with decoupled weight decay (Loshchilov and Hutter, 2019) over all
 /// parameters, biases included; the numbers are those of `torch.optim.Adam` and `AdamW`.
@@ -90,8 +90,9 @@ kernel! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{SIZES, on_each_isa};
+    use super::super::tests::SIZES;
     use super::*;
+    use crate::isa::tests::on_each_isa;
     use crate::rng::{Purpose, Rng};
 
     /// The paper's algorithm in f64.

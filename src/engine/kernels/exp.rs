@@ -82,8 +82,9 @@ pub fn normal<const FMA: bool>(z: f32) -> (f32, f32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{isa::kernel, tests::on_each_isa};
     use super::*;
+    use crate::isa::kernel;
+    use crate::isa::tests::on_each_isa;
     use crate::model::Activation;
 
     kernel! {
@@ -107,7 +108,7 @@ mod tests {
 
     /// The largest error in units of the last place of the true value.
     fn worst_ulp(
-        isa: super::super::Isa,
+        isa: crate::isa::Isa,
         which: usize,
         low: f32,
         high: f32,

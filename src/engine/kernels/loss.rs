@@ -1,7 +1,7 @@
 //! Softmax cross-entropy with its gradient, and softmax alone.
 
 use super::exp;
-use super::isa::kernel;
+use crate::isa::kernel;
 
 /// What a pass over some samples amounts to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -110,8 +110,8 @@ kernel! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::on_each_isa;
     use super::*;
+    use crate::isa::tests::on_each_isa;
     use crate::rng::{Purpose, Rng};
 
     /// The definition, in f64.

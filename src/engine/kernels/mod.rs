@@ -1,17 +1,14 @@
 //! The element-wise loops of a step, compiled once per instruction set.
 //!
 //! `kernel!` takes one safe, portable body and makes three functions of it: AVX-512, AVX2 with FMA, and whatever the
-//! target has by default; the [`Isa`] argument, which only detection can make, picks one. The bodies are plain loops
+//! target has by default; the [`Isa`](crate::isa::Isa) argument, which only detection can make, picks one. The bodies are plain loops
 //! that the compiler vectorises. Matrix products are not here, see [`crate::gemm`].
 
 pub mod activation;
 pub mod adam;
 pub mod exp;
-pub mod isa;
 pub mod loss;
 pub mod rows;
-
-pub use isa::Isa;
 
 /// `a * b + c`: one rounding where the instruction set has FMA, two elsewhere.
 ///
@@ -23,21 +20,6 @@ pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
-    use super::Isa;
-
     /// Sizes that hit the tails of 8 and 16 lanes.
     pub const SIZES: [usize; 12] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 127, 300];
-
-    /// Runs a check on every instruction set that this machine has, and says aloud which ones it has not.
-    pub fn on_each_isa(mut check: impl FnMut(Isa)) {
-        let available = Isa::available();
-        if available.len() < 3 {
-            // past the test harness, which keeps what a passing test prints to itself
-            writeln!(std::io::stderr(), "skipped in part: this CPU has only {available:?}")
-                .unwrap();
-        }
-        available.into_iter().for_each(&mut check);
-    }
 }

@@ -1,7 +1,7 @@
 //! Gathering the rows of a batch, and summing gradients over them.
 
 use super::fma;
-use super::isa::kernel;
+use crate::isa::kernel;
 
 kernel! {
     /// `out = pixels / 255`, correctly rounded; both have one length.
@@ -37,8 +37,9 @@ kernel! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{SIZES, on_each_isa};
+    use super::super::tests::SIZES;
     use super::*;
+    use crate::isa::tests::on_each_isa;
 
     #[test]
     fn every_pixel_is_divided_exactly() {

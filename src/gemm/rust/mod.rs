@@ -1,0 +1,272 @@
+//! The pure-Rust product, compiled into every build: AVX-512, AVX2 with FMA, or what the target has, found at run time.
+//!
+//! The scheme is that of Goto & van de Geijn ("Anatomy of high-performance matrix multiplication", 2008) with the roles
+//! of the caches as they are for a C in rows: a block of B is packed for the second-level cache, a panel of a dozen rows
+//! of A for the first, and a tile of C stays in registers while k runs. The packed copies live in a buffer of the
+//! calling thread, made at its first product, so that no later one allocates.
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use bytemuck::Zeroable;
+use ndarray::{ArrayView2, ArrayViewMut2, s};
+
+use super::CallCounter;
+use crate::isa::Isa;
+
+mod simd;
+mod tile;
+
+use tile::{K_BLOCK, Kernels, MAX_COLUMNS, MAX_ROWS, Panel, Tile};
+
+pub static CALLS: CallCounter = CallCounter::new();
+
+/// Values of a packed block of B at most. 384 KiB: with the rows of A and C that pass by, it fits a second-level cache of
+/// 512 KiB.
+const B_BLOCK: usize = 96 * 1024;
+
+/// Up to so many rows of A, a B with contiguous rows is read where it is: its copy would not be used often enough.
+const ROWS_IN_PLACE: usize = 16;
+
+/// The packed copies.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(C, align(64))]
+struct Packed {
+    a: [f32; MAX_ROWS * K_BLOCK],
+    b: [f32; B_BLOCK],
+    /// A tile of a C without contiguous rows.
+    c: [f32; MAX_ROWS * MAX_COLUMNS],
+}
+
+thread_local! {
+    static PACKED: RefCell<Box<Packed>> = RefCell::new(bytemuck::zeroed_box());
+}
+
+/// Makes the calling thread's buffer, so that its first product does not have to.
+pub fn prepare_thread() {
+    PACKED.with(|_| ());
+}
+
+/// `C <- A B + beta C`; the caller has excluded sizes of 0.
+pub fn sgemm(c: ArrayViewMut2<'_, f32>, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, beta: f32) {
+    static KERNELS: OnceLock<&'static Kernels> = OnceLock::new();
+    CALLS.add_one();
+    sgemm_with(KERNELS.get_or_init(|| Kernels::of(Isa::detect())), c, a, b, beta);
+}
+
+/// [`sgemm`] with the functions of one instruction set.
+fn sgemm_with(
+    kernels: &Kernels,
+    mut c: ArrayViewMut2<'_, f32>,
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    beta: f32,
+) {
+    let ((m, n), k) = (c.dim(), a.ncols());
+    assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: shapes differ");
+    if c.strides()[1] != 1 && c.strides()[0] == 1 {
+        // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
+        return sgemm_with(kernels, c.reversed_axes(), b.reversed_axes(), a.reversed_axes(), beta);
+    }
+    let (lanes, width, panel) = (kernels.lanes, 2 * kernels.lanes, panel_of(a));
+    let c_in_rows = c.strides()[1] == 1 || n == 1;
+    let b_in_place = b.strides()[1] == 1 && b.strides()[0] > 0 && m <= ROWS_IN_PLACE;
+    PACKED.with_borrow_mut(|packed| {
+        for depth in pieces(k, K_BLOCK, 1) {
+            let beta = if depth.start == 0 { beta } else { 1.0 };
+            for columns in pieces(n, B_BLOCK / depth.len(), width) {
+                let b = b.slice(s![depth.clone(), columns.clone()]);
+                if !b_in_place {
+                    pack_b(kernels, &mut packed.b, b);
+                }
+                for rows in pieces(m, kernels.rows.len(), 1) {
+                    let kernels_of_rows = &kernels.rows[rows.len() - 1];
+                    let block = a.slice(s![rows.clone(), depth.clone()]);
+                    pack_a(kernels_of_rows, &mut packed.a, block, panel);
+                    for start in (0..columns.len()).step_by(width) {
+                        let count = (columns.len() - start).min(width);
+                        let vectors = count.div_ceil(lanes);
+                        let (b, b_step) = match b_in_place {
+                            true => (&raw const b[[0, start]], b.strides()[0] as usize),
+                            false => (packed.b[start * depth.len()..].as_ptr(), vectors * lanes),
+                        };
+                        let mut tile = Tile {
+                            k: depth.len(),
+                            a: packed.a.as_ptr(),
+                            b,
+                            b_step,
+                            c: &raw mut c[[rows.start, columns.start + start]],
+                            c_step: c.strides()[0],
+                            columns: count,
+                            beta,
+                        };
+                        if !c_in_rows {
+                            tile = Tile {
+                                c: packed.c.as_mut_ptr(),
+                                c_step: width as isize,
+                                beta: 0.0,
+                                ..tile
+                            };
+                        }
+                        let partial = b_in_place && count < vectors * lanes;
+                        let multiply = kernels_of_rows.tile(panel, vectors, partial);
+                        // SAFETY: the kernels are of an instruction set that this CPU has; A and B were packed just
+                        // now, with these sizes, or B is read where it is and where the views say; the rows and columns
+                        // of C exist, and `c` is borrowed mutably, as is the place that stands in for it.
+                        unsafe { multiply(&tile) };
+                        if !c_in_rows {
+                            let columns = columns.start + start..columns.start + start + count;
+                            let place = c.slice_mut(s![rows.clone(), columns]);
+                            add_tile(place, &packed.c, width, beta);
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// `C <- tile + beta C`, for a C without contiguous rows.
+fn add_tile(mut c: ArrayViewMut2<'_, f32>, tile: &[f32], width: usize, beta: f32) {
+    for (mut row, tile) in c.rows_mut().into_iter().zip(tile.chunks_exact(width)) {
+        for (c, tile) in row.iter_mut().zip(tile) {
+            *c = if beta == 0.0 { *tile } else { beta * *c + tile };
+        }
+    }
+}
+
+/// Cuts `0..total` into pieces as even as whole units allow, of at most `most` values (at least one unit).
+fn pieces(total: usize, most: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
+    let units = total.div_ceil(unit);
+    let count = units.div_ceil((most / unit).max(1));
+    let cut = move |i: usize| (units * i / count * unit).min(total);
+    (0..count).map(move |i| cut(i)..cut(i + 1))
+}
+
+fn panel_of(a: ArrayView2<'_, f32>) -> Panel {
+    if columns_contiguous(a) { Panel::Columns } else { Panel::Rows }
+}
+
+/// Packs up to [`MAX_ROWS`] rows of A and up to [`K_BLOCK`] columns.
+fn pack_a(
+    kernels: &tile::RowKernels,
+    packed: &mut [f32; MAX_ROWS * K_BLOCK],
+    a: ArrayView2<'_, f32>,
+    panel: Panel,
+) {
+    let (rows, k) = a.dim();
+    assert!(rows <= MAX_ROWS && k <= K_BLOCK, "pack_a: {rows}x{k}");
+    match panel {
+        Panel::Columns => {
+            let stride = a.strides()[1] as usize;
+            // SAFETY: `panel_of` found the columns to be contiguous; `kernels` are those for this number of rows, and
+            // `packed` has room for the largest.
+            unsafe { (kernels.pack_columns)(packed.as_mut_ptr(), a.as_ptr(), stride, k) };
+        }
+        Panel::Rows => {
+            for (row, packed) in a.rows().into_iter().zip(packed.chunks_exact_mut(K_BLOCK)) {
+                copy(&mut packed[..k], row);
+            }
+        }
+    }
+}
+
+/// Packs a block of B into panels of two vectors of columns, the last one of one vector if that suffices; columns that
+/// are not there are zero.
+fn pack_b(kernels: &Kernels, packed: &mut [f32; B_BLOCK], b: ArrayView2<'_, f32>) {
+    let (k, n) = b.dim();
+    let lanes = kernels.lanes;
+    assert!(k * n.next_multiple_of(lanes) <= B_BLOCK, "pack_b: {k}x{n}");
+    for start in (0..n).step_by(2 * lanes) {
+        let count = (n - start).min(2 * lanes);
+        let step = count.next_multiple_of(lanes);
+        let packed = &mut packed[start * k..][..step * k];
+        let whole = if columns_contiguous(b) { count / lanes * lanes } else { 0 };
+        for first in (0..whole).step_by(lanes) {
+            let from = b.slice(s![.., start + first..start + first + lanes]);
+            let to = &mut packed[first..];
+            let stride = from.strides()[1] as usize;
+            // SAFETY: the columns are contiguous and there are enough of them; `to` reaches to the end of the last of
+            // the k vectors; the instruction set is there.
+            unsafe { (kernels.pack_rows)(to.as_mut_ptr(), step, from.as_ptr(), stride, k) };
+        }
+        let rest = b.slice(s![.., start + whole..start + count]);
+        if rest.ncols() > 0 || step > count {
+            for (row, packed) in rest.rows().into_iter().zip(packed.chunks_exact_mut(step)) {
+                copy(&mut packed[whole..count], row);
+                packed[count..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Whether a view is a transposed matrix in rows.
+fn columns_contiguous(view: ArrayView2<'_, f32>) -> bool {
+    view.strides()[0] == 1 && view.strides()[1] > 1
+}
+
+fn copy(to: &mut [f32], from: ndarray::ArrayView1<'_, f32>) {
+    match from.as_slice() {
+        Some(from) => to.copy_from_slice(from),
+        None => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, ShapeBuilder as _, s};
+
+    use super::super::{naive, tests::assert_close};
+    use super::*;
+    use crate::isa::tests::on_each_isa;
+    use crate::rng::{Purpose, Rng};
+
+    /// A random matrix with what is named, contiguous: rows, columns, or neither.
+    fn random(rng: &mut Rng, (rows, columns): (usize, usize), order: usize) -> Array2<f32> {
+        let shape = [(rows, columns), (rows, columns), (rows, 2 * columns)][order];
+        let matrix = Array2::from_shape_simple_fn(shape.set_f(order == 1), || rng.symmetric());
+        if order == 2 { matrix.slice_move(s![.., ..;2]) } else { matrix }
+    }
+
+    #[test]
+    fn every_instruction_set_equals_the_oracle_at_all_tile_sizes_and_orders() {
+        let mut rng = Rng::new(4, Purpose::Init, 0);
+        // rows: all tiles, and beyond what is read in place; columns: all tails of two vectors; k: tails of four
+        let sizes = (1..=13).flat_map(|m| (1..=33).map(move |n| (m, n, (m + n) % 7 + 1)));
+        let larger = [(17, 70, 30), (40, 31, 401), (25, 260, 400), (18, 16, 33), (31, 8, 801)];
+        for (case, (m, n, k)) in sizes.chain(larger).enumerate() {
+            for orders in [case % 27, (case * 7 + 3) % 27, (case * 11 + 18) % 27] {
+                let a = random(&mut rng, (m, k), orders % 3);
+                let b = random(&mut rng, (k, n), orders / 3 % 3);
+                let start = random(&mut rng, (m, n), orders / 9);
+                for beta in [0.0, 1.0, -0.5] {
+                    let expected = naive::product(a.view(), b.view(), beta, start.view());
+                    on_each_isa(|isa| {
+                        let mut c = start.clone();
+                        if beta == 0.0 {
+                            c.fill(f32::NAN);
+                        }
+                        sgemm_with(Kernels::of(isa), c.view_mut(), a.view(), b.view(), beta);
+                        let what = format!("{} {m}x{n}x{k} orders {orders}", isa.name());
+                        assert_close(c.view(), expected.view(), k, &what);
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_even_whole_units_and_cover_everything() {
+        for (total, most, unit, expected) in
+            [(784, 400, 1, 2), (784, 245, 32, 4), (10, 245, 32, 1), (13, 12, 1, 2), (5, 3, 8, 1)]
+        {
+            let found: Vec<_> = pieces(total, most, unit).collect();
+            assert_eq!(found.len(), expected, "{total} {most} {unit}");
+            assert!(found.iter().all(|piece| piece.start % unit == 0 && !piece.is_empty()));
+            assert!(found.iter().all(|piece| piece.len() <= most.max(unit)));
+            assert!(found.into_iter().flatten().eq(0..total));
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The innermost product: a tile of C that stays in registers while k runs, and the packing of what it reads.
+//!
+//! Each function is compiled for every number of rows up to the instruction set's largest, so that no tile computes rows
+//! that are not there, and for each instruction set; [`Kernels`] is the table of them.
+
+use super::simd::Simd;
+use crate::isa::{Isa, Level};
+
+/// Rows of a tile at most. With two vectors of columns each, 12 rows fill 24 of the 32 registers of AVX-512 with sums.
+pub const MAX_ROWS: usize = 12;
+
+/// Columns of a tile at most: two vectors of AVX-512.
+pub const MAX_COLUMNS: usize = 32;
+
+/// Values of k that a packed panel of A holds at most. Rows of the panel are this far apart: 12 of them take 19 KiB of the
+/// first-level cache, and not being a power of two apart they do not compete for the same places in it.
+pub const K_BLOCK: usize = 400;
+
+/// How a packed panel of A lies, as A itself does: `a[i, p]` is at `i * row_step + p * k_step`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panel {
+    /// Rows contiguous: steps `K_BLOCK` and 1.
+    Rows,
+    /// Columns contiguous: steps 1 and `MAX_ROWS`.
+    Columns,
+}
+
+/// `C <- A B + beta C` for one tile: C is (rows, columns), A is packed.
+pub struct Tile {
+    /// Steps of the sum.
+    pub k: usize,
+    /// A panel of A, laid out as the function that is called says.
+    pub a: *const f32,
+    /// The tile's first element of B, whose rows are contiguous.
+    pub b: *const f32,
+    /// Distance between the rows of B.
+    pub b_step: usize,
+    /// The tile's first element of C, whose rows are contiguous.
+    pub c: *mut f32,
+    /// Distance between the rows of C.
+    pub c_step: isize,
+    /// Columns of B and C, at most two vectors of them.
+    pub columns: usize,
+    /// 0: C is not read.
+    pub beta: f32,
+}
+
+/// Computes a tile.
+type TileFn = unsafe fn(&Tile);
+
+/// The functions for tiles of one number of rows.
+pub struct RowKernels {
+    /// Tiles by [`Panel`], by vectors of columns less one, and by whether the last vector of B is read in part.
+    tiles: [[[TileFn; 2]; 2]; 2],
+    /// Packs a panel of A whose columns are contiguous, `stride` apart.
+    pub pack_columns: unsafe fn(to: *mut f32, from: *const f32, stride: usize, k: usize),
+}
+
+impl RowKernels {
+    /// The function for a panel and so many vectors of columns, 1 or 2, the last of which is `partial` where it may not
+    /// be read beyond the tile's columns.
+    pub fn tile(&self, panel: Panel, vectors: usize, partial: bool) -> TileFn {
+        self.tiles[panel as usize][vectors - 1][usize::from(partial)]
+    }
+}
+
+/// The functions for one instruction set.
+pub struct Kernels {
+    /// Values of a vector.
+    pub lanes: usize,
+    /// For tiles of 1, 2, 3, ... rows.
+    pub rows: &'static [RowKernels],
+    /// Packs `LANES` columns of a B whose columns are contiguous, `stride` apart, into vectors `to_step` apart.
+    pub pack_rows:
+        unsafe fn(to: *mut f32, to_step: usize, from: *const f32, stride: usize, k: usize),
+}
+
+impl Kernels {
+    /// The functions for an instruction set.
+    pub fn of(isa: Isa) -> &'static Self {
+        match isa.0 {
+            Level::Portable => &portable::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => &avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => &avx512::KERNELS,
+        }
+    }
+}
+
+/// Repeats a block for every row number below a constant. Unlike a loop this never leaves the compiler a reason to keep
+/// the sums in memory.
+macro_rules! for_each_row {
+    ($row:ident < $rows:ident, $body:block) => {
+        for_each_row!($row $rows $body [0 1 2 3 4 5 6 7 8 9 10 11])
+    };
+    ($row:ident $rows:ident $body:block [$($number:literal)*]) => {
+        $(if $number < $rows {
+            let $row: usize = $number;
+            $body
+        })*
+    };
+}
+
+/// A tile of `ROWS` rows and `VECTORS` vectors of columns.
+///
+/// # Safety
+/// The instruction set has to be there, A packed as said, B in bounds (up to the end of the last vector unless it is
+/// `PARTIAL`), and C exclusive and in bounds.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
+unsafe fn tile<
+    V: Simd,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const BY_COLUMNS: bool,
+    const PARTIAL: bool,
+>(
+    tile: &Tile,
+) {
+    let (row_step, k_step) = if BY_COLUMNS { (1, MAX_ROWS) } else { (K_BLOCK, 1) };
+    let last = tile.columns - (VECTORS - 1) * V::LANES;
+    let (mut a, mut b) = (tile.a, tile.b);
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut sums = [[V::zero(); VECTORS]; ROWS];
+        for _ in 0..tile.k {
+            let mut columns = [V::zero(); VECTORS];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let b = b.add(j * V::LANES);
+                let part = PARTIAL && j + 1 == VECTORS;
+                *column = if part { V::load_first(b, last) } else { V::load(b) };
+            }
+            for_each_row!(i < ROWS, {
+                let row = V::splat(*a.add(i * row_step));
+                for j in 0..VECTORS {
+                    sums[i][j] = row.fma(columns[j], sums[i][j]);
+                }
+            });
+            a = a.add(k_step);
+            b = b.add(tile.b_step);
+        }
+        let beta = V::splat(tile.beta);
+        for_each_row!(i < ROWS, {
+            let c = tile.c.offset(i as isize * tile.c_step);
+            for j in 0..VECTORS {
+                let (c, sum) = (c.add(j * V::LANES), sums[i][j]);
+                match (j + 1 < VECTORS || last == V::LANES, tile.beta == 0.0) {
+                    (true, true) => sum.store(c),
+                    (true, false) => beta.fma(V::load(c), sum).store(c),
+                    (false, true) => sum.store_first(c, last),
+                    (false, false) => beta.fma(V::load_first(c, last), sum).store_first(c, last),
+                }
+            }
+        });
+    }
+}
+
+/// # Safety
+/// `from` has k pieces of `ROWS` values, `stride` apart; `to` has room for k times `MAX_ROWS`.
+#[inline(always)]
+unsafe fn pack_columns<const ROWS: usize>(to: *mut f32, from: *const f32, stride: usize, k: usize) {
+    for p in 0..k {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let column = from.add(p * stride).cast::<[f32; ROWS]>().read_unaligned();
+            to.add(p * MAX_ROWS).cast::<[f32; ROWS]>().write_unaligned(column);
+        }
+    }
+}
+
+/// # Safety
+/// The instruction set has to be there; `from` has `LANES` pieces of k values, `stride` apart; `to` has room for k vectors
+/// `to_step` apart.
+#[inline(always)]
+unsafe fn pack_rows<V: Simd>(
+    to: *mut f32,
+    to_step: usize,
+    from: *const f32,
+    stride: usize,
+    k: usize,
+) {
+    let fours = k / 4 * 4;
+    // SAFETY: the caller's promises.
+    unsafe {
+        for p in (0..fours).step_by(4) {
+            if p % 16 == 0 {
+                for lane in 0..V::LANES {
+                    V::prefetch(from.wrapping_add(lane * stride + p + 32));
+                }
+            }
+            for (q, column) in V::load_columns(from.add(p), stride).into_iter().enumerate() {
+                column.store(to.add((p + q) * to_step));
+            }
+        }
+        for p in fours..k {
+            for lane in 0..V::LANES {
+                *to.add(p * to_step + lane) = *from.add(lane * stride + p);
+            }
+        }
+    }
+}
+
+/// Compiles the table for one instruction set.
+macro_rules! kernels {
+    ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
+        mod $module {
+            use super::super::simd::{self, Simd};
+            use super::{Kernels, RowKernels, Tile};
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn tile<
+                const ROWS: usize,
+                const VECTORS: usize,
+                const BY_COLUMNS: bool,
+                const PARTIAL: bool,
+            >(
+                tile: &Tile,
+            ) {
+                // SAFETY: the caller's promises.
+                unsafe { super::tile::<$vector, ROWS, VECTORS, BY_COLUMNS, PARTIAL>(tile) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn pack_columns<const ROWS: usize>(
+                to: *mut f32,
+                from: *const f32,
+                stride: usize,
+                k: usize,
+            ) {
+                // SAFETY: the caller's promises.
+                unsafe { super::pack_columns::<ROWS>(to, from, stride, k) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn pack_rows(
+                to: *mut f32,
+                to_step: usize,
+                from: *const f32,
+                stride: usize,
+                k: usize,
+            ) {
+                // SAFETY: the caller's promises.
+                unsafe { super::pack_rows::<$vector>(to, to_step, from, stride, k) }
+            }
+
+            pub static KERNELS: Kernels = Kernels {
+                lanes: <$vector>::LANES,
+                rows: &[$(RowKernels {
+                    tiles: [
+                        [
+                            [tile::<$rows, 1, false, false>, tile::<$rows, 1, false, true>],
+                            [tile::<$rows, 2, false, false>, tile::<$rows, 2, false, true>],
+                        ],
+                        [
+                            [tile::<$rows, 1, true, false>, tile::<$rows, 1, true, true>],
+                            [tile::<$rows, 2, true, false>, tile::<$rows, 2, true, true>],
+                        ],
+                    ],
+                    pack_columns: pack_columns::<$rows>,
+                }),*],
+                pack_rows,
+            };
+        }
+    };
+}
+
+kernels!(portable, simd::Portable, [1 2 3 4 5 6]);
+#[cfg(target_arch = "x86_64")]
+kernels!(avx2, simd::Avx2, [1 2 3 4 5 6], "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    avx512,
+    simd::Avx512,
+    [1 2 3 4 5 6 7 8 9 10 11 12],
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"
+);
