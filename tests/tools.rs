@@ -139,6 +139,42 @@ fn predict_reads_and_writes_every_form() {
 }
 
 #[test]
+fn a_model_file_without_metadata_is_read_and_what_is_guessed_is_said() {
+    let sandbox = Sandbox::new();
+    let values: Vec<u8> =
+        (0..80i8).flat_map(|i| (f32::from(i) / 80.0 - 0.5).to_le_bytes()).collect();
+    let tensor = |shape: &[usize]| {
+        let len = 4 * shape.iter().product::<usize>();
+        safetensors::tensor::TensorView::new(
+            safetensors::Dtype::F32,
+            shape.to_vec(),
+            &values[..len],
+        )
+        .unwrap()
+    };
+    let tensors = [
+        ("layers.0.weight", tensor(&[4, 20])),
+        ("layers.0.bias", tensor(&[4])),
+        ("layers.1.weight", tensor(&[3, 4])),
+        ("layers.1.bias", tensor(&[3])),
+    ];
+    safetensors::serialize_to_file(tensors, None, &sandbox.path("bare.safetensors")).unwrap();
+    for command in [
+        &["predict", "bare.safetensors", "data/t10k-images-idx3-ubyte"][..],
+        &["eval", "bare.safetensors", "data"],
+        &["inspect", "bare.safetensors"],
+    ] {
+        let guessed = sandbox.run(command);
+        assert!(guessed.status.success(), "{}", text(&guessed.stderr));
+        let note = "says no activations; taken: relu; --activations says others";
+        assert!(text(&guessed.stderr).contains(note), "{}", text(&guessed.stderr));
+        let told = sandbox.run(&[command, &["--activations", "tanh"]].concat());
+        assert!(told.status.success() && !text(&told.stderr).contains("taken"));
+        assert_ne!(told.stdout, guessed.stdout, "{command:?}");
+    }
+}
+
+#[test]
 fn inspect_tells_what_is_in_a_file() {
     let sandbox = Sandbox::new();
     sandbox.train("run", &["--epochs", "1"]);

@@ -1,7 +1,7 @@
 //! `densely eval`.
 
 use densely::data::{self, Dataset, Part, Split};
-use densely::model::{Activation, Model};
+use densely::model::Model;
 use densely::report::{Confusion, grouped, percent, say};
 use densely::{Error, Result};
 use serde_json::json;
@@ -52,29 +52,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     loaded.notices.iter().for_each(|notice| print_note(notice));
     let data = &loaded.data;
     model.check_inputs(data)?;
-    match &model.metadata {
-        None => {
-            let names: Vec<_> =
-                model.spec.activations().into_iter().map(Activation::name).collect();
-            let names = names.join(",");
-            print_note(&format!(
-                "{} says no activations; taken: {names}",
-                args.model.model.display()
-            ));
-        }
-        Some(metadata) if metadata.data_fingerprint != data.fingerprint() => {
-            print_note(&format!("{} is not the data that the model was trained on", data.name()));
-        }
-        Some(_) => {}
+    if let Some(metadata) = &model.metadata
+        && metadata.data_fingerprint != data.fingerprint()
+    {
+        print_note(&format!("{} is not the data that the model was trained on", data.name()));
     }
     let rows = rows(args, &model, data)?;
+    let backend = args.engine.backend()?;
     say(&format!(
         "{} on {}: {} samples",
-        args.engine.backend()?.describe(),
+        backend.describe(),
         data.name(),
         grouped(rows.len() as u64)
     ));
-    let mut engine = args.engine.engine(&model)?;
+    let mut engine = args.engine.engine(&model, backend)?;
     let score = engine.evaluate(&model.params, data, &rows);
     let probabilities = engine.predict(&model.params, data, &rows);
     let truth = rows.iter().map(|&row| data.labels()[row as usize]);

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use densely::Result;
 use densely::engine::{Engine, EngineOptions, default_threads};
 use densely::gemm::{Backend, BackendChoice};
-use densely::model::Model;
+use densely::model::{Activation, Model};
 
+use super::print_note;
 use super::values::{self, Activations};
 
 /// Which model.
@@ -22,10 +23,19 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Reads the model.
+    /// Reads the model; says so where its activations are a guess.
     pub fn load(&self) -> Result<Model> {
         let activations = self.activations.as_ref().map_or(&[][..], |activations| &activations.0);
-        Model::load(&self.model, activations)
+        let model = Model::load(&self.model, activations)?;
+        if model.metadata.is_none() && self.activations.is_none() && model.spec.layers().len() > 1 {
+            let taken = model.spec.activations().into_iter().map(Activation::name);
+            print_note(&format!(
+                "{} says no activations; taken: {}; --activations says others",
+                self.model.display(),
+                taken.collect::<Vec<_>>().join(",")
+            ));
+        }
+        Ok(model)
     }
 }
 
@@ -36,7 +46,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Who computes the matrix products
+    /// Who computes the matrix products; auto: OpenBLAS where the build has it, but for `predict`, where the pure-Rust
+    /// product is faster on images because it leaves out what is blank
     #[arg(long, value_parser = values::backend(), default_value = "auto")]
     backend: BackendChoice,
 }
@@ -47,13 +58,22 @@ impl EngineArgs {
         Backend::of(self.backend)
     }
 
+    /// The backend that was asked for; by default the one that classifies images fastest.
+    pub fn backend_to_predict(&self) -> Result<Backend> {
+        match self.backend {
+            BackendChoice::Auto => Ok(Backend::Rust),
+            choice => Backend::of(choice),
+        }
+    }
+
+    /// Worker threads.
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(default_threads)
+    }
+
     /// An engine that evaluates a model; it is not made for training.
-    pub fn engine(&self, model: &Model) -> Result<Engine> {
-        let options = EngineOptions {
-            backend: self.backend()?,
-            threads: self.threads.unwrap_or_else(default_threads),
-            batch_size: 1,
-        };
+    pub fn engine(&self, model: &Model, backend: Backend) -> Result<Engine> {
+        let options = EngineOptions { backend, threads: self.threads(), batch_size: 1 };
         Engine::new(&model.spec, options)
     }
 }

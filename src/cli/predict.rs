@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use densely::data::{Dataset, load_images};
+use densely::data::load_images;
 use densely::report::{PredictionFormat, Predictions, grouped};
 use densely::{Error, Result};
 
@@ -69,12 +69,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let data = load_images(&args.input)?;
     model.check_inputs(&data)?;
-    let mut engine = args.engine.engine(&model)?;
+    let backend = args.engine.backend_to_predict()?;
+    let mut engine = args.engine.engine(&model, backend)?;
     let rows: Vec<u32> = (0..data.len() as u32).collect();
     let start = Instant::now();
     let probabilities = engine.predict(&model.params, &data, &rows);
     if args.stats {
-        report_speed(&data, start.elapsed().as_secs_f64());
+        let seconds = start.elapsed().as_secs_f64();
+        print_note(&format!(
+            "{} images in {:.1} ms: {} images/s, {} threads, {}",
+            grouped(data.len() as u64),
+            1e3 * seconds,
+            grouped((data.len() as f64 / seconds) as u64),
+            args.engine.threads(),
+            backend.describe()
+        ));
     }
     let predictions = Predictions { labels: model.labels(), probabilities };
     let mut out = BufWriter::new(io::stdout().lock());
@@ -84,15 +93,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn report_speed(data: &Dataset, seconds: f64) {
-    let rate = grouped((data.len() as f64 / seconds) as u64);
-    print_note(&format!(
-        "{} images in {:.1} ms: {rate} images/s",
-        grouped(data.len() as u64),
-        1e3 * seconds
-    ));
 }
 
 impl Args {

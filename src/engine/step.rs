@@ -29,7 +29,7 @@ use super::shared::{Shared, share};
 use super::workers::Member;
 use super::workspace::{EVALUATION_ROWS, Phases, Places, Slot, gradient_rows};
 use crate::data::{Dataset, Features};
-use crate::gemm::{Backend, gemm};
+use crate::gemm::{Backend, Zeros, gemm, gemm_expecting};
 use crate::isa::Isa;
 use crate::model::{Activation, LayerLayout, Layout, Spec, matrix};
 
@@ -333,7 +333,8 @@ impl Step<'_> {
     fn layer_forward(&self, l: usize, z: &mut [f32], slope: &mut [f32], input: &[f32]) {
         let LayerLayout { n_in, n_out, .. } = self.layout.layers()[l];
         let rows = input.len() / n_in;
-        gemm(
+        gemm_expecting(
+            if l == 0 { Zeros::Many } else { Zeros::Few },
             self.backend,
             matrix_mut(z, rows, n_out),
             matrix(input, rows, n_in),

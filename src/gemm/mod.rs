@@ -145,6 +145,31 @@ pub fn calls() -> Calls {
 /// dimension beyond `i32`.
 pub fn gemm(
     backend: Backend,
+    c: ArrayViewMut2<'_, f32>,
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    beta: f32,
+) {
+    gemm_expecting(Zeros::Few, backend, c, a, b, beta);
+}
+
+/// What an operand is expected to hold. It decides about speed and nothing else, but for one thing: see [`Zeros::Many`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// Hardly any zeros.
+    Few,
+    /// Zeros in the same columns of neighbouring rows, as images have them around what they show. The pure-Rust product
+    /// leaves them out, so that a zero that meets an infinity or a NaN counts as nothing.
+    Many,
+}
+
+/// [`gemm`] with a word on A.
+///
+/// # Panics
+/// As [`gemm`].
+pub fn gemm_expecting(
+    zeros: Zeros,
+    backend: Backend,
     mut c: ArrayViewMut2<'_, f32>,
     a: ArrayView2<'_, f32>,
     b: ArrayView2<'_, f32>,
@@ -163,7 +188,7 @@ pub fn gemm(
     }
     match backend {
         Backend::Blas(blas) => blas.sgemm(c, a, b, beta),
-        Backend::Rust => rust::sgemm(c, a, b, beta),
+        Backend::Rust => rust::sgemm(c, a, b, beta, zeros),
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use bytemuck::Zeroable;
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
-use super::CallCounter;
+use super::{CallCounter, Zeros};
 use crate::isa::Isa;
 
 mod simd;
@@ -36,6 +36,8 @@ const ROWS_IN_PLACE: usize = 16;
 struct Packed {
     a: [f32; MAX_ROWS * K_BLOCK],
     b: [f32; B_BLOCK],
+    /// The steps of k that a panel of A has kept.
+    steps: [u32; K_BLOCK],
     /// A tile of a C without contiguous rows.
     c: [f32; MAX_ROWS * MAX_COLUMNS],
 }
@@ -50,82 +52,120 @@ pub fn prepare_thread() {
 }
 
 /// `C <- A B + beta C`; the caller has excluded sizes of 0.
-pub fn sgemm(c: ArrayViewMut2<'_, f32>, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, beta: f32) {
-    static KERNELS: OnceLock<&'static Kernels> = OnceLock::new();
-    CALLS.add_one();
-    sgemm_with(KERNELS.get_or_init(|| Kernels::of(Isa::detect())), c, a, b, beta);
-}
-
-/// [`sgemm`] with the functions of one instruction set.
-fn sgemm_with(
-    kernels: &Kernels,
-    mut c: ArrayViewMut2<'_, f32>,
+pub fn sgemm(
+    c: ArrayViewMut2<'_, f32>,
     a: ArrayView2<'_, f32>,
     b: ArrayView2<'_, f32>,
     beta: f32,
+    zeros: Zeros,
 ) {
-    let ((m, n), k) = (c.dim(), a.ncols());
-    assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: shapes differ");
-    if c.strides()[1] != 1 && c.strides()[0] == 1 {
-        // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
-        return sgemm_with(kernels, c.reversed_axes(), b.reversed_axes(), a.reversed_axes(), beta);
-    }
-    let (lanes, width, panel) = (kernels.lanes, 2 * kernels.lanes, panel_of(a));
-    let c_in_rows = c.strides()[1] == 1 || n == 1;
-    let b_in_place = b.strides()[1] == 1 && b.strides()[0] > 0 && m <= ROWS_IN_PLACE;
-    PACKED.with_borrow_mut(|packed| {
-        for depth in pieces(k, K_BLOCK, 1) {
-            let beta = if depth.start == 0 { beta } else { 1.0 };
-            for columns in pieces(n, B_BLOCK / depth.len(), width) {
-                let b = b.slice(s![depth.clone(), columns.clone()]);
-                if !b_in_place {
-                    pack_b(kernels, &mut packed.b, b);
-                }
-                for rows in pieces(m, kernels.rows.len(), 1) {
-                    let kernels_of_rows = &kernels.rows[rows.len() - 1];
-                    let block = a.slice(s![rows.clone(), depth.clone()]);
-                    pack_a(kernels_of_rows, &mut packed.a, block, panel);
-                    for start in (0..columns.len()).step_by(width) {
-                        let count = (columns.len() - start).min(width);
-                        let vectors = count.div_ceil(lanes);
-                        let (b, b_step) = match b_in_place {
-                            true => (&raw const b[[0, start]], b.strides()[0] as usize),
-                            false => (packed.b[start * depth.len()..].as_ptr(), vectors * lanes),
-                        };
-                        let mut tile = Tile {
-                            k: depth.len(),
-                            a: packed.a.as_ptr(),
-                            b,
-                            b_step,
-                            c: &raw mut c[[rows.start, columns.start + start]],
-                            c_step: c.strides()[0],
-                            columns: count,
-                            beta,
-                        };
-                        if !c_in_rows {
-                            tile = Tile {
-                                c: packed.c.as_mut_ptr(),
-                                c_step: width as isize,
-                                beta: 0.0,
-                                ..tile
-                            };
-                        }
-                        let partial = b_in_place && count < vectors * lanes;
-                        let multiply = kernels_of_rows.tile(panel, vectors, partial);
-                        // SAFETY: the kernels are of an instruction set that this CPU has; A and B were packed just
-                        // now, with these sizes, or B is read where it is and where the views say; the rows and columns
-                        // of C exist, and `c` is borrowed mutably, as is the place that stands in for it.
-                        unsafe { multiply(&tile) };
-                        if !c_in_rows {
-                            let columns = columns.start + start..columns.start + start + count;
-                            let place = c.slice_mut(s![rows.clone(), columns]);
-                            add_tile(place, &packed.c, width, beta);
-                        }
+    static KERNELS: OnceLock<&'static Kernels> = OnceLock::new();
+    CALLS.add_one();
+    let kernels = KERNELS.get_or_init(|| Kernels::of(Isa::detect()));
+    Product { kernels, zeros }.run(c, a, b, beta);
+}
+
+/// How a product is computed.
+#[derive(Clone, Copy)]
+struct Product {
+    kernels: &'static Kernels,
+    /// What A is expected to hold.
+    zeros: Zeros,
+}
+
+impl Product {
+    fn run(
+        self,
+        mut c: ArrayViewMut2<'_, f32>,
+        a: ArrayView2<'_, f32>,
+        b: ArrayView2<'_, f32>,
+        beta: f32,
+    ) {
+        let ((m, n), k) = (c.dim(), a.ncols());
+        assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: shapes differ");
+        if c.strides()[1] != 1 && c.strides()[0] == 1 && self.zeros == Zeros::Few {
+            // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
+            return self.run(c.reversed_axes(), b.reversed_axes(), a.reversed_axes(), beta);
+        }
+        let width = 2 * self.kernels.lanes;
+        let b_in_place = b.strides()[1] == 1 && b.strides()[0] > 0 && m <= ROWS_IN_PLACE;
+        PACKED.with_borrow_mut(|packed| {
+            for depth in pieces(k, K_BLOCK, 1) {
+                let beta = if depth.start == 0 { beta } else { 1.0 };
+                for columns in pieces(n, B_BLOCK / depth.len(), width) {
+                    let b = b.slice(s![depth.clone(), columns.clone()]);
+                    let b_in_place = b_in_place.then_some(b);
+                    if b_in_place.is_none() {
+                        pack_b(self.kernels, &mut packed.b, b);
+                    }
+                    for rows in pieces(m, self.kernels.rows.len(), 1) {
+                        let a = a.slice(s![rows.clone(), depth.clone()]);
+                        let c = c.slice_mut(s![rows, columns.clone()]);
+                        self.rows(packed, c, a, b_in_place, beta);
                     }
                 }
             }
+        });
+    }
+
+    /// A few rows of A with a block of B, which is packed or else given.
+    fn rows(
+        self,
+        packed: &mut Packed,
+        mut c: ArrayViewMut2<'_, f32>,
+        a: ArrayView2<'_, f32>,
+        b: Option<ArrayView2<'_, f32>>,
+        beta: f32,
+    ) {
+        let ((rows, n), k) = (c.dim(), a.ncols());
+        let lanes = self.kernels.lanes;
+        let kernels = &self.kernels.rows[rows - 1];
+        let panel = if columns_contiguous(a) { Panel::Columns } else { Panel::Rows };
+        let mut steps = None;
+        if self.zeros == Zeros::Many && a.strides()[1] == 1 && a.strides()[0] > 0 && b.is_none() {
+            let (to, steps_to) = (packed.a.as_mut_ptr(), packed.steps.as_mut_ptr());
+            assert!(rows <= MAX_ROWS && k <= K_BLOCK, "squeeze: {rows}x{k}");
+            let stride = a.strides()[0] as usize;
+            // SAFETY: the rows of `a` are contiguous; `packed` has room for the largest panel; the instruction set is there.
+            let kept = unsafe { (self.kernels.squeeze)(to, steps_to, a.as_ptr(), stride, rows, k) };
+            steps = (kept < k).then_some(&packed.steps[..kept]);
+        } else {
+            pack_a(kernels, &mut packed.a, a, panel);
         }
-    });
+        let c_in_rows = c.strides()[1] == 1 || n == 1;
+        for start in (0..n).step_by(2 * lanes) {
+            let columns = (n - start).min(2 * lanes);
+            let vectors = columns.div_ceil(lanes);
+            let partial = b.is_some() && columns < vectors * lanes;
+            let (b, b_step) = match b {
+                Some(b) => (&raw const b[[0, start]], b.strides()[0] as usize),
+                None => (packed.b[start * k..].as_ptr(), vectors * lanes),
+            };
+            let tile = Tile {
+                k: steps.map_or(k, <[u32]>::len),
+                a: packed.a.as_ptr(),
+                b,
+                b_step,
+                steps: steps.map_or(std::ptr::null(), <[u32]>::as_ptr),
+                c: if c_in_rows { &raw mut c[[0, start]] } else { packed.c.as_mut_ptr() },
+                c_step: if c_in_rows { c.strides()[0] } else { 2 * lanes as isize },
+                columns,
+                beta: if c_in_rows { beta } else { 0.0 },
+            };
+            let multiply = match steps {
+                Some(_) => kernels.sparse[vectors - 1],
+                None => kernels.tile(panel, vectors, partial),
+            };
+            // SAFETY: the kernels are of an instruction set that this CPU has; A and B were packed with these sizes, or B
+            // is read where it is and where the views say; every step is below k; the rows and columns of C exist, and
+            // `c` is borrowed mutably, as is the place that stands in for it.
+            unsafe { multiply(&tile) };
+            if !c_in_rows {
+                let place = c.slice_mut(s![.., start..start + columns]);
+                add_tile(place, &packed.c, 2 * lanes, beta);
+            }
+        }
+    }
 }
 
 /// `C <- tile + beta C`, for a C without contiguous rows.
@@ -145,10 +185,6 @@ fn pieces(total: usize, most: usize, unit: usize) -> impl Iterator<Item = Range<
     (0..count).map(move |i| cut(i)..cut(i + 1))
 }
 
-fn panel_of(a: ArrayView2<'_, f32>) -> Panel {
-    if columns_contiguous(a) { Panel::Columns } else { Panel::Rows }
-}
-
 /// Packs up to [`MAX_ROWS`] rows of A and up to [`K_BLOCK`] columns.
 fn pack_a(
     kernels: &tile::RowKernels,
@@ -161,7 +197,7 @@ fn pack_a(
     match panel {
         Panel::Columns => {
             let stride = a.strides()[1] as usize;
-            // SAFETY: `panel_of` found the columns to be contiguous; `kernels` are those for this number of rows, and
+            // SAFETY: the caller found the columns to be contiguous; `kernels` are those for this number of rows, and
             // `packed` has room for the largest.
             unsafe { (kernels.pack_columns)(packed.as_mut_ptr(), a.as_ptr(), stride, k) };
         }
@@ -241,19 +277,43 @@ mod tests {
                 let a = random(&mut rng, (m, k), orders % 3);
                 let b = random(&mut rng, (k, n), orders / 3 % 3);
                 let start = random(&mut rng, (m, n), orders / 9);
-                for beta in [0.0, 1.0, -0.5] {
+                for (beta, zeros) in [(0.0, Zeros::Few), (1.0, Zeros::Many), (-0.5, Zeros::Few)] {
                     let expected = naive::product(a.view(), b.view(), beta, start.view());
                     on_each_isa(|isa| {
                         let mut c = start.clone();
                         if beta == 0.0 {
                             c.fill(f32::NAN);
                         }
-                        sgemm_with(Kernels::of(isa), c.view_mut(), a.view(), b.view(), beta);
+                        let kernels = Kernels::of(isa);
+                        Product { kernels, zeros }.run(c.view_mut(), a.view(), b.view(), beta);
                         let what = format!("{} {m}x{n}x{k} orders {orders}", isa.name());
                         assert_close(c.view(), expected.view(), k, &what);
                     });
                 }
             }
+        }
+    }
+
+    #[test]
+    fn steps_without_a_value_in_any_row_are_left_out() {
+        let mut rng = Rng::new(5, Purpose::Init, 0);
+        // what is left in a step of k: nothing, one value, everything; a whole panel of nothing as well
+        for (m, n, k) in [(1, 5, 33), (12, 32, 100), (20, 40, 399), (30, 33, 801), (26, 7, 5)] {
+            let (b, start) = (random(&mut rng, (n, k), 0), random(&mut rng, (m, n), 0));
+            let mut a = random(&mut rng, (m, k), 0);
+            for ((i, p), a) in a.indexed_iter_mut() {
+                let keep = p % 7 == 2 || (p % 5 == 1 && i % 12 == p % 12);
+                if !keep || i / 12 == 1 {
+                    *a = 0.0;
+                }
+            }
+            let expected = naive::product(a.view(), b.t(), 0.5, start.view());
+            on_each_isa(|isa| {
+                let mut c = start.clone();
+                let product = Product { kernels: Kernels::of(isa), zeros: Zeros::Many };
+                product.run(c.view_mut(), a.view(), b.t(), 0.5);
+                assert_close(c.view(), expected.view(), k, &format!("{} {m}x{n}x{k}", isa.name()));
+            });
         }
     }
 

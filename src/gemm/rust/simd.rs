@@ -43,6 +43,34 @@ pub trait Simd: Copy {
         }
     }
 
+    /// Copies the columns that are not all zero out of `rows` rows of k values, `stride` apart, into rows `to_stride` apart,
+    /// in order; writes their numbers to `steps` and returns how many they are.
+    ///
+    /// `to_stride` is a multiple of 16 and at least k; `steps` has room for as many.
+    #[inline(always)]
+    unsafe fn squeeze(
+        (to, to_stride): (*mut f32, usize),
+        steps: *mut u32,
+        (from, stride): (*const f32, usize),
+        rows: usize,
+        k: usize,
+    ) -> usize {
+        let mut kept = 0;
+        for p in 0..k {
+            // SAFETY: the caller's promise; `kept` is at most p.
+            unsafe {
+                if (0..rows).any(|row| *from.add(row * stride + p) != 0.0) {
+                    for row in 0..rows {
+                        *to.add(row * to_stride + kept) = *from.add(row * stride + p);
+                    }
+                    *steps.add(kept) = p as u32;
+                    kept += 1;
+                }
+            }
+        }
+        kept
+    }
+
     /// Asks for the cache line of an address, which may be any, to be brought near.
     #[inline(always)]
     fn prefetch(_address: *const f32) {}
@@ -240,6 +268,43 @@ mod x86 {
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
             Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn squeeze(
+            (to, to_stride): (*mut f32, usize),
+            steps: *mut u32,
+            (from, stride): (*const f32, usize),
+            rows: usize,
+            k: usize,
+        ) -> usize {
+            let mut kept = 0;
+            for p in (0..k).step_by(16) {
+                unsafe {
+                    let there = u16::MAX >> (16 - (k - p).min(16));
+                    let values = |row| _mm512_maskz_loadu_ps(there, from.add(row * stride + p));
+                    let mut any = _mm512_setzero_si512();
+                    for row in 0..rows {
+                        any = _mm512_or_si512(any, _mm512_castps_si512(values(row)));
+                    }
+                    let keep = _mm512_test_epi32_mask(any, any);
+                    // each store is a whole vector: the next one, or nobody, makes good what lies behind the kept values
+                    for row in 0..rows {
+                        let kept_values = _mm512_maskz_compress_ps(keep, values(row));
+                        _mm512_storeu_ps(to.add(row * to_stride + kept), kept_values);
+                    }
+                    let numbers = _mm512_maskz_compress_epi32(
+                        keep,
+                        _mm512_add_epi32(
+                            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                            _mm512_set1_epi32(p as i32),
+                        ),
+                    );
+                    _mm512_storeu_si512(steps.add(kept).cast(), numbers);
+                    kept += keep.count_ones() as usize;
+                }
+            }
+            kept
         }
 
         #[inline(always)]

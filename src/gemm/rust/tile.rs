@@ -35,6 +35,8 @@ pub struct Tile {
     pub b: *const f32,
     /// Distance between the rows of B.
     pub b_step: usize,
+    /// For a sparse tile the rows of B that the steps of the sum meet, `k` of them; else not read.
+    pub steps: *const u32,
     /// The tile's first element of C, whose rows are contiguous.
     pub c: *mut f32,
     /// Distance between the rows of C.
@@ -52,6 +54,8 @@ type TileFn = unsafe fn(&Tile);
 pub struct RowKernels {
     /// Tiles by [`Panel`], by vectors of columns less one, and by whether the last vector of B is read in part.
     tiles: [[[TileFn; 2]; 2]; 2],
+    /// Sparse tiles, for a panel of rows and whole vectors: by vectors of columns less one.
+    pub sparse: [TileFn; 2],
     /// Packs a panel of A whose columns are contiguous, `stride` apart.
     pub pack_columns: unsafe fn(to: *mut f32, from: *const f32, stride: usize, k: usize),
 }
@@ -71,9 +75,22 @@ pub struct Kernels {
     /// For tiles of 1, 2, 3, ... rows.
     pub rows: &'static [RowKernels],
     /// Packs `LANES` columns of a B whose columns are contiguous, `stride` apart, into vectors `to_step` apart.
-    pub pack_rows:
-        unsafe fn(to: *mut f32, to_step: usize, from: *const f32, stride: usize, k: usize),
+    pub pack_rows: PackRowsFn,
+    /// Packs a panel of rows without the steps of k at which all are zero; see [`Simd::squeeze`].
+    pub squeeze: SqueezeFn,
 }
+
+type SqueezeFn = unsafe fn(
+    to: *mut f32,
+    steps: *mut u32,
+    from: *const f32,
+    stride: usize,
+    rows: usize,
+    k: usize,
+) -> usize;
+
+type PackRowsFn =
+    unsafe fn(to: *mut f32, to_step: usize, from: *const f32, stride: usize, k: usize);
 
 impl Kernels {
     /// The functions for an instruction set.
@@ -115,16 +132,21 @@ unsafe fn tile<
     const VECTORS: usize,
     const BY_COLUMNS: bool,
     const PARTIAL: bool,
+    const SPARSE: bool,
 >(
     tile: &Tile,
 ) {
     let (row_step, k_step) = if BY_COLUMNS { (1, MAX_ROWS) } else { (K_BLOCK, 1) };
     let last = tile.columns - (VECTORS - 1) * V::LANES;
-    let (mut a, mut b) = (tile.a, tile.b);
+    let (mut a, mut next_b) = (tile.a, tile.b);
     // SAFETY: the caller's promises.
     unsafe {
         let mut sums = [[V::zero(); VECTORS]; ROWS];
-        for _ in 0..tile.k {
+        for p in 0..tile.k {
+            let b = match SPARSE {
+                true => tile.b.add(*tile.steps.add(p) as usize * tile.b_step),
+                false => next_b,
+            };
             let mut columns = [V::zero(); VECTORS];
             for (j, column) in columns.iter_mut().enumerate() {
                 let b = b.add(j * V::LANES);
@@ -138,7 +160,9 @@ unsafe fn tile<
                 }
             });
             a = a.add(k_step);
-            b = b.add(tile.b_step);
+            if !SPARSE {
+                next_b = next_b.add(tile.b_step);
+            }
         }
         let beta = V::splat(tile.beta);
         for_each_row!(i < ROWS, {
@@ -206,7 +230,7 @@ macro_rules! kernels {
     ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
         mod $module {
             use super::super::simd::{self, Simd};
-            use super::{Kernels, RowKernels, Tile};
+            use super::{K_BLOCK, Kernels, RowKernels, Tile};
 
             $(#[target_feature(enable = $features)])?
             unsafe fn tile<
@@ -214,11 +238,12 @@ macro_rules! kernels {
                 const VECTORS: usize,
                 const BY_COLUMNS: bool,
                 const PARTIAL: bool,
+                const SPARSE: bool,
             >(
                 tile: &Tile,
             ) {
                 // SAFETY: the caller's promises.
-                unsafe { super::tile::<$vector, ROWS, VECTORS, BY_COLUMNS, PARTIAL>(tile) }
+                unsafe { super::tile::<$vector, ROWS, VECTORS, BY_COLUMNS, PARTIAL, SPARSE>(tile) }
             }
 
             $(#[target_feature(enable = $features)])?
@@ -244,22 +269,40 @@ macro_rules! kernels {
                 unsafe { super::pack_rows::<$vector>(to, to_step, from, stride, k) }
             }
 
+            $(#[target_feature(enable = $features)])?
+            unsafe fn squeeze(
+                to: *mut f32,
+                steps: *mut u32,
+                from: *const f32,
+                stride: usize,
+                rows: usize,
+                k: usize,
+            ) -> usize {
+                // SAFETY: the caller's promises.
+                unsafe { <$vector>::squeeze((to, K_BLOCK), steps, (from, stride), rows, k) }
+            }
+
             pub static KERNELS: Kernels = Kernels {
                 lanes: <$vector>::LANES,
                 rows: &[$(RowKernels {
                     tiles: [
                         [
-                            [tile::<$rows, 1, false, false>, tile::<$rows, 1, false, true>],
-                            [tile::<$rows, 2, false, false>, tile::<$rows, 2, false, true>],
+                            [tile::<$rows, 1, false, false, false>, tile::<$rows, 1, false, true, false>],
+                            [tile::<$rows, 2, false, false, false>, tile::<$rows, 2, false, true, false>],
                         ],
                         [
-                            [tile::<$rows, 1, true, false>, tile::<$rows, 1, true, true>],
-                            [tile::<$rows, 2, true, false>, tile::<$rows, 2, true, true>],
+                            [tile::<$rows, 1, true, false, false>, tile::<$rows, 1, true, true, false>],
+                            [tile::<$rows, 2, true, false, false>, tile::<$rows, 2, true, true, false>],
                         ],
+                    ],
+                    sparse: [
+                        tile::<$rows, 1, false, false, true>,
+                        tile::<$rows, 2, false, false, true>,
                     ],
                     pack_columns: pack_columns::<$rows>,
                 }),*],
                 pack_rows,
+                squeeze,
             };
         }
     };
