@@ -8,6 +8,7 @@ use densely::data::{Dataset, Features};
 use densely::engine::{Engine, EngineOptions};
 use densely::gemm::Backend;
 use densely::model::{Activation, Init, Layout, Spec, initialize};
+use ndarray::Array2;
 
 /// The mean softmax cross-entropy over `rows`, and the smallest |z| before any activation.
 fn twin(spec: &Spec, layout: &Layout, params: &[f64], data: &Dataset, rows: &[u32]) -> (f64, f64) {
@@ -38,8 +39,11 @@ fn twin(spec: &Spec, layout: &Layout, params: &[f64], data: &Dataset, rows: &[u3
 }
 
 fn check(activations: &[Activation], hidden: &[usize]) {
-    let (data, rows) = (dataset(17, 5, 4), [3u32, 0, 11, 12, 16, 7, 8, 1, 5]);
-    let spec = Spec::new(5, hidden, activations, 4).unwrap();
+    check_on(&dataset(17, 5, 4), &[3, 0, 11, 12, 16, 7, 8, 1, 5], activations, hidden);
+}
+
+fn check_on(data: &Dataset, rows: &[u32], activations: &[Activation], hidden: &[usize]) {
+    let spec = Spec::new(data.n_features(), hidden, activations, 4).unwrap();
     let layout = Layout::new(&spec).unwrap();
     // weights under which nothing comes near a kink, where a finite difference means nothing
     let mut params = vec![0.0f32; layout.len()];
@@ -48,7 +52,7 @@ fn check(activations: &[Activation], hidden: &[usize]) {
             initialize(&mut params, &spec, &layout, Init::Glorot, seed).unwrap();
             params.iter_mut().for_each(|w| *w = 1.5 * *w + 0.01);
             let exact: Vec<f64> = params.iter().map(|&w| f64::from(w)).collect();
-            let (_, smallest) = twin(&spec, &layout, &exact, &data, &rows);
+            let (_, smallest) = twin(&spec, &layout, &exact, data, rows);
             (smallest > 1e-3).then(|| (params.clone(), exact))
         })
         .expect("some seed keeps away from the kinks");
@@ -57,16 +61,16 @@ fn check(activations: &[Activation], hidden: &[usize]) {
             let options = EngineOptions { backend, threads, batch_size: rows.len() };
             let mut engine = Engine::new(&spec, options).unwrap();
             let mut grads = vec![f32::NAN; layout.len()];
-            let score = engine.gradient(&mut grads, &params, &data, &rows);
-            let (loss, _) = twin(&spec, &layout, &exact, &data, &rows);
+            let score = engine.gradient(&mut grads, &params, data, rows);
+            let (loss, _) = twin(&spec, &layout, &exact, data, rows);
             assert!((score.loss() - loss).abs() < 1e-6, "{} {loss}", score.loss());
             let mut shifted = exact.clone();
             for (i, &found) in grads.iter().enumerate() {
                 let h = 1e-5;
                 shifted[i] = exact[i] + h;
-                let (up, _) = twin(&spec, &layout, &shifted, &data, &rows);
+                let (up, _) = twin(&spec, &layout, &shifted, data, rows);
                 shifted[i] = exact[i] - h;
-                let (down, _) = twin(&spec, &layout, &shifted, &data, &rows);
+                let (down, _) = twin(&spec, &layout, &shifted, data, rows);
                 shifted[i] = exact[i];
                 let expected = (up - down) / (2.0 * h);
                 assert!(
@@ -92,4 +96,19 @@ fn mixtures_and_depths() {
     check(&[], &[]);
     check(&[Silu], &[1]);
     check(&[Tanh, Silu, Tanh, Selu, Tanh], &[3, 4, 2, 9, 3]);
+}
+
+#[test]
+fn inputs_that_are_blank_throughout_a_batch() {
+    // 70 inputs, of which a batch lights up 39; most of them are blank in most samples
+    let lit = |i: usize, j: usize| (j % 9 < 5) && (i + j).is_multiple_of(4);
+    let values = Array2::from_shape_fn((170, 70), |(i, j)| match lit(i, j) {
+        true => ((i * 31 + j * 17) % 97) as f32 / 97.0 + 0.1,
+        false => 0.0,
+    });
+    let labels: Vec<u32> = (0..170).map(|i| i * 7 % 4).collect();
+    let data = Dataset::from_arrays(values.view(), &labels).unwrap();
+    let rows: Vec<u32> = (3..168).collect();
+    check_on(&data, &rows, &[], &[]);
+    check_on(&data, &rows, &[Activation::Gelu], &[3]);
 }

@@ -89,6 +89,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     print_result(&table(&model, &layers))
 }
 
+/// Four digits, in scientific notation where plain figures would be long.
+fn short(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_owned(),
+        1e-2..1e2 => format!("{x:.3}"),
+        1e2..1e6 => format!("{x:.0}"),
+        _ => format!("{x:.2e}"),
+    }
+}
+
 fn table(model: &Model, layers: &[LayerReport]) -> String {
     let mut text = format!(
         "{} inputs, {} classes, {} parameters\n\n\
@@ -100,7 +110,7 @@ fn table(model: &Model, layers: &[LayerReport]) -> String {
     for (i, layer) in layers.iter().enumerate() {
         let (range, condition) = match (layer.singular_max, layer.singular_min, layer.condition) {
             (Some(max), Some(min), Some(condition)) => {
-                (format!("{min:.2e} .. {max:.2e}"), format!("{condition:.2e}"))
+                (format!("{} .. {}", short(min), short(max)), short(condition))
             }
             _ => ("-".to_owned(), "-".to_owned()),
         };

@@ -1,8 +1,11 @@
 //! The one form in which examples are held.
 
+use std::sync::OnceLock;
+
 use ndarray::ArrayView2;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::Occupancy;
 use crate::error::{Error, Result};
 
 /// The feature values of all samples, (samples, features) in rows.
@@ -24,6 +27,7 @@ pub struct Dataset {
     n_classes: usize,
     image: Option<(usize, usize)>,
     train_file_len: Option<usize>,
+    occupancy: OnceLock<Occupancy>,
 }
 
 impl Dataset {
@@ -85,6 +89,7 @@ impl Dataset {
             n_classes,
             image: None,
             train_file_len: None,
+            occupancy: OnceLock::new(),
         })
     }
 
@@ -128,6 +133,11 @@ impl Dataset {
     /// The class of each sample.
     pub fn labels(&self) -> &[u32] {
         &self.labels
+    }
+
+    /// Which values are not zero; looked up once, when it is first asked for.
+    pub fn occupancy(&self) -> &Occupancy {
+        self.occupancy.get_or_init(|| Occupancy::of(self))
     }
 
     /// Height and width, where the features are the pixels of an image.

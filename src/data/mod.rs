@@ -7,12 +7,14 @@
 mod dataset;
 mod idx;
 mod mnist;
+mod occupancy;
 mod sampler;
 mod source;
 mod split;
 
 pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;
+pub use occupancy::Occupancy;
 pub use sampler::epoch_order;
 pub use source::{Loaded, load, load_images};
 pub use split::{Part, Parts, Split};

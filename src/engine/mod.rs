@@ -159,6 +159,7 @@ impl Engine {
         mut on_step: impl FnMut(Progress),
     ) -> Score {
         assert!((1..=self.workspace.places.batch).contains(&batch_size), "batch size {batch_size}");
+        data.occupancy(); // looked up here and not in the first step
         let State { params, m, v, steps } = state;
         let len = self.layout.len();
         assert!(

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::kernels::adam::{Adam, AdamStep, adam_step};
+use super::kernels::columns::Columns;
 use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
 use super::kernels::{activation, rows};
 use super::shared::{Shared, share};
@@ -32,6 +33,9 @@ use crate::data::{Dataset, Features};
 use crate::gemm::{Backend, Zeros, gemm, gemm_expecting};
 use crate::isa::Isa;
 use crate::model::{Activation, LayerLayout, Layout, Spec, matrix};
+
+/// From so many rows a worker on, products that leave out blank inputs repay the copying of the weights of the others.
+const PICK_FROM_ROWS: usize = 32;
 
 /// Everything that the workers of one job share.
 pub struct Step<'a> {
@@ -104,6 +108,12 @@ impl Clock {
         *phase(&mut self.phases) += now - self.last;
         self.last = now;
     }
+}
+
+/// The first layer's input without the columns that are zero throughout a batch, and room for the weights of the others.
+struct Picked<'a> {
+    columns: &'a Columns,
+    room: &'a mut [f32],
 }
 
 /// What worker 0 hears: a score behind every step or evaluation. The others are given `None`.
@@ -197,19 +207,28 @@ impl Step<'_> {
         let own = share(batch.len(), worker, self.places.workers.len());
         let samples = &batch[own.clone()];
         let last = self.layout.layers().len() - 1;
+        let columns = self.choose_columns(worker, batch);
         // SAFETY: phase 1, own rows, the only reference.
-        gather(self.isa, unsafe { self.own_input(0, &own) }, self.data, samples);
+        let input = unsafe { self.own_input(0, &own) };
+        gather(self.isa, input, self.data, samples);
+        if let Some(columns) = columns {
+            let rows = input.chunks_exact_mut(self.spec.n_in());
+            rows.for_each(|row| columns.pick_in_place(self.isa, row));
+        }
         clock.lap(|phases| &mut phases.gather);
+        // SAFETY: a worker's own buffer, which has no other use in phase 1.
+        let room = unsafe { self.arena.write(self.places.workers[worker].gradient.clone()) };
+        let mut picked = columns.map(|columns| Picked { columns, room });
         for l in 0..last {
             // SAFETY: phase 1, own rows of three different buffers.
             let (z, slope, input) = unsafe {
                 (self.own_input(l + 1, &own), self.own_slope(l, &own), self.own_input(l, &own))
             };
-            self.layer_forward(l, z, slope, input);
+            self.layer_forward(l, z, slope, input, picked.take());
         }
         // SAFETY: phase 1, own rows of two different buffers.
         let (logits, input) = unsafe { (self.own_dz(last, &own), self.own_input(last, &own)) };
-        self.layer_forward(last, logits, &mut [], input);
+        self.layer_forward(last, logits, &mut [], input, picked.take());
         let (labels, scale) = (self.data.labels(), 1.0 / batch.len() as f32);
         let n_classes = self.spec.n_out();
         let score = softmax_cross_entropy(self.isa, logits, labels, samples, n_classes, scale);
@@ -236,8 +255,11 @@ impl Step<'_> {
 
     /// Phase 2 for one worker: the gradients of its rows of every `w` and entries of every `b`, and what follows.
     fn update<'a>(&'a self, worker: usize, batch: usize, update: &Update<'a>) {
-        for (layer, places) in self.layout.layers().iter().zip(&self.places.layers) {
+        for (l, (layer, places)) in self.layout.layers().iter().zip(&self.places.layers).enumerate()
+        {
             let (n_in, n_out) = (layer.n_in, layer.n_out);
+            let columns = if l == 0 { self.columns(worker) } else { None };
+            let used = columns.map_or(n_in, Columns::count);
             // SAFETY: phase 2: nobody writes these buffers.
             let (input, dz) = unsafe {
                 (
@@ -246,6 +268,7 @@ impl Step<'_> {
                 )
             };
             let (input, dz_matrix) = (matrix(input, batch, n_in), matrix(dz, batch, n_out));
+            let input = input.slice(s![.., ..used]);
             for block in
                 blocks(share(n_out, worker, self.places.workers.len()), gradient_rows(n_in))
             {
@@ -258,8 +281,13 @@ impl Step<'_> {
                     if is_bias == 1 {
                         rows::column_sums(self.isa, gradient, dz, n_out, block.start);
                     } else {
-                        let dw = matrix_mut(gradient, block.len(), n_in);
+                        let mut dw = matrix_mut(gradient, block.len(), n_in);
+                        let dw = dw.slice_mut(s![.., ..used]);
                         gemm(self.backend, dw, dz_block.t(), input, 0.0);
+                        if let Some(columns) = columns {
+                            let rows = gradient.chunks_exact_mut(n_in);
+                            rows.for_each(|row| columns.spread_in_place(self.isa, row));
+                        }
                     }
                     self.apply(update, place, gradient);
                 }
@@ -318,7 +346,7 @@ impl Step<'_> {
             let slope = places.evaluation_slope.start;
             // SAFETY: a worker's own buffer.
             let slope = unsafe { self.arena.write(slope..slope + slope_len) };
-            self.layer_forward(l, buffer(l + 1, layer.n_out), slope, buffer(l, layer.n_in));
+            self.layer_forward(l, buffer(l + 1, layer.n_out), slope, buffer(l, layer.n_in), None);
         }
         buffer(self.layout.layers().len(), self.spec.n_out())
     }
@@ -330,20 +358,59 @@ impl Step<'_> {
     }
 
     /// `z = input w^T`, then `a = f(z + b)` in place.
-    fn layer_forward(&self, l: usize, z: &mut [f32], slope: &mut [f32], input: &[f32]) {
+    fn layer_forward(
+        &self,
+        l: usize,
+        z: &mut [f32],
+        slope: &mut [f32],
+        input: &[f32],
+        picked: Option<Picked<'_>>,
+    ) {
         let LayerLayout { n_in, n_out, .. } = self.layout.layers()[l];
         let rows = input.len() / n_in;
-        gemm_expecting(
-            if l == 0 { Zeros::Many } else { Zeros::Few },
-            self.backend,
-            matrix_mut(z, rows, n_out),
-            matrix(input, rows, n_in),
-            self.w(l).reversed_axes(),
-            0.0,
-        );
+        let (mut product, input) = (matrix_mut(z, rows, n_out), matrix(input, rows, n_in));
+        let zeros = if l == 0 { Zeros::Many } else { Zeros::Few };
+        if let Some(Picked { columns, room }) = picked {
+            let count = columns.count();
+            let input = input.slice(s![.., ..count]);
+            for block in blocks(0..n_out, room.len() / count) {
+                let w = self.w(l).slice_move(s![block.clone(), ..]);
+                let room = &mut room[..block.len() * count];
+                for (picked, w) in room.chunks_exact_mut(count).zip(w.rows()) {
+                    columns.pick(self.isa, picked, w.to_slice().unwrap_or_default());
+                }
+                let w = matrix(room, block.len(), count).reversed_axes();
+                let product = product.slice_mut(s![.., block]);
+                gemm_expecting(zeros, self.backend, product, input, w, 0.0);
+            }
+        } else {
+            let w = self.w(l).reversed_axes();
+            gemm_expecting(zeros, self.backend, product, input, w, 0.0);
+        }
         // SAFETY: nobody writes parameters in phase 1 or in an evaluation.
         let b = unsafe { self.params.read(self.layout.layers()[l].b()) };
         activation::forward(self.isa, z, slope, b, self.activation(l));
+    }
+
+    /// Finds the inputs that are not zero throughout the batch; `None` where leaving out the others does not pay.
+    fn choose_columns(&self, worker: usize, batch: &[u32]) -> Option<&Columns> {
+        // SAFETY: phase 1, a worker's own slot, the only reference.
+        let columns = unsafe { &mut self.slots.write(worker..worker + 1)[0].columns };
+        let worthwhile = batch.len() >= PICK_FROM_ROWS * self.places.workers.len();
+        columns.choose(|words| match worthwhile {
+            true => self.data.occupancy().union_of(words, batch),
+            false => words.fill(0),
+        });
+        self.columns(worker)
+    }
+
+    /// What [`Step::choose_columns`] found: the input of the first layer holds these columns, and they come first.
+    fn columns(&self, worker: usize) -> Option<&Columns> {
+        // SAFETY: a worker's own slot, written in phase 1 by `choose_columns` and `set_score`, both of which hold no
+        // reference to it when they return; no result of this lives while they run.
+        let columns = unsafe { &self.slots.read(worker..worker + 1)[0].columns };
+        let n_in = self.spec.n_in();
+        (1..=n_in - n_in / 16).contains(&columns.count()).then_some(columns)
     }
 
     /// The weights of a layer (n_out, n_in), for phase 1 and evaluations.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::buffer::Buffer;
+use super::kernels::columns::Columns;
 use super::kernels::loss::Score;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Layout, Spec};
@@ -29,7 +30,7 @@ pub struct LayerBuffers {
 /// Where a worker's own buffers lie in the arena.
 #[derive(Clone, Debug)]
 pub struct WorkerBuffers {
-    /// A block of a weight gradient.
+    /// A block of a weight gradient; before, a block of the first layer's weights without the columns that meet zeros.
     pub gradient: Range<usize>,
     /// Two buffers of [`EVALUATION_ROWS`] rows of the widest layer, used by turns in an evaluation.
     pub evaluation: [Range<usize>; 2],
@@ -63,12 +64,20 @@ pub struct Phases {
     pub wait: Duration,
 }
 
-/// What a worker reports, alone on its cache lines.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a worker reports and remembers, alone on its cache lines.
+#[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Slot {
     pub score: Score,
     pub phases: Phases,
+    /// The inputs that are not zero throughout the batch.
+    pub columns: Columns,
+}
+
+impl Slot {
+    fn new(n_in: usize) -> Self {
+        Self { score: Score::default(), phases: Phases::default(), columns: Columns::none_of(n_in) }
+    }
 }
 
 /// The buffers.
@@ -113,7 +122,9 @@ impl Workspace {
             let own_rows = layer.n_out.div_ceil(workers);
             own_rows.min(gradient_rows(layer.n_in)) * layer.n_in
         });
-        let gradient = gradient.max().unwrap_or(0);
+        let first = &layout.layers()[0];
+        let picked = first.n_out.min(gradient_rows(first.n_in)) * first.n_in;
+        let gradient = gradient.max().unwrap_or(0).max(picked);
         let workers = (0..workers)
             .map(|_| {
                 Ok(WorkerBuffers {
@@ -123,7 +134,7 @@ impl Workspace {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let slots = vec![Slot::default(); workers.len()];
+        let slots = (0..workers.len()).map(|_| Slot::new(spec.n_in())).collect();
         let arena = Buffer::zeros(end, "the workspace")?;
         Ok(Self { places: Places { batch, layers, workers }, arena, slots })
     }

@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod adam;
+pub mod columns;
 pub mod exp;
 pub mod loss;
 pub mod rows;

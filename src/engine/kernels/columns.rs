@@ -1,0 +1,195 @@
+//! Moving chosen columns of a row together, and apart again.
+#![allow(unsafe_code)]
+
+use crate::isa::{Isa, Level};
+
+/// Some of the columns of a matrix, in ascending order.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// Bit `i` of word `w` is column `64 w + i`.
+    words: Vec<u64>,
+    numbers: Vec<u32>,
+}
+
+impl Columns {
+    /// None of `n` columns; later choices do not allocate.
+    pub fn none_of(n: usize) -> Self {
+        Self { words: vec![0; n.div_ceil(64)], numbers: Vec::with_capacity(n) }
+    }
+
+    /// Chooses the columns whose bits `mark` sets.
+    pub fn choose(&mut self, mark: impl FnOnce(&mut [u64])) {
+        mark(&mut self.words);
+        self.numbers.clear();
+        for (w, word) in self.words.iter().enumerate() {
+            let mut word = *word;
+            while word != 0 {
+                self.numbers.push(64 * w as u32 + word.trailing_zeros());
+                word &= word - 1;
+            }
+        }
+    }
+
+    /// How many are chosen.
+    pub fn count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn assert_within(&self, row: &[f32]) {
+        let last = self.numbers.last().map_or(0, |&last| last as usize + 1);
+        assert!(last <= row.len(), "column {last} of {}", row.len());
+        assert!(self.words.len() == row.len().div_ceil(64), "the columns of another matrix");
+    }
+
+    /// `out[i] = row[chosen column i]`; `out` is as long as columns are chosen.
+    pub fn pick(&self, isa: Isa, out: &mut [f32], row: &[f32]) {
+        self.assert_within(row);
+        assert_eq!(out.len(), self.count(), "pick: the length");
+        match isa.0 {
+            // SAFETY: the instruction set is there; the chosen columns are within the row, and as many as `out` holds.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { avx512::pick(out.as_mut_ptr(), row, &self.words) },
+            _ => out.iter_mut().zip(&self.numbers).for_each(|(x, &i)| *x = row[i as usize]),
+        }
+    }
+
+    /// [`Columns::pick`] into the front of the row itself.
+    pub fn pick_in_place(&self, isa: Isa, row: &mut [f32]) {
+        self.assert_within(row);
+        match isa.0 {
+            // SAFETY: as in `pick`; a vector is stored at or below the place that it was read from.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { avx512::pick_in_place(row, &self.words) },
+            _ => self.numbers.iter().enumerate().for_each(|(to, &i)| row[to] = row[i as usize]),
+        }
+    }
+
+    /// The inverse: moves the first values of the row to the chosen columns; all others become zero.
+    pub fn spread_in_place(&self, isa: Isa, row: &mut [f32]) {
+        self.assert_within(row);
+        match isa.0 {
+            // SAFETY: the instruction set is there; the bits are those of the row's columns.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { avx512::spread_in_place(row, &self.words, self.count()) },
+            _ => {
+                let mut end = row.len();
+                for (from, &column) in self.numbers.iter().enumerate().rev() {
+                    let column = column as usize;
+                    let value = row[from];
+                    row[column..end].fill(0.0);
+                    row[column] = value;
+                    end = column;
+                }
+                row[..end].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Whole vectors at a time, by compression and expansion.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    /// The chosen ones of 16 columns from `start` on, a multiple of 16.
+    #[inline(always)]
+    fn mask(words: &[u64], start: usize) -> u16 {
+        (words[start / 64] >> (start % 64)) as u16
+    }
+
+    /// # Safety
+    /// AVX-512 has to be there; `out` has room for every bit of `words`, all of which are columns of the row.
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn pick(mut out: *mut f32, row: &[f32], words: &[u64]) {
+        for start in (0..row.len()).step_by(16) {
+            let chosen = mask(words, start);
+            let count = chosen.count_ones();
+            // SAFETY: only chosen columns are read, and only so many values written.
+            unsafe {
+                let values = _mm512_maskz_loadu_ps(chosen, row.as_ptr().add(start));
+                let first = ((1u32 << count) - 1) as u16;
+                _mm512_mask_storeu_ps(out, first, _mm512_maskz_compress_ps(chosen, values));
+                out = out.add(count as usize);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`pick`].
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn pick_in_place(row: &mut [f32], words: &[u64]) {
+        let (len, row) = (row.len(), row.as_mut_ptr());
+        let mut to = 0;
+        for start in (0..len).step_by(16) {
+            let chosen = mask(words, start);
+            let count = chosen.count_ones();
+            // SAFETY: as in `pick`; `to` is at most `start`.
+            unsafe {
+                let values = _mm512_maskz_loadu_ps(chosen, row.add(start));
+                let first = ((1u32 << count) - 1) as u16;
+                _mm512_mask_storeu_ps(row.add(to), first, _mm512_maskz_compress_ps(chosen, values));
+            }
+            to += count as usize;
+        }
+    }
+
+    /// # Safety
+    /// AVX-512 has to be there; `words` has `count` bits, all of which are columns of the row.
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn spread_in_place(row: &mut [f32], words: &[u64], count: usize) {
+        let (len, row) = (row.len(), row.as_mut_ptr());
+        let mut from = count;
+        for start in (0..len).step_by(16).rev() {
+            let chosen = mask(words, start);
+            let count = chosen.count_ones();
+            from -= count as usize;
+            // SAFETY: so many values are read, and only columns of the row written. What is still to be read lies below
+            // `from`, which is at most `start`.
+            unsafe {
+                let first = ((1u32 << count) - 1) as u16;
+                let values = _mm512_maskz_loadu_ps(first, row.add(from));
+                let there = u16::MAX >> (16 - (len - start).min(16));
+                let values = _mm512_maskz_expand_ps(chosen, values);
+                _mm512_mask_storeu_ps(row.add(start), there, values);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::SIZES;
+    use super::*;
+    use crate::isa::tests::on_each_isa;
+
+    #[test]
+    fn columns_are_picked_and_spread() {
+        for n in SIZES.into_iter().filter(|&n| n > 0) {
+            for (modulus, wanted) in [(1, 0), (2, 1), (3, 0), (17, 4), (1000, 999)] {
+                let expected: Vec<usize> = (0..n).filter(|i| i % modulus == wanted).collect();
+                let mut columns = Columns::none_of(n);
+                columns.choose(|words| words.fill(u64::MAX)); // forgotten by the next choice
+                columns.choose(|words| {
+                    words.fill(0);
+                    expected.iter().for_each(|i| words[i / 64] |= 1 << (i % 64));
+                });
+                assert_eq!(columns.count(), expected.len());
+                let row: Vec<f32> = (0..n).map(|i| i as f32 + 1.0).collect();
+                let picked: Vec<f32> = expected.iter().map(|&i| row[i]).collect();
+                let spread: Vec<f32> =
+                    row.iter().map(|&x| if picked.contains(&x) { x } else { 0.0 }).collect();
+                on_each_isa(|isa| {
+                    let mut out = vec![f32::NAN; expected.len()];
+                    columns.pick(isa, &mut out, &row);
+                    assert_eq!(out, picked, "{isa:?} {n} {modulus}");
+                    let mut in_place = row.clone();
+                    columns.pick_in_place(isa, &mut in_place);
+                    assert_eq!(in_place[..picked.len()], picked, "{isa:?} {n} {modulus}");
+                    in_place[picked.len()..].fill(f32::NAN);
+                    columns.spread_in_place(isa, &mut in_place);
+                    assert_eq!(in_place, spread, "{isa:?} {n} {modulus}");
+                });
+            }
+        }
+    }
+}
