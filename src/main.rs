@@ -5,9 +5,13 @@ mod cli;
 use std::process::ExitCode;
 
 use densely::Error;
+use densely::gemm::Blas;
 use densely::report::say;
 
 fn main() -> ExitCode {
+    if let Some(blas) = Blas::new() {
+        blas.stop_idle_threads();
+    }
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,6 +20,11 @@ impl Blas {
     }
 
     /// Cannot be called.
+    pub fn stop_idle_threads(self) {
+        match self {}
+    }
+
+    /// Cannot be called.
     pub fn describe(self) -> BlasDescription {
         match self {}
     }

@@ -4,7 +4,7 @@
 //! slow, and wrong numbers in some builds (OpenBLAS's FAQ on multi-threaded callers).
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use cblas_sys::{
     CBLAS_LAYOUT::CblasRowMajor,
@@ -21,6 +21,7 @@ extern crate openblas_src as _;
 
 unsafe extern "C" {
     fn openblas_set_num_threads(threads: c_int);
+    fn openblas_get_num_threads() -> c_int;
     fn openblas_get_parallel() -> c_int;
     fn openblas_get_config() -> *const c_char;
     fn openblas_get_corename() -> *const c_char;
@@ -41,8 +42,39 @@ impl Blas {
     /// One BLAS thread from now on: for the process in a pthread build of OpenBLAS, for the calling thread in an
     /// OpenMP build.
     pub fn use_one_thread(self) {
+        // SAFETY: no preconditions. Where nothing has to change nothing is said: a pthread build would start its threads
+        // again if they were stopped.
+        unsafe {
+            if self.is_openmp() || openblas_get_num_threads() != 1 {
+                openblas_set_num_threads(1);
+            }
+        }
+    }
+
+    /// Ends the threads that a pthread build of the library has started while it was loaded.
+    ///
+    /// There is one per core, and until the first 2^28 ticks of the time stamp counter are over, a tenth of a second, they
+    /// take turns in asking for work (`blas_thread_server` in OpenBLAS's `blas_server.c`): time that the beginning of a
+    /// short job misses. With one BLAS thread there is never any. For a program's main function; a library leaves the
+    /// threads to whoever else may want them.
+    pub fn stop_idle_threads(self) {
+        #[cfg(unix)]
+        {
+            // SAFETY: the name is NUL-terminated. Builds without threads have no such function: hence no extern block.
+            let found =
+                unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"blas_thread_shutdown_".as_ptr()) };
+            if !found.is_null() && !self.is_openmp() {
+                // SAFETY: OpenBLAS declares it as `int blas_thread_shutdown_(void)`.
+                let stop =
+                    unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(found) };
+                stop();
+            }
+        }
+    }
+
+    fn is_openmp(self) -> bool {
         // SAFETY: no preconditions.
-        unsafe { openblas_set_num_threads(1) }
+        unsafe { openblas_get_parallel() == 2 }
     }
 
     /// What the loaded library says of itself, which may differ from what the build found.
