@@ -10,7 +10,11 @@ use densely::report::say;
 
 fn main() -> ExitCode {
     if let Some(blas) = Blas::new() {
-        blas.stop_idle_threads();
+        // SAFETY: the program begins here; there is no other thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            blas.stop_idle_threads();
+        }
     }
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,

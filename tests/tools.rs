@@ -3,9 +3,10 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::Command;
 
-use common::{Sandbox, json_lines, text};
+use common::{Sandbox, header, json_lines, text};
 
 #[test]
 fn every_flag_arrives_in_the_configuration_and_the_configuration_gives_the_same_run() {
@@ -138,11 +139,9 @@ fn predict_reads_and_writes_every_form() {
     }
 }
 
-#[test]
-fn a_model_file_without_metadata_is_read_and_what_is_guessed_is_said() {
-    let sandbox = Sandbox::new();
-    let values: Vec<u8> =
-        (0..80i8).flat_map(|i| (f32::from(i) / 80.0 - 0.5).to_le_bytes()).collect();
+/// Writes a model 20 - 4 - 3 without metadata, whose values are `value(i)` in each tensor.
+fn write_bare_model(path: &Path, value: impl Fn(u8) -> f32) {
+    let values: Vec<u8> = (0..80).flat_map(|i| value(i).to_le_bytes()).collect();
     let tensor = |shape: &[usize]| {
         let len = 4 * shape.iter().product::<usize>();
         safetensors::tensor::TensorView::new(
@@ -158,7 +157,73 @@ fn a_model_file_without_metadata_is_read_and_what_is_guessed_is_said() {
         ("layers.1.weight", tensor(&[3, 4])),
         ("layers.1.bias", tensor(&[3])),
     ];
-    safetensors::serialize_to_file(tensors, None, &sandbox.path("bare.safetensors")).unwrap();
+    safetensors::serialize_to_file(tensors, None, path).unwrap();
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_by_all_that_compute_with_them() {
+    let sandbox = Sandbox::new();
+    let nan_at = |place: u8| move |i: u8| if i == place { f32::NAN } else { 0.1 };
+    write_bare_model(&sandbox.path("nan.safetensors"), nan_at(70)); // in the first layer's weights alone
+    let model = "nan.safetensors";
+    for command in [
+        &["predict", model, "data/t10k-images-idx3-ubyte"][..],
+        &["eval", model, "data"],
+        &["train", "data", "--init-from", model],
+    ] {
+        let message = sandbox.fails(command, 1);
+        assert!(message.contains("layer 0 holds weights that are not finite"), "{message}");
+    }
+    let shown = sandbox.run(&["inspect", model]);
+    assert!(shown.status.success() && text(&shown.stdout).contains("NaN"));
+    assert!(text(&shown.stderr).contains("note: "), "{}", text(&shown.stderr));
+}
+
+#[test]
+fn accuracy_is_the_diagonal_of_the_confusion_even_where_probabilities_round_to_equal_ones() {
+    let sandbox = Sandbox::new();
+    // nothing but biases, and the later class ahead by less than a probability shows
+    let ahead =
+        |i: u8| [1e-3f32, 1e-3, 1e-3f32.next_up()].get(usize::from(i)).copied().unwrap_or(0.0);
+    write_bare_model(&sandbox.path("tie.safetensors"), |_| 0.0);
+    let bytes = sandbox.bytes("tie.safetensors");
+    let mut tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let bias: Vec<u8> = (0..3).flat_map(|i| ahead(i).to_le_bytes()).collect();
+    for (name, tensor) in &mut tensors {
+        if name == "layers.1.bias" {
+            *tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![3], &bias)
+                .unwrap();
+        }
+    }
+    safetensors::serialize_to_file(tensors, None, &sandbox.path("tie.safetensors")).unwrap();
+    let result =
+        &json_lines(&sandbox.ok(&["eval", "tie.safetensors", "data", "--json", "--part", "all"]))
+            [0];
+    let diagonal: u64 = (0..3).map(|i| result["confusion"][i][i].as_u64().unwrap()).sum();
+    let accuracy = diagonal as f64 / result["samples"].as_f64().unwrap();
+    assert_eq!(result["accuracy"].as_f64().unwrap(), accuracy);
+    assert_eq!(result["confusion"][2][2], result["classes"][2]["samples"], "the later class wins");
+}
+
+#[test]
+fn images_of_another_shape_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    for (shape, expected) in [
+        ([2, 4, 5], "found images of 4x5; the model expects images of 5x4"),
+        ([2, 3, 3], "found images of 3x3; the model expects images of 5x4"),
+    ] {
+        let pixels = vec![0; shape.iter().product()];
+        std::fs::write(sandbox.path("other"), [header(0x0803, &shape), pixels].concat()).unwrap();
+        let message = sandbox.fails(&["predict", "run/best.safetensors", "other"], 1);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_model_file_without_metadata_is_read_and_what_is_guessed_is_said() {
+    let sandbox = Sandbox::new();
+    write_bare_model(&sandbox.path("bare.safetensors"), |i| f32::from(i) / 80.0 - 0.5);
     for command in [
         &["predict", "bare.safetensors", "data/t10k-images-idx3-ubyte"][..],
         &["eval", "bare.safetensors", "data"],

@@ -199,7 +199,7 @@ def sklearn_peer(hidden, batch, threads):
     model = MLPClassifier(tuple(hidden), batch_size=batch, learning_rate_init=LR, alpha=0.0, random_state=0)
 
     def epoch():
-        model.partial_fit(x, y, np.arange(CLASSES))
+        model.partial_fit(x, y, classes=np.arange(CLASSES))
         return model.loss_
 
     return epoch

@@ -67,9 +67,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     ));
     let mut engine = args.engine.engine(&model, backend)?;
     let score = engine.evaluate(&model.params, data, &rows);
-    let probabilities = engine.predict(&model.params, data, &rows);
+    let logits = engine.logits(&model.params, data, &rows);
     let truth = rows.iter().map(|&row| data.labels()[row as usize]);
-    let confusion = Confusion::new(model.labels(), probabilities.view(), truth);
+    let confusion = Confusion::new(model.labels(), logits.view(), truth);
     let text = if args.json {
         let counts: Vec<Vec<u64>> =
             confusion.counts().rows().into_iter().map(|row| row.to_vec()).collect();

@@ -40,7 +40,8 @@ struct LayerReport {
     weight_norm: f64,
     weight_max: f64,
     bias_norm: f64,
-    /// Largest and smallest singular value of the weights, and their ratio; null without LAPACK or finite weights.
+    /// Largest and smallest singular value of the weights, and their ratio; null without LAPACK or finite
+    /// weights, the ratio also for a matrix without full rank.
     singular_max: Option<f64>,
     singular_min: Option<f64>,
     condition: Option<f64>,
@@ -48,7 +49,7 @@ struct LayerReport {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let model = args.model.load()?;
+    let model = args.model.load_any()?;
     let layout = Layout::new(&model.spec)?;
     let mut problem: Option<Error> = None;
     let mut layers = Vec::new();
@@ -64,11 +65,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             activation: layer.activation.name(),
             parameters: place.n_in * place.n_out + place.n_out,
             weight_norm: w.iter().fold(0.0, norm).sqrt(),
-            weight_max: w.iter().fold(0.0, |max, x| f64::from(x.abs()).max(max)),
+            weight_max: w
+                .iter()
+                .fold(0.0, |max, x| if max >= x.abs().into() { max } else { x.abs().into() }),
             bias_norm: b.iter().fold(0.0, norm).sqrt(),
             singular_max: largest,
             singular_min: smallest,
-            condition: largest.zip(smallest).map(|(largest, smallest)| largest / smallest),
+            condition: largest
+                .zip(smallest)
+                .map(|(largest, smallest)| largest / smallest)
+                .filter(|condition| condition.is_finite()),
         });
     }
     if let Some(problem) = problem {
@@ -102,25 +108,24 @@ fn short(x: f64) -> String {
 fn table(model: &Model, layers: &[LayerReport]) -> String {
     let mut text = format!(
         "{} inputs, {} classes, {} parameters\n\n\
-         layer      weights  activation    |w|   max|w|    |b|    singular values  condition\n",
+         layer      weights  activation      |w|   max|w|      |b|    singular values  condition\n",
         model.spec.n_in(),
         model.spec.n_out(),
         grouped(model.params.len() as u64)
     );
     for (i, layer) in layers.iter().enumerate() {
-        let (range, condition) = match (layer.singular_max, layer.singular_min, layer.condition) {
-            (Some(max), Some(min), Some(condition)) => {
-                (format!("{} .. {}", short(min), short(max)), short(condition))
-            }
-            _ => ("-".to_owned(), "-".to_owned()),
+        let range = match (layer.singular_min, layer.singular_max) {
+            (Some(min), Some(max)) => format!("{} .. {}", short(min), short(max)),
+            _ => "-".to_owned(),
         };
+        let condition = layer.condition.map_or_else(|| "-".to_owned(), short);
         text += &format!(
-            "{i:>5} {:>12} {:>11} {:>6.2} {:>8.4} {:>6.3} {range:>18} {condition:>10}\n",
+            "{i:>5} {:>12} {:>11} {:>8} {:>8} {:>8} {range:>18} {condition:>10}\n",
             format!("{}x{}", layer.outputs, layer.inputs),
             layer.activation,
-            layer.weight_norm,
-            layer.weight_max,
-            layer.bias_norm,
+            short(layer.weight_norm),
+            short(layer.weight_max),
+            short(layer.bias_norm),
         );
     }
     match &model.metadata {

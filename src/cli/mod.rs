@@ -25,7 +25,7 @@ struct Cli {
 
 const FIRST_STEPS: &str = "\
 First steps:
-  densely train                               train on MNIST, which is built in (about half a minute)
+  densely train                               train on MNIST, which is built in
   densely eval runs/<name>/best.safetensors   measure the model that was kept
   densely train --help                        every setting, with examples";
 

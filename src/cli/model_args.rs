@@ -23,10 +23,30 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Reads the model; says so where its activations are a guess.
+    /// Reads a model to compute with; says so where its activations are a guess.
     pub fn load(&self) -> Result<Model> {
+        let model = self.read()?;
+        model.check_finite(&self.model.display().to_string())?;
+        self.tell_guess(&model);
+        Ok(model)
+    }
+
+    /// Reads a model to look at; says what is wrong with it.
+    pub fn load_any(&self) -> Result<Model> {
+        let model = self.read()?;
+        if let Err(problem) = model.check_finite(&self.model.display().to_string()) {
+            print_note(&problem.to_string());
+        }
+        self.tell_guess(&model);
+        Ok(model)
+    }
+
+    fn read(&self) -> Result<Model> {
         let activations = self.activations.as_ref().map_or(&[][..], |activations| &activations.0);
-        let model = Model::load(&self.model, activations)?;
+        Model::load(&self.model, activations)
+    }
+
+    fn tell_guess(&self, model: &Model) {
         if model.metadata.is_none() && self.activations.is_none() && model.spec.layers().len() > 1 {
             let taken = model.spec.activations().into_iter().map(Activation::name);
             print_note(&format!(
@@ -35,7 +55,6 @@ impl ModelArgs {
                 taken.collect::<Vec<_>>().join(",")
             ));
         }
-        Ok(model)
     }
 }
 
@@ -46,8 +65,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Who computes the matrix products; auto: OpenBLAS where the build has it, but for `predict`, where the pure-Rust
-    /// product is faster on images because it leaves out what is blank
+    /// Who computes the matrix products; auto is OpenBLAS where the build has it, but for `predict` the pure-Rust product,
+    /// which leaves out what is blank in the images
     #[arg(long, value_parser = values::backend(), default_value = "auto")]
     backend: BackendChoice,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use densely::data::load_images;
-use densely::report::{PredictionFormat, Predictions, grouped};
+use densely::report::{PredictionFormat, Predictions, grouped, plural};
 use densely::{Error, Result};
 
 use super::model_args::{EngineArgs, ModelArgs};
@@ -77,11 +77,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.stats {
         let seconds = start.elapsed().as_secs_f64();
         print_note(&format!(
-            "{} images in {:.1} ms: {} images/s, {} threads, {}",
+            "{} images in {:.1} ms: {} images/s, {}, {}",
             grouped(data.len() as u64),
             1e3 * seconds,
             grouped((data.len() as f64 / seconds) as u64),
-            args.engine.threads(),
+            plural(args.engine.threads(), "thread"),
             backend.describe()
         ));
     }

@@ -46,11 +46,7 @@ impl Settings {
         for (key, value) in file {
             let name = key.replace('-', "_");
             if !known.contains(&name) {
-                let nearest = known
-                    .iter()
-                    .max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
-                let nearest = nearest.map_or("", |nearest| nearest);
-                return Err(refuse(&format!("unknown key `{key}`; did you mean `{nearest}`?")));
+                return Err(refuse(&format!("unknown key `{key}`; {}", advice(&name, &known))));
             }
             let value = match (&name[..], value) {
                 ("hidden", Value::String(list)) => {
@@ -60,6 +56,9 @@ impl Settings {
                     let list = values::activations(&list).map_err(|problem| refuse(&problem))?;
                     activations(&list.0)
                 }
+                ("hidden", Value::Integer(size)) => vec![size].into(),
+                ("shuffle", Value::String(switch)) if switch == "on" => true.into(),
+                ("shuffle", Value::String(switch)) if switch == "off" => false.into(),
                 (_, value) => value,
             };
             if table.insert(name, value).is_some() {
@@ -116,6 +115,18 @@ impl Settings {
     }
 }
 
+/// What to do instead of a key that is none.
+fn advice(name: &str, known: &[String]) -> String {
+    if ["config", "print_config", "resume", "help", "version"].contains(&name) {
+        return "that is for the command line alone".to_owned();
+    }
+    let similarity = |key: &&String| (1e3 * strsim::jaro_winkler(key, name)) as u32;
+    match known.iter().max_by_key(similarity) {
+        Some(nearest) if similarity(&nearest) > 700 => format!("did you mean `{nearest}`?"),
+        _ => format!("expected one of {}", known.join(", ")),
+    }
+}
+
 /// Every key that a file may hold.
 fn known_keys() -> Result<Vec<String>> {
     let full =
@@ -162,14 +173,15 @@ mod tests {
 
     #[test]
     fn dashes_and_lists_in_strings_are_understood_and_flags_win() {
-        let text =
-            "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nout = 'x'\nlr = 1";
+        let text = "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nout = 'x'\nlr = 1\nshuffle = 'off'";
         let mut settings = parse(text).unwrap();
         settings.set("batch_size", Some(11));
         settings.set("seed", None::<i64>);
         let config = settings.config().unwrap();
         assert_eq!((config.batch_size, config.hidden, config.lr), (11, vec![9, 8], 1.0));
         assert_eq!(config.activations, [Activation::Relu, Activation::Tanh]);
+        assert!(!config.shuffle);
+        assert_eq!(parse("hidden = 7").unwrap().config().unwrap().hidden, [7]);
         assert_eq!(settings.text("out").unwrap(), Some("x"));
         assert!(settings.has("hidden") && !settings.has("seed"));
         assert!(!settings.switch("quiet").unwrap());
@@ -190,6 +202,8 @@ mod tests {
         };
         assert!(message("epoch = 3").contains("did you mean `epochs`?"));
         assert!(message("learning = 3").contains("unknown key `learning`"));
+        assert!(message("zzz = 3").contains("expected one of"));
+        assert!(message("resume = 'runs/a'").contains("for the command line alone"));
         assert!(message("batch-size = 3\nbatch_size = 4").contains("twice"));
         assert!(message("lr = 'fast'").contains("lr"));
         assert!(message("epochs = -3").contains("epochs"));

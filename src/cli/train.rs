@@ -231,6 +231,11 @@ fn fresh(settings: &Settings) -> Result<Plan> {
     }
     config.init_from = config.init_from.map(|path| absolute(&path)).transpose()?;
     config.check()?;
+    if config.init_from.is_some() && config.init != Init::Auto {
+        return Err(Error::usage(
+            "init and init-from: expected one of them, the weights come from one place",
+        ));
+    }
     begin(config, settings.has("hidden"), Directory::New(out))
 }
 
@@ -263,10 +268,11 @@ fn begin(mut config: TrainConfig, hidden_was_asked: bool, directory: Directory) 
         None => Start::Weights,
         Some(path) => {
             let model = Model::load(Path::new(path), &config.activations)?;
+            model.check_finite(path)?;
             let hidden = model.spec.hidden();
             if hidden_was_asked && config.hidden != hidden {
                 return Err(Error::usage(format!(
-                    "--hidden {:?}: {path} has {hidden:?}; expected the same, or no --hidden",
+                    "hidden sizes {:?}: {path} has {hidden:?}; expected the same, or none",
                     config.hidden
                 )));
             }

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 /// 50 to 100 microseconds on current CPUs: longer than workers of an even partition wait for one another, shorter than
 /// would matter to other programs.
-const SPINS: u32 = 2_000;
+const SPINS: u32 = 10_000;
 
 /// Lets `participants` threads meet again and again.
 ///

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
 use shared::Shared;
-use step::{Params, Pass, Report, Step};
+use step::{Output, Params, Pass, Report, Step};
 use workers::{Member, Workers};
 pub use workspace::Phases;
 use workspace::{EVALUATION_ROWS, Workspace};
@@ -233,19 +233,37 @@ impl Engine {
     /// # Panics
     /// As [`Engine::evaluate`].
     pub fn predict(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
+        self.outputs(params, data, rows, Output::Probabilities)
+    }
+
+    /// What [`Engine::predict`] takes the softmax of: (rows, n_out). Ranks like [`Engine::evaluate`] also where
+    /// probabilities round to equal ones.
+    ///
+    /// # Panics
+    /// As [`Engine::evaluate`].
+    pub fn logits(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
+        self.outputs(params, data, rows, Output::Logits)
+    }
+
+    fn outputs(
+        &mut self,
+        params: &[f32],
+        data: &Dataset,
+        rows: &[u32],
+        output: Output,
+    ) -> Array2<f32> {
         let n_out = self.spec.n_out();
-        let mut probabilities = vec![0.0; rows.len() * n_out];
-        let out: Vec<_> =
-            probabilities.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
+        let mut values = vec![0.0; rows.len() * n_out];
+        let out: Vec<_> = values.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
         self.run(
             Params::Fixed(params),
             data,
-            |step, member, _| step.predict(member, rows, &out),
+            |step, member, _| step.predict(member, rows, &out, output),
             &mut |_| (),
         );
         drop(out);
-        match Array2::from_shape_vec((rows.len(), n_out), probabilities) {
-            Ok(probabilities) => probabilities,
+        match Array2::from_shape_vec((rows.len(), n_out), values) {
+            Ok(values) => values,
             Err(_) => unreachable!("the vector was made with this length"),
         }
     }

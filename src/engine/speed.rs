@@ -12,7 +12,7 @@ use crate::isa::kernel;
 use crate::rng::{Purpose, Rng};
 
 /// How long each figure is measured; the best of this many parts counts.
-const PARTS: u32 = 5;
+const PARTS: usize = 5;
 const PART: Duration = Duration::from_millis(40);
 
 /// Chains of dependent multiply-adds side by side: enough to fill two pipelines of latency four, few enough for the
@@ -46,7 +46,8 @@ kernel! {
     }
 }
 
-/// The rate of f32 multiply-adds in registers on so many threads, in GFLOP/s: what no program here can exceed.
+/// The rate of f32 multiply-adds in registers on so many threads, in GFLOP/s: what bounds
+/// every program here, as long as the clock stays what it is.
 pub fn peak_gflops(threads: usize) -> f64 {
     const ROUNDS: u32 = 20_000;
     let isa = Isa::detect();
@@ -77,14 +78,13 @@ pub fn product_gflops(backend: Backend, threads: usize) -> f64 {
     })
 }
 
-/// Billions of `flop` a second when every thread repeats its own work; the best of several parts.
+/// Billions of `flop` a second when every thread repeats its own work: of all threads together, in the best of several parts.
 fn rate<W: FnMut()>(threads: usize, flop: f64, work: impl Fn() -> W + Sync) -> f64 {
     let barrier = std::sync::Barrier::new(threads);
     let measure = || {
         let mut work = work();
         work(); // warm
-        let mut best = 0.0f64;
-        for _ in 0..PARTS {
+        [(); PARTS].map(|()| {
             barrier.wait();
             let start = Instant::now();
             let mut count = 0;
@@ -92,14 +92,17 @@ fn rate<W: FnMut()>(threads: usize, flop: f64, work: impl Fn() -> W + Sync) -> f
                 work();
                 count += 1;
             }
-            best = best.max(flop * f64::from(count) / start.elapsed().as_secs_f64() / 1e9);
-        }
-        best
+            flop * f64::from(count) / start.elapsed().as_secs_f64() / 1e9
+        })
     };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(measure)).collect();
-        let own = measure();
-        own + others.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum::<f64>()
+        let mut sums = measure();
+        for other in others {
+            let rates = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            sums.iter_mut().zip(rates).for_each(|(sum, rate)| *sum += rate);
+        }
+        sums.into_iter().fold(0.0, f64::max)
     })
 }
 

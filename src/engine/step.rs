@@ -79,6 +79,13 @@ enum Update<'a> {
     Store { grads: Shared<'a, f32> },
 }
 
+/// What a prediction is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Logits,
+    Probabilities,
+}
+
 /// A pass over training samples.
 pub struct Pass<'a> {
     pub order: &'a [u32],
@@ -167,13 +174,21 @@ impl Step<'_> {
         self.report(&mut report);
     }
 
-    /// The probabilities of the classes for some samples; `out` has a piece (samples, n_out) for each
+    /// The logits of some samples, or the probabilities of the classes; `out` has a piece (samples, n_out) for each
     /// [`EVALUATION_ROWS`] of them.
-    pub fn predict(&self, member: &Member<'_>, rows: &[u32], out: &[Mutex<&mut [f32]>]) {
+    pub fn predict(
+        &self,
+        member: &Member<'_>,
+        rows: &[u32],
+        out: &[Mutex<&mut [f32]>],
+        output: Output,
+    ) {
         let chunks = rows.chunks(EVALUATION_ROWS).zip(out);
         for (samples, out) in self.own_chunks(member, chunks) {
             let logits = self.logits(member.number(), samples);
-            softmax(self.isa, logits, self.spec.n_out());
+            if output == Output::Probabilities {
+                softmax(self.isa, logits, self.spec.n_out());
+            }
             out.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(logits);
         }
     }
@@ -374,10 +389,12 @@ impl Step<'_> {
             let count = columns.count();
             let input = input.slice(s![.., ..count]);
             for block in blocks(0..n_out, room.len() / count) {
-                let w = self.w(l).slice_move(s![block.clone(), ..]);
+                let place = self.layout.layers()[l].w_rows(block.clone());
+                // SAFETY: nobody writes parameters in phase 1.
+                let w = unsafe { self.params.read(place) };
                 let room = &mut room[..block.len() * count];
-                for (picked, w) in room.chunks_exact_mut(count).zip(w.rows()) {
-                    columns.pick(self.isa, picked, w.to_slice().unwrap_or_default());
+                for (picked, w) in room.chunks_exact_mut(count).zip(w.chunks_exact(n_in)) {
+                    columns.pick(self.isa, picked, w);
                 }
                 let w = matrix(room, block.len(), count).reversed_axes();
                 let product = product.slice_mut(s![.., block]);

@@ -136,21 +136,49 @@ impl Model {
         }
     }
 
+    /// Refuses weights that are not finite: nothing that is computed with them means anything. `name` is for the message.
+    ///
+    /// # Errors
+    /// If there is one, naming its layer.
+    pub fn check_finite(&self, name: &str) -> Result<()> {
+        let layout = Layout::new(&self.spec)?;
+        let broken = layout.layers().iter().position(|layer| {
+            let whole = [&self.params[layer.w()], &self.params[layer.b()]];
+            whole.into_iter().flatten().any(|x| !x.is_finite())
+        });
+        match broken {
+            None => Ok(()),
+            Some(layer) => Err(Error::invalid(
+                name,
+                format!(
+                    "layer {layer} holds weights that are not finite; expected numbers (the training diverged: a lower \
+                     --lr helps)"
+                ),
+            )),
+        }
+    }
+
     /// Refuses data that the model cannot read.
     ///
     /// # Errors
-    /// If the number of features, the kind of values, or the labels do not fit.
+    /// If the number of features, the size of the images, the kind of values, or the labels do not fit.
     pub fn check_inputs(&self, data: &Dataset) -> Result<()> {
         let (n_in, n_out) = (self.spec.n_in(), self.spec.n_out());
-        if n_in != data.n_features() || n_out < data.n_classes() {
-            return Err(Error::invalid(
-                data.name(),
-                format!(
-                    "{} features and {} classes; the model expects {n_in} features and at most {n_out} classes",
-                    data.n_features(),
-                    data.n_classes()
-                ),
-            ));
+        let image = self.metadata.as_ref().and_then(|metadata| metadata.image);
+        let other_image =
+            image.zip(data.image()).is_some_and(|(expected, found)| expected != found);
+        if n_in != data.n_features() || other_image {
+            let size = |n: usize, image: Option<(usize, usize)>| match image {
+                Some((height, width)) => format!("images of {height}x{width}"),
+                None => format!("{n} features"),
+            };
+            let found = size(data.n_features(), data.image());
+            let problem = format!("found {found}; the model expects {}", size(n_in, image));
+            return Err(Error::invalid(data.name(), problem));
+        }
+        if n_out < data.n_classes() {
+            let problem = format!("{} classes; the model knows {n_out}", data.n_classes());
+            return Err(Error::invalid(data.name(), problem));
         }
         let found = InputScaling::of(data);
         match &self.metadata {

@@ -10,6 +10,8 @@ use super::format::{grouped, percent};
 pub struct Confusion {
     labels: Vec<String>,
     counts: Array2<u64>,
+    /// Of each class.
+    samples: Vec<u64>,
 }
 
 /// The scores of one class. Where a ratio is 0 / 0, it is 0.
@@ -31,21 +33,26 @@ pub struct ClassScore {
 const SHOWN_CLASSES: usize = 24;
 
 impl Confusion {
-    /// Counts the most probable class (of equal ones the first) against the truth; `probabilities` is (samples, classes).
+    /// Counts the highest-ranked class (of equal ones the first) against the truth; `outputs`, logits or probabilities, is
+    /// (samples, classes). A sample with NaN among its outputs is taken for no class.
     ///
     /// # Panics
     /// If the lengths differ, or a class is out of range.
     pub fn new(
         labels: Vec<String>,
-        probabilities: ArrayView2<'_, f32>,
+        outputs: ArrayView2<'_, f32>,
         truth: impl ExactSizeIterator<Item = u32>,
     ) -> Self {
-        assert_eq!(truth.len(), probabilities.nrows(), "confusion: lengths differ");
+        assert_eq!(truth.len(), outputs.nrows(), "confusion: lengths differ");
         let mut counts = Array2::zeros((labels.len(), labels.len()));
-        for (row, truth) in probabilities.rows().into_iter().zip(truth) {
-            counts[(truth as usize, super::predictions::most_probable(row))] += 1;
+        let mut samples = vec![0; labels.len()];
+        for (row, truth) in outputs.rows().into_iter().zip(truth) {
+            samples[truth as usize] += 1;
+            if !row.iter().any(|x| x.is_nan()) {
+                counts[(truth as usize, super::predictions::most_probable(row))] += 1;
+            }
         }
-        Self { labels, counts }
+        Self { labels, counts, samples }
     }
 
     /// Rows are the truth, columns the prediction.
@@ -59,8 +66,7 @@ impl Confusion {
         (self.labels.iter().enumerate())
             .map(|(class, label)| {
                 let hits = self.counts[(class, class)];
-                let (samples, taken) =
-                    (self.counts.row(class).sum(), self.counts.column(class).sum());
+                let (samples, taken) = (self.samples[class], self.counts.column(class).sum());
                 ClassScore {
                     label: label.clone(),
                     precision: ratio(hits, taken),

@@ -87,7 +87,8 @@ pub fn summary(outcome: &Outcome) -> String {
     text
 }
 
-fn plural(n: usize, noun: &str) -> String {
+/// `1 thread`, `2 threads`.
+pub fn plural(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
 }
 

@@ -8,7 +8,7 @@ mod progress;
 mod run_dir;
 
 pub use classification::{ClassScore, Confusion};
-pub use format::{description, grouped, percent, summary};
+pub use format::{description, grouped, percent, plural, summary};
 pub use json::JsonLines;
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;

@@ -20,7 +20,11 @@ impl Blas {
     }
 
     /// Cannot be called.
-    pub fn stop_idle_threads(self) {
+    ///
+    /// # Safety
+    /// There is nothing to keep.
+    #[allow(unsafe_code)]
+    pub unsafe fn stop_idle_threads(self) {
         match self {}
     }
 

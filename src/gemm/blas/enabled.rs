@@ -55,16 +55,19 @@ impl Blas {
     ///
     /// There is one per core, and until the first 2^28 ticks of the time stamp counter are over, a tenth of a second, they
     /// take turns in asking for work (`blas_thread_server` in OpenBLAS's `blas_server.c`): time that the beginning of a
-    /// short job misses. With one BLAS thread there is never any. For a program's main function; a library leaves the
-    /// threads to whoever else may want them.
-    pub fn stop_idle_threads(self) {
+    /// short job misses. With one BLAS thread there is never any work for them. For a program's main function; a library
+    /// leaves the threads to whoever else may want them.
+    ///
+    /// # Safety
+    /// No other thread is in OpenBLAS: its helpers would be taken away beneath it.
+    pub unsafe fn stop_idle_threads(self) {
         #[cfg(unix)]
         {
             // SAFETY: the name is NUL-terminated. Builds without threads have no such function: hence no extern block.
             let found =
                 unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"blas_thread_shutdown_".as_ptr()) };
             if !found.is_null() && !self.is_openmp() {
-                // SAFETY: OpenBLAS declares it as `int blas_thread_shutdown_(void)`.
+                // SAFETY: OpenBLAS declares it as `int blas_thread_shutdown_(void)`; nobody else is in the library.
                 let stop =
                     unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(found) };
                 stop();

@@ -133,12 +133,14 @@ impl Product {
             pack_a(kernels, &mut packed.a, a, panel);
         }
         let c_in_rows = c.strides()[1] == 1 || n == 1;
+        // pointers from the whole views: a tile reaches beyond its first element
+        let (c_start, b_start) = (c.as_mut_ptr(), b.map(|b| (b.as_ptr(), b.strides()[0] as usize)));
         for start in (0..n).step_by(2 * lanes) {
             let columns = (n - start).min(2 * lanes);
             let vectors = columns.div_ceil(lanes);
             let partial = b.is_some() && columns < vectors * lanes;
-            let (b, b_step) = match b {
-                Some(b) => (&raw const b[[0, start]], b.strides()[0] as usize),
+            let (b, b_step) = match b_start {
+                Some((b, step)) => (b.wrapping_add(start), step),
                 None => (packed.b[start * k..].as_ptr(), vectors * lanes),
             };
             let tile = Tile {
@@ -147,7 +149,7 @@ impl Product {
                 b,
                 b_step,
                 steps: steps.map_or(std::ptr::null(), <[u32]>::as_ptr),
-                c: if c_in_rows { &raw mut c[[0, start]] } else { packed.c.as_mut_ptr() },
+                c: if c_in_rows { c_start.wrapping_add(start) } else { packed.c.as_mut_ptr() },
                 c_step: if c_in_rows { c.strides()[0] } else { 2 * lanes as isize },
                 columns,
                 beta: if c_in_rows { beta } else { 0.0 },

@@ -161,7 +161,7 @@ unsafe fn tile<
             });
             a = a.add(k_step);
             if !SPARSE {
-                next_b = next_b.add(tile.b_step);
+                next_b = next_b.wrapping_add(tile.b_step); // behind the last step beyond the end
             }
         }
         let beta = V::splat(tile.beta);
