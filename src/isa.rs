@@ -50,6 +50,22 @@ impl Isa {
     }
 }
 
+/// Asks for values to be brought near the CPU; they are not read.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let (start, bytes) = (values.as_ptr().cast::<i8>(), size_of_val(values));
+        for offset in (0..bytes).step_by(64) {
+            // SAFETY: a prefetch reads nothing, and every address is allowed.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// Defines a function that takes an [`Isa`] first and runs its body compiled for it.
 ///
 /// The body may use the constant `FMA`: whether `fma` is one instruction. What it calls must be

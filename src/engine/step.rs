@@ -31,11 +31,14 @@ use super::workers::Member;
 use super::workspace::{EVALUATION_ROWS, Phases, Places, Slot, gradient_rows};
 use crate::data::{Dataset, Features};
 use crate::gemm::{Backend, Zeros, gemm, gemm_expecting};
-use crate::isa::Isa;
+use crate::isa::{self, Isa};
 use crate::model::{Activation, LayerLayout, Layout, Spec, matrix};
 
 /// From so many rows a worker on, products that leave out blank inputs repay the copying of the weights of the others.
 const PICK_FROM_ROWS: usize = 32;
+
+/// Shuffled rows come from anywhere in memory: this many rows ahead of the one that is copied they are asked for.
+const PREFETCH_ROWS: usize = 3;
 
 /// Everything that the workers of one job share.
 pub struct Step<'a> {
@@ -300,8 +303,13 @@ impl Step<'_> {
                         let dw = dw.slice_mut(s![.., ..used]);
                         gemm(self.backend, dw, dz_block.t(), input, 0.0);
                         if let Some(columns) = columns {
-                            let rows = gradient.chunks_exact_mut(n_in);
-                            rows.for_each(|row| columns.spread_in_place(self.isa, row));
+                            // row by row: what is spread is still in the first-level cache when it is applied
+                            let places = place.clone().step_by(n_in);
+                            for (start, row) in places.zip(gradient.chunks_exact_mut(n_in)) {
+                                columns.spread_in_place(self.isa, row);
+                                self.apply(update, start..start + n_in, row);
+                            }
+                            continue;
                         }
                     }
                     self.apply(update, place, gradient);
@@ -498,10 +506,17 @@ fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
 fn gather(isa: Isa, out: &mut [f32], data: &Dataset, samples: &[u32]) {
     let n = data.n_features();
     let place = |sample: u32| sample as usize * n..(sample as usize + 1) * n;
-    for (row, &sample) in out.chunks_exact_mut(n).zip(samples) {
+    for (i, (row, &sample)) in out.chunks_exact_mut(n).zip(samples).enumerate() {
+        let later = samples.get(i + PREFETCH_ROWS).map(|&sample| place(sample));
         match data.features() {
-            Features::U8(pixels) => rows::scale_pixels(isa, row, &pixels[place(sample)]),
-            Features::F32(values) => row.copy_from_slice(&values[place(sample)]),
+            Features::U8(pixels) => {
+                later.into_iter().for_each(|later| isa::prefetch(&pixels[later]));
+                rows::scale_pixels(isa, row, &pixels[place(sample)]);
+            }
+            Features::F32(values) => {
+                later.into_iter().for_each(|later| isa::prefetch(&values[later]));
+                row.copy_from_slice(&values[place(sample)]);
+            }
         }
     }
 }
