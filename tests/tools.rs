@@ -293,3 +293,37 @@ fn doctor_reports_and_completions_are_written() {
         assert!(sandbox.ok(&[command, "--help"]).contains("Examples:"), "{command}");
     }
 }
+
+#[test]
+fn bench_measures_every_cell() {
+    let sandbox = Sandbox::new();
+    let bench = ["bench", "data", "--hidden", "8,4;", "--batch-size", "20,50", "--seconds", "0.06"];
+    let more = ["--backend", "rust", "--threads", "1,2", "--json"];
+    let result = &json_lines(&sandbox.ok(&[&bench[..], &more].concat()))[0];
+    let cells = result["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 8);
+    for cell in cells {
+        let number = |key: &str| cell[key].as_f64().unwrap();
+        assert!(number("epoch_seconds") > 0.0 && number("gflops") > 0.0, "{cell}");
+        let samples = number("samples_per_second") * number("epoch_seconds");
+        assert!((samples - 300.0).abs() < 1e-6, "{cell}");
+        assert_eq!(cell["rounds"].as_array().unwrap().len(), 3);
+    }
+    assert_eq!(
+        (&cells[0]["hidden"], &cells[7]["hidden"]),
+        (&[8, 4].into(), &serde_json::json!([]))
+    );
+    assert_eq!((&cells[1]["threads"], &cells[2]["batch_size"]), (&2.into(), &50.into()));
+    let table = sandbox.ok(&bench);
+    assert!(table.contains("s/epoch") && table.contains("none  "), "{table}");
+    for (flags, expected) in [
+        (["--seconds", "0"], "expected more than 0"),
+        (["--batch-size", "301"], "data has 300 samples"),
+        (["--threads", "65"], "1..=64"),
+        (["--hidden", "3;x"], "expected sizes"),
+        (["--backend", "no"], "possible values"),
+    ] {
+        let message = sandbox.fails(&[&["bench", "data"][..], &flags].concat(), 2);
+        assert!(message.contains(expected), "{message}");
+    }
+}

@@ -63,6 +63,41 @@ fn reruns_are_equal_to_the_byte() {
 }
 
 #[test]
+fn pieces_that_are_drawn_change_nothing_whoever_draws_them() {
+    let data = dataset(1300, 11, 4);
+    for backend in all_backends() {
+        let config = |threads| TrainConfig {
+            hidden: vec![600, 17],
+            batch_size: 1200,
+            split: Split::Counts([1240, 30, 30]),
+            ..config(backend, threads)
+        };
+        let (_, _, alone) = run(config(1), &data);
+        for threads in [2, 3] {
+            let first = run(config(threads), &data);
+            for (a, b) in first.2.iter().zip(&alone) {
+                assert!((a.train_loss - b.train_loss).abs() < 1e-4, "{backend:?} {threads}");
+            }
+            // another program on one of the cores, now and then
+            let done = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::hint::black_box(
+                            (0..100_000u64).map(std::hint::black_box).sum::<u64>(),
+                        );
+                        std::thread::sleep(std::time::Duration::from_micros(200));
+                    }
+                });
+                let same = (0..5).all(|_| run(config(threads), &data) == first);
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+                assert!(same, "{backend:?} {threads}");
+            });
+        }
+    }
+}
+
+#[test]
 fn thread_counts_and_backends_agree_up_to_rounding() {
     let data = dataset(300, 11, 4);
     let (_, _, expected) = run(config(BackendChoice::Rust, 1), &data);

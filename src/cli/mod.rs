@@ -1,5 +1,6 @@
 //! Commands: what is typed, checked, and handed to the library; a file each.
 
+mod bench;
 mod completions;
 mod doctor;
 mod eval;
@@ -36,6 +37,7 @@ enum Command {
     Predict(predict::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
 }
 
@@ -47,6 +49,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

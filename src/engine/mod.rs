@@ -4,9 +4,13 @@
 //! to the caller. It knows no files and prints nothing. Use it directly to write a training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
 
+mod access;
 mod barrier;
 mod buffer;
+mod evaluation;
+mod gather;
 mod kernels;
+mod pieces;
 mod shared;
 mod speed;
 mod step;
@@ -27,8 +31,10 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
+use evaluation::Output;
+use pieces::Turns;
 use shared::Shared;
-use step::{Output, Params, Pass, Report, Step};
+use step::{Params, Pass, Report, Step};
 use workers::{Member, Workers};
 pub use workspace::Phases;
 use workspace::{EVALUATION_ROWS, Workspace};
@@ -291,6 +297,8 @@ impl Engine {
             data,
             arena: Shared::new(&mut workspace.arena),
             slots: Shared::new(&mut workspace.slots),
+            scores: Shared::new(&mut workspace.scores),
+            turns: &Turns::default(),
             params,
         };
         backend.prepare_thread(); // this thread may not be the one that made the engine

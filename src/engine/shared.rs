@@ -56,28 +56,10 @@ impl<'a, T> Shared<'a, T> {
     }
 }
 
-/// The part of `0..total` that belongs to a worker: contiguous, in order, sizes differing by at most one.
-pub fn share(total: usize, worker: usize, workers: usize) -> Range<usize> {
-    let cut = |i: usize| (total as u128 * i as u128 / workers as u128) as usize;
-    cut(worker)..cut(worker + 1)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::pieces::share;
     use super::*;
-
-    #[test]
-    fn shares_cover_everything_evenly() {
-        for total in [0, 1, 2, 7, 100, 101] {
-            for workers in [1, 2, 3, 64] {
-                let shares: Vec<_> = (0..workers).map(|w| share(total, w, workers)).collect();
-                assert_eq!((shares[0].start, shares[workers - 1].end), (0, total));
-                assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
-                let sizes = shares.iter().map(ExactSizeIterator::len);
-                assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
-            }
-        }
-    }
 
     #[test]
     fn workers_write_their_parts_and_read_the_whole() {

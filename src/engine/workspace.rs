@@ -64,11 +64,15 @@ pub struct Phases {
     pub wait: Duration,
 }
 
-/// What a worker reports and remembers, alone on its cache lines.
+/// The score of a piece of a batch, alone on its cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub struct PieceScore(pub Score);
+
+/// What a worker remembers, alone on its cache lines.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Slot {
-    pub score: Score,
     pub phases: Phases,
     /// The inputs that are not zero throughout the batch.
     pub columns: Columns,
@@ -76,7 +80,7 @@ pub struct Slot {
 
 impl Slot {
     fn new(n_in: usize) -> Self {
-        Self { score: Score::default(), phases: Phases::default(), columns: Columns::none_of(n_in) }
+        Self { phases: Phases::default(), columns: Columns::none_of(n_in) }
     }
 }
 
@@ -85,7 +89,10 @@ impl Slot {
 pub struct Workspace {
     pub places: Places,
     pub arena: Buffer,
+    /// Per worker.
     pub slots: Vec<Slot>,
+    /// Per piece of a batch.
+    pub scores: Vec<PieceScore>,
 }
 
 impl Workspace {
@@ -135,8 +142,9 @@ impl Workspace {
             })
             .collect::<Result<Vec<_>>>()?;
         let slots = (0..workers.len()).map(|_| Slot::new(spec.n_in())).collect();
+        let scores = vec![PieceScore::default(); 2 * workers.len()];
         let arena = Buffer::zeros(end, "the workspace")?;
-        Ok(Self { places: Places { batch, layers, workers }, arena, slots })
+        Ok(Self { places: Places { batch, layers, workers }, arena, slots, scores })
     }
 }
 

@@ -1,0 +1,258 @@
+//! `densely bench`.
+
+use std::time::{Duration, Instant};
+
+use densely::data::{self, Dataset, epoch_order};
+use densely::engine::{
+    Adam, Engine, EngineOptions, Isa, MAX_THREADS, State, default_threads, peak_gflops,
+};
+use densely::gemm::{Backend, BackendChoice};
+use densely::model::{Init, Spec, initialize};
+use densely::report::{grouped, plural, say};
+use densely::{Error, Result};
+use serde::Serialize;
+use serde_json::json;
+
+use super::print_result;
+use super::values::{self, Grid, Sizes};
+
+/// Measure the speed of training on this machine
+///
+/// A cell is a network, a batch size, a backend and a number of threads. In each cell whole steps are trained, shuffled as in
+/// an epoch, for some time behind a warm-up; what counts is the median of three rounds, in which all cells take their turns.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// `mnist` or a directory of IDX files
+    #[arg(default_value = "mnist")]
+    data: String,
+
+    /// Hidden sizes of the networks
+    #[arg(long, value_name = "N,N,...;...", value_parser = values::grid,
+          default_value = "784,784,784;1024,512,256;512,256,128;256,128,64;128,64,28")]
+    hidden: Grid,
+
+    /// Batch sizes
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "500",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: Vec<u32>,
+
+    /// Backends
+    #[arg(long, value_name = "B,B", value_delimiter = ',', value_parser = values::backend())]
+    backend: Vec<BackendChoice>,
+
+    /// Numbers of threads [default: one per core]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..=MAX_THREADS as i64))]
+    threads: Vec<u32>,
+
+    /// Seconds for each cell
+    #[arg(long, value_name = "S", default_value_t = 6.0)]
+    seconds: f64,
+
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely bench
+  densely bench --hidden 512,256,128 --batch-size 100,500,1000
+  densely bench --hidden 784,784,784 --backend blas --threads 1,2
+  densely bench --json > bench.json";
+
+/// Rounds in which every cell has its turn; the median counts.
+const ROUNDS: usize = 3;
+
+/// What was measured of a cell.
+#[derive(Serialize)]
+struct Measurement {
+    hidden: Vec<usize>,
+    batch_size: usize,
+    backend: &'static str,
+    threads: usize,
+    /// Seconds that an epoch over all samples would take: the median of the rounds, and each of them.
+    epoch_seconds: f64,
+    rounds: Vec<f64>,
+    samples_per_second: f64,
+    /// 6 floating-point operations a weight and sample, 4 in the first layer, whether zeros are left out or not.
+    gflops: f64,
+    share_of_peak: f64,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
+        let problem = format!("--seconds {}: expected more than 0 and at most 3600", args.seconds);
+        return Err(Error::usage(problem).into());
+    }
+    let loaded = data::load(&args.data)?;
+    let data = &loaded.data;
+    let mut cells = args.cells(data)?;
+    let most = cells.iter().map(|cell| cell.options.threads).max().unwrap_or(1);
+    let before = peak_gflops(most);
+    for round in 0..ROUNDS {
+        say(&format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
+        for cell in &mut cells {
+            cell.measure(data, round, args.seconds / ROUNDS as f64)?;
+        }
+    }
+    let peak = before.max(peak_gflops(most));
+    let measured: Vec<Measurement> =
+        cells.into_iter().map(|cell| cell.measurement(data, peak)).collect();
+    if args.json {
+        let version = env!("CARGO_PKG_VERSION");
+        let backends: Vec<String> = Backend::all().into_iter().map(Backend::describe).collect();
+        return print_result(
+            &json!({
+                "version": version,
+                "cpu": Isa::detect().name(),
+                "backends": backends,
+                "data": data.name(),
+                "samples": data.len(),
+                "peak_gflops": peak,
+                "peak_threads": most,
+                "cells": measured,
+            })
+            .to_string(),
+        );
+    }
+    print_result(&table(&measured, data, peak, most))
+}
+
+fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) -> String {
+    let mut text = format!(
+        "{}: {} samples an epoch; {}, {peak:.0} GFLOP/s of multiply-adds on {}\n\n\
+         network            batch  backend  threads    s/epoch   samples/s  GFLOP/s  of peak\n",
+        data.name(),
+        grouped(data.len() as u64),
+        Isa::detect().name(),
+        plural(threads, "thread")
+    );
+    for cell in measured {
+        let name: Vec<String> = cell.hidden.iter().map(usize::to_string).collect();
+        text += &format!(
+            "{:<18} {:>5}  {:<7} {:>8} {:>10.3} {:>11} {:>8.1} {:>7.0}%\n",
+            if name.is_empty() { "none".to_owned() } else { name.join("-") },
+            cell.batch_size,
+            cell.backend,
+            cell.threads,
+            cell.epoch_seconds,
+            grouped(cell.samples_per_second as u64),
+            cell.gflops,
+            100.0 * cell.share_of_peak,
+        );
+    }
+    text + "\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done"
+}
+
+/// A network in training, that waits for its turns.
+struct Cell {
+    hidden: Vec<usize>,
+    spec: Spec,
+    options: EngineOptions,
+    state: State,
+    rounds: Vec<f64>,
+}
+
+impl Cell {
+    fn new(hidden: &Sizes, options: EngineOptions, data: &Dataset) -> Result<Self> {
+        let spec = Spec::new(data.n_features(), &hidden.0, &[], data.n_classes())?;
+        let layout = densely::model::Layout::new(&spec)?;
+        let mut params = vec![0.0; layout.len()];
+        initialize(&mut params, &spec, &layout, Init::Auto, 0)?;
+        let state = State::new(&params)?;
+        Ok(Self { hidden: hidden.0.clone(), spec, options, state, rounds: Vec::new() })
+    }
+
+    /// Trains for so long, and keeps what an epoch would have taken.
+    fn measure(&mut self, data: &Dataset, round: usize, seconds: f64) -> Result<()> {
+        let mut engine = Engine::new(&self.spec, self.options)?;
+        let rows: Vec<u32> = (0..data.len() as u32).collect();
+        let mut order = Vec::new();
+        epoch_order(&mut order, &rows, true, 0, round + 1);
+        let batch = self.options.batch_size;
+        // whole batches, about a tenth of a second at first; warm-up, and a measure for the steps to come
+        let mut samples = batch.max(2_000 / batch * batch).min(order.len());
+        let (start, limit) = (Instant::now(), Duration::from_secs_f64(seconds));
+        let (mut trained, mut time) = (0usize, Duration::ZERO);
+        let mut warm = false;
+        while start.elapsed() < limit || trained == 0 {
+            let began = Instant::now();
+            let pass = &order[..samples];
+            engine.train(&mut self.state, &Adam::default(), data, pass, batch, |_| ());
+            if warm {
+                time += began.elapsed();
+                trained += samples;
+            }
+            warm = true;
+            let rate = samples as f64 / began.elapsed().as_secs_f64();
+            samples = ((rate * seconds / 4.0) as usize / batch * batch).clamp(batch, order.len());
+            let turn = samples % order.len();
+            order.rotate_left(turn);
+        }
+        self.rounds.push(time.as_secs_f64() / trained as f64 * data.len() as f64);
+        Ok(())
+    }
+
+    fn measurement(self, data: &Dataset, peak: f64) -> Measurement {
+        let mut sorted = self.rounds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let epoch_seconds = sorted[sorted.len() / 2];
+        let mut n_in = self.spec.n_in();
+        let mut flop_per_sample = 0.0;
+        for (l, layer) in self.spec.layers().iter().enumerate() {
+            flop_per_sample += (if l == 0 { 4.0 } else { 6.0 }) * (n_in * layer.n_out) as f64;
+            n_in = layer.n_out;
+        }
+        let samples_per_second = data.len() as f64 / epoch_seconds;
+        let gflops = flop_per_sample * samples_per_second / 1e9;
+        Measurement {
+            hidden: self.hidden,
+            batch_size: self.options.batch_size,
+            backend: self.options.backend.name(),
+            threads: self.options.threads,
+            epoch_seconds,
+            rounds: self.rounds,
+            samples_per_second,
+            gflops,
+            share_of_peak: gflops / peak,
+        }
+    }
+}
+
+impl Args {
+    /// Every combination that was asked for.
+    fn cells(&self, data: &Dataset) -> Result<Vec<Cell>> {
+        let backends = match &self.backend[..] {
+            [] => Backend::all(),
+            chosen => chosen.iter().map(|&choice| Backend::of(choice)).collect::<Result<_>>()?,
+        };
+        let threads: Vec<usize> = match &self.threads[..] {
+            [] => vec![default_threads()],
+            chosen => chosen.iter().map(|&threads| threads as usize).collect(),
+        };
+        let mut cells = Vec::new();
+        for hidden in &self.hidden.0 {
+            for &batch_size in &self.batch_size {
+                let batch_size = batch_size as usize;
+                if batch_size > data.len() {
+                    let problem = format!(
+                        "--batch-size {batch_size}: {} has {} samples",
+                        data.name(),
+                        data.len()
+                    );
+                    return Err(Error::usage(problem));
+                }
+                for &threads in &threads {
+                    for &backend in &backends {
+                        let options = EngineOptions { backend, threads, batch_size };
+                        cells.push(Cell::new(hidden, options, data)?);
+                    }
+                }
+            }
+        }
+        Ok(cells)
+    }
+}

@@ -1,0 +1,88 @@
+//! Forward alone: scores and predictions, a few hundred samples at a time in buffers of the worker's own.
+#![allow(unsafe_code, clippy::mut_from_ref)]
+
+use std::sync::{Mutex, PoisonError};
+
+use super::gather::gather;
+use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
+use super::step::{Report, Step};
+use super::workers::Member;
+use super::workspace::EVALUATION_ROWS;
+
+/// What a prediction is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Logits,
+    Probabilities,
+}
+
+/// The jobs without training. Each is to be run by all members of one crew at once, with equal arguments.
+impl Step<'_> {
+    /// The score of some samples.
+    pub fn evaluate(&self, member: &Member<'_>, rows: &[u32], mut report: Report<'_>) {
+        let mut score = Score::default();
+        for samples in self.own_chunks(member, rows.chunks(EVALUATION_ROWS)) {
+            let (logits, n_out) = (self.logits(member.number(), samples), self.spec.n_out());
+            let labels = self.data.labels();
+            score += softmax_cross_entropy(self.isa, logits, labels, samples, n_out, 1.0);
+        }
+        self.set_score(member.number(), score);
+        member.meet();
+        self.report(&mut report, self.places.workers.len());
+    }
+
+    /// The logits of some samples, or the probabilities of the classes; `out` has a piece (samples, n_out) for each
+    /// [`EVALUATION_ROWS`] of them.
+    pub fn predict(
+        &self,
+        member: &Member<'_>,
+        rows: &[u32],
+        out: &[Mutex<&mut [f32]>],
+        output: Output,
+    ) {
+        // whoever comes first: no result depends on who computes it
+        while let Some(chunk) = self.turns.draw(0, out.len()) {
+            let start = chunk * EVALUATION_ROWS;
+            let samples = &rows[start..(start + EVALUATION_ROWS).min(rows.len())];
+            let logits = self.logits(member.number(), samples);
+            if output == Output::Probabilities {
+                softmax(self.isa, logits, self.spec.n_out());
+            }
+            out[chunk].lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(logits);
+        }
+    }
+
+    /// The chunks that are a member's: dealt out by turns.
+    fn own_chunks<I: Iterator>(
+        &self,
+        member: &Member<'_>,
+        chunks: I,
+    ) -> impl Iterator<Item = I::Item> {
+        chunks.skip(member.number()).step_by(self.places.workers.len())
+    }
+
+    /// Forward alone, for one worker and at most [`EVALUATION_ROWS`] samples; returns their logits (samples, n_out).
+    ///
+    /// The parameters must not change meanwhile.
+    fn logits(&self, worker: usize, samples: &[u32]) -> &mut [f32] {
+        assert!(samples.len() <= EVALUATION_ROWS, "logits: {} samples", samples.len());
+        let places = &self.places.workers[worker];
+        let buffer = |which: usize, n: usize| {
+            let start = places.evaluation[which % 2].start;
+            // SAFETY: a worker's own buffer; its two halves are used by turns.
+            unsafe { self.arena.write(start..start + samples.len() * n) }
+        };
+        gather(self.isa, buffer(0, self.spec.n_in()), self.data, samples);
+        for (l, layer) in self.layout.layers().iter().enumerate() {
+            let slope_len = match self.activation(l).derivative_follows_from_value() {
+                true => 0,
+                false => samples.len() * layer.n_out,
+            };
+            let slope = places.evaluation_slope.start;
+            // SAFETY: a worker's own buffer.
+            let slope = unsafe { self.arena.write(slope..slope + slope_len) };
+            self.layer_forward(l, buffer(l + 1, layer.n_out), slope, buffer(l, layer.n_in), None);
+        }
+        buffer(self.layout.layers().len(), self.spec.n_out())
+    }
+}
