@@ -3,6 +3,7 @@
     benches/peers/run                                  # all cells; an hour
     benches/peers/run --cells 512,256,128:500          # one cell
     benches/peers/run --peers torch,jax --rounds 5 --json out.json
+    benches/peers/run --show benches/record/FILE.json  # the table of a record
 
 A cell is a network and a batch size. In each round every contender trains a few whole epochs, one contender after the
 other, so that the drift of the machine's clock meets all of them. What counts is the median of the epochs' seconds.
@@ -109,6 +110,29 @@ def row(hidden, batch, seconds):
     return "| " + " | ".join(cells) + " |"
 
 
+def head(names):
+    print("\nSeconds an epoch, median (range), and the best f32 peer's median over densely's.\n")
+    ratios = [name.replace("densely", "ratio,") for name in names if name.startswith("densely")]
+    titles = ["network", "batch", *names, *ratios]
+    print("| " + " | ".join(titles) + " |")
+    print("|" + "---|" * len(titles), flush=True)
+
+
+def foot(cells):
+    for ours in [name for name in cells[0]["seconds"] if name.startswith("densely")]:
+        found = [ratio(cell["seconds"], ours) for cell in cells]
+        if all(found):
+            print(f"\ngeometric mean of the ratios, {ours}: {statistics.geometric_mean(found):.2f}")
+
+
+def show(record):
+    print(json.dumps({key: record[key] for key in record if key != "cells"}))
+    head(list(record["cells"][0]["seconds"]))
+    for cell in record["cells"]:
+        print(row(cell["hidden"], cell["batch"], cell["seconds"]))
+    foot(record["cells"])
+
+
 def versions(args):
     found = {"densely": subprocess.check_output([args.binary, "--version"], text=True).split()[1]}
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
@@ -136,7 +160,10 @@ def main():
     parser.add_argument("--epochs", type=int, default=2, help="of each contender in a round")
     parser.add_argument("--binary", default=str(ROOT / "target" / "release" / "densely"))
     parser.add_argument("--json", help="a file for every figure")
+    parser.add_argument("--show", help="print the table of such a file, and measure nothing")
     args = parser.parse_args()
+    if args.show:
+        return show(json.loads(pathlib.Path(args.show).read_text()))
     args.peers = [name for name in args.peers.split(",") if name]
     args.backends = [name for name in args.backends.split(",") if name]
     names = [f"densely {b}" for b in args.backends] + args.peers
@@ -149,10 +176,7 @@ def main():
         "cells": [],
     }
     print(json.dumps({key: record[key] for key in record if key != "cells"}), flush=True)
-    print("\nSeconds an epoch, median (range), and the best f32 peer's median over densely's.\n")
-    titles = ["network", "batch", *names, *[f"ratio, {b}" for b in args.backends]]
-    print("| " + " | ".join(titles) + " |")
-    print("|" + "---|" * len(titles), flush=True)
+    head(names)
     for cell in args.cells.split(";"):
         hidden, batch = cell.split(":")
         seconds = measure(args, hidden, int(batch))
@@ -160,10 +184,7 @@ def main():
         print(row(hidden, batch, seconds), flush=True)
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps(record, indent=1) + "\n")
-    for ours in [name for name in names if name.startswith("densely")]:
-        found = [ratio(cell["seconds"], ours) for cell in record["cells"]]
-        if all(found):
-            print(f"\ngeometric mean of the ratios, {ours}: {statistics.geometric_mean(found):.2f}")
+    foot(record["cells"])
 
 
 if __name__ == "__main__":
