@@ -91,6 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let data = &loaded.data;
     let mut cells = args.cells(data)?;
     let most = cells.iter().map(|cell| cell.options.threads).max().unwrap_or(1);
+    let most = most.min(default_threads()); // more threads than cores have no higher peak
     let before = peak_gflops(most);
     for round in 0..ROUNDS {
         say(&format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
