@@ -289,8 +289,27 @@ fn doctor_reports_and_completions_are_written() {
         assert!(sandbox.ok(&["completions", shell]).contains("densely"));
     }
     assert!(sandbox.fails(&["completions", "dos"], 2).contains("possible values"));
-    for command in ["train", "eval", "predict", "inspect", "doctor", "completions"] {
+    for command in ["train", "eval", "predict", "inspect", "doctor", "bench", "completions"] {
         assert!(sandbox.ok(&[command, "--help"]).contains("Examples:"), "{command}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn doctor_notices_cores_that_it_may_not_use() {
+    let sandbox = Sandbox::new();
+    let cores = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    let confined = Command::new("taskset")
+        .args(["-c", "0", env!("CARGO_BIN_EXE_densely"), "doctor"])
+        .env("XDG_CACHE_HOME", sandbox.path("cache"))
+        .output();
+    match confined {
+        Ok(output) if cores.trim() != "0" => {
+            assert_eq!(output.status.code(), Some(1));
+            let problem = text(&output.stderr);
+            assert!(problem.contains("this process may use 1 of"), "{problem}");
+        }
+        _ => densely::report::say("skipped: no taskset, or one core"),
     }
 }
 

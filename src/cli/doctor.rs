@@ -4,8 +4,9 @@ use std::path::Path;
 
 use densely::data;
 use densely::engine::{Isa, default_threads, peak_gflops, product_gflops};
-use densely::gemm::{Backend, Blas};
+use densely::gemm::{Backend, Blas, gemm};
 use densely::report::plural;
+use ndarray::Array2;
 use serde_json::json;
 
 use super::print_result;
@@ -72,6 +73,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 "`{}` reaches {:.0} % of the CPU's peak; is the machine busy? Otherwise try another `--backend`",
                 backend.name(),
                 100.0 * rate / peak
+            ));
+        }
+    }
+    for backend in Backend::all() {
+        let error = product_error(backend);
+        if error.is_nan() || error > 1e-4 {
+            problems.push(format!(
+                "a product of `{}` is wrong by {error:.1e}; install another OpenBLAS, or use the other `--backend`",
+                backend.name()
             ));
         }
     }
@@ -161,6 +171,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         true => Ok(()),
         false => Err(anyhow::anyhow!("{}", problems.join("\nerror: "))),
     }
+}
+
+/// The largest error of a product of numbers between -1 and 1 with 50 terms: about 1e-6 if all is well.
+fn product_error(backend: Backend) -> f32 {
+    let (m, n, k) = (33, 47, 50);
+    let value = |i: usize, j: usize| ((i * 37 + j * 101) % 199) as f32 / 99.0 - 1.0;
+    let (a, b) = (
+        Array2::from_shape_fn((m, k), |(i, p)| value(i, p)),
+        Array2::from_shape_fn((n, k), |(j, p)| value(p, j)),
+    );
+    let mut c = Array2::from_elem((m, n), f32::NAN);
+    gemm(backend, c.view_mut(), a.view(), b.t(), 0.0);
+    c.indexed_iter().fold(0.0, |worst, ((i, j), &found)| {
+        let exact: f64 = (0..k).map(|p| f64::from(a[(i, p)]) * f64::from(b[(j, p)])).sum();
+        let error = (f64::from(found) - exact).abs() as f32;
+        if error > worst || error.is_nan() { error } else { worst }
+    })
 }
 
 /// How many CPUs the system has, whether this process may use them or not; `None` where Linux does not tell.
