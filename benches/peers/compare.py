@@ -101,9 +101,10 @@ def ratio(seconds, ours):
     return min(peers) / statistics.median(seconds[ours]) if peers and ours in seconds else None
 
 
-def row(hidden, batch, seconds):
+def row(hidden, batch, seconds, ranges=True):
     cells = [hidden.replace(",", "-"), str(batch)]
-    cells += [f"{statistics.median(s):.3f} ({min(s):.3f}-{max(s):.3f})" for s in seconds.values()]
+    spread = (lambda s: f" ({min(s):.3f}-{max(s):.3f})") if ranges else (lambda s: "")
+    cells += [f"{statistics.median(s):.3f}{spread(s)}" for s in seconds.values()]
     for ours in [name for name in seconds if name.startswith("densely")]:
         found = ratio(seconds, ours)
         cells.append("-" if found is None else f"{found:.2f}")
@@ -111,7 +112,7 @@ def row(hidden, batch, seconds):
 
 
 def head(names):
-    print("\nSeconds an epoch, median (range), and the best f32 peer's median over densely's.\n")
+    print("\nSeconds an epoch (median of the rounds), and the best f32 peer's median over densely's.\n")
     ratios = [name.replace("densely", "ratio,") for name in names if name.startswith("densely")]
     titles = ["network", "batch", *names, *ratios]
     print("| " + " | ".join(titles) + " |")
@@ -129,7 +130,7 @@ def show(record):
     print(json.dumps({key: record[key] for key in record if key != "cells"}))
     head(list(record["cells"][0]["seconds"]))
     for cell in record["cells"]:
-        print(row(cell["hidden"], cell["batch"], cell["seconds"]))
+        print(row(cell["hidden"], cell["batch"], cell["seconds"], ranges=False))
     foot(record["cells"])
 
 

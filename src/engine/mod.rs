@@ -7,6 +7,7 @@
 mod access;
 mod barrier;
 mod buffer;
+mod clock;
 mod evaluation;
 mod gather;
 mod kernels;
@@ -23,6 +24,7 @@ use ndarray::Array2;
 
 pub use crate::isa::Isa;
 pub use buffer::{Buffer, require_memory};
+pub use clock::Phases;
 pub use kernels::adam::{Adam, AdamStep};
 pub use kernels::loss::Score;
 pub use speed::{peak_gflops, product_gflops};
@@ -36,7 +38,6 @@ use pieces::Turns;
 use shared::Shared;
 use step::{Params, Pass, Report, Step};
 use workers::{Member, Workers};
-pub use workspace::Phases;
 use workspace::{EVALUATION_ROWS, Workspace};
 
 /// More threads than this are refused: builds of OpenBLAS reserve buffers for a limited number of callers.

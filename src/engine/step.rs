@@ -20,11 +20,11 @@
 #![allow(unsafe_code, clippy::mut_from_ref)]
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 use ndarray::s;
 
 use super::access::{matrix_mut, rows_of};
+use super::clock::Clock;
 use super::gather::gather;
 use super::kernels::adam::{Adam, AdamStep, adam_step};
 use super::kernels::columns::Columns;
@@ -33,7 +33,7 @@ use super::kernels::{activation, rows};
 use super::pieces::{Pieces, Turns, blocks};
 use super::shared::Shared;
 use super::workers::Member;
-use super::workspace::{Phases, PieceScore, Places, Slot, gradient_rows};
+use super::workspace::{PieceScore, Places, Slot, gradient_rows};
 use crate::data::Dataset;
 use crate::gemm::{Backend, Zeros, gemm, gemm_expecting};
 use crate::isa::Isa;
@@ -102,25 +102,6 @@ pub struct Pass<'a> {
     pub params: Shared<'a, f32>,
     pub m: Shared<'a, f32>,
     pub v: Shared<'a, f32>,
-}
-
-/// Tells the phases of a pass apart. A reading takes some 25 ns, a step at least a hundred times that.
-struct Clock {
-    last: Instant,
-    phases: Phases,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { last: Instant::now(), phases: Phases::default() }
-    }
-
-    /// Adds the time since the last reading to a phase.
-    fn lap(&mut self, phase: impl FnOnce(&mut Phases) -> &mut Duration) {
-        let now = Instant::now();
-        *phase(&mut self.phases) += now - self.last;
-        self.last = now;
-    }
 }
 
 /// The first layer's input without the columns that are zero throughout a batch, and room for the weights of the others.

@@ -1,9 +1,9 @@
 //! Every buffer that a step or an evaluation writes: one allocation, one offset table.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use super::buffer::Buffer;
+use super::clock::Phases;
 use super::kernels::columns::Columns;
 use super::kernels::loss::Score;
 use crate::error::{Error, Result};
@@ -47,21 +47,6 @@ pub struct Places {
     pub layers: Vec<LayerBuffers>,
     /// Per worker.
     pub workers: Vec<WorkerBuffers>,
-}
-
-/// Where the time of a pass went, on the calling thread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Phases {
-    /// Copying and scaling the rows of the batches.
-    pub gather: Duration,
-    /// Forward, with the loss.
-    pub forward: Duration,
-    /// Backward to every `dz`.
-    pub backward: Duration,
-    /// Weight gradients and Adam.
-    pub update: Duration,
-    /// Waiting for the other workers.
-    pub wait: Duration,
 }
 
 /// The score of a piece of a batch, alone on its cache line.

@@ -1,0 +1,143 @@
+//! A network with its weights, and what it remembers of the data that it was trained on.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Layout, Spec};
+use crate::data::{Dataset, Features, Split};
+use crate::error::{Error, Result};
+
+/// A network with its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Sizes and activations.
+    pub spec: Spec,
+    /// The flat parameters, laid out by [`Layout`].
+    pub params: Vec<f32>,
+    /// Where the model comes from; `None` for a file that another program wrote.
+    pub metadata: Option<Metadata>,
+}
+
+/// How raw feature values become inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputScaling {
+    /// Bytes, divided by 255.
+    #[serde(rename = "u8/255")]
+    U8Over255,
+    /// As they are.
+    #[serde(rename = "none")]
+    None,
+}
+
+/// What a model has to remember of the data that it was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// How inputs are scaled.
+    pub scaling: InputScaling,
+    /// Height and width, where the inputs are pixels.
+    pub image: Option<(usize, usize)>,
+    /// The name of each class.
+    pub labels: Vec<String>,
+    /// The split that the model was trained under.
+    pub split: Split,
+    /// [`Dataset::fingerprint`] of the whole data set.
+    pub data_fingerprint: String,
+}
+
+impl InputScaling {
+    /// What the features of a data set ask for.
+    pub fn of(data: &Dataset) -> Self {
+        match data.features() {
+            Features::U8(_) => Self::U8Over255,
+            Features::F32(_) => Self::None,
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8Over255 => "bytes (divided by 255)",
+            Self::None => "numbers (taken as they are)",
+        }
+    }
+}
+
+impl Metadata {
+    /// The metadata of a model trained on `data`, whose fingerprint is at hand, under `split`.
+    pub fn of(data: &Dataset, split: Split, data_fingerprint: String) -> Self {
+        Self {
+            scaling: InputScaling::of(data),
+            image: data.image(),
+            labels: (0..data.n_classes()).map(|class| class.to_string()).collect(),
+            split,
+            data_fingerprint,
+        }
+    }
+}
+
+impl Model {
+    /// The name of each class: what the file says, or else its number.
+    pub fn labels(&self) -> Vec<String> {
+        match &self.metadata {
+            Some(metadata) if metadata.labels.len() == self.spec.n_out() => metadata.labels.clone(),
+            _ => (0..self.spec.n_out()).map(|class| class.to_string()).collect(),
+        }
+    }
+
+    /// Refuses weights that are not finite: nothing that is computed with them means anything. `name` is for the message.
+    ///
+    /// # Errors
+    /// If there is one, naming its layer.
+    pub fn check_finite(&self, name: &str) -> Result<()> {
+        let layout = Layout::new(&self.spec)?;
+        let broken = layout.layers().iter().position(|layer| {
+            let whole = [&self.params[layer.w()], &self.params[layer.b()]];
+            whole.into_iter().flatten().any(|x| !x.is_finite())
+        });
+        match broken {
+            None => Ok(()),
+            Some(layer) => Err(Error::invalid(
+                name,
+                format!(
+                    "layer {layer} holds weights that are not finite; expected numbers (the training diverged: a lower \
+                     --lr helps)"
+                ),
+            )),
+        }
+    }
+
+    /// Refuses data that the model cannot read.
+    ///
+    /// # Errors
+    /// If the number of features, the size of the images, the kind of values, or the labels do not fit.
+    pub fn check_inputs(&self, data: &Dataset) -> Result<()> {
+        let (n_in, n_out) = (self.spec.n_in(), self.spec.n_out());
+        let image = self.metadata.as_ref().and_then(|metadata| metadata.image);
+        let other_image =
+            image.zip(data.image()).is_some_and(|(expected, found)| expected != found);
+        if n_in != data.n_features() || other_image {
+            let size = |n: usize, image: Option<(usize, usize)>| match image {
+                Some((height, width)) => format!("images of {height}x{width}"),
+                None => format!("{n} features"),
+            };
+            let found = size(data.n_features(), data.image());
+            let problem = format!("found {found}; the model expects {}", size(n_in, image));
+            return Err(Error::invalid(data.name(), problem));
+        }
+        if n_out < data.n_classes() {
+            let problem = format!("{} classes; the model knows {n_out}", data.n_classes());
+            return Err(Error::invalid(data.name(), problem));
+        }
+        let found = InputScaling::of(data);
+        match &self.metadata {
+            Some(metadata) if metadata.scaling != found => Err(Error::invalid(
+                data.name(),
+                format!(
+                    "inputs are {}; the model expects {}",
+                    found.name(),
+                    metadata.scaling.name()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
