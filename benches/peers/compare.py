@@ -172,7 +172,7 @@ def main():
         "date": datetime.date.today().isoformat(),
         "cpu": cpu(),
         "threads": args.threads,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(args),
         "cells": [],
     }
