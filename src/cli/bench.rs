@@ -153,6 +153,7 @@ struct Cell {
     hidden: Vec<usize>,
     spec: Spec,
     options: EngineOptions,
+    flop_per_sample: f64,
     state: State,
     rounds: Vec<f64>,
 }
@@ -164,7 +165,11 @@ impl Cell {
         let mut params = vec![0.0; layout.len()];
         initialize(&mut params, &spec, &layout, Init::Auto, 0)?;
         let state = State::new(&params)?;
-        Ok(Self { hidden: hidden.0.clone(), spec, options, state, rounds: Vec::new() })
+        let layers = layout.layers().iter().enumerate();
+        let flop = layers.map(|(l, layer)| if l == 0 { 4 } else { 6 } * layer.n_in * layer.n_out);
+        let flop_per_sample = flop.sum::<usize>() as f64;
+        let hidden = hidden.0.clone();
+        Ok(Self { hidden, spec, options, flop_per_sample, state, rounds: Vec::new() })
     }
 
     /// Trains for so long, and keeps what an epoch would have taken.
@@ -174,7 +179,7 @@ impl Cell {
         let mut order = Vec::new();
         epoch_order(&mut order, &rows, true, 0, round + 1);
         let batch = self.options.batch_size;
-        // whole batches, about a tenth of a second at first; warm-up, and a measure for the steps to come
+        // whole batches: some 2,000 samples to warm up and to learn the rate, then a quarter of the time at once
         let mut samples = batch.max(2_000 / batch * batch).min(order.len());
         let (start, limit) = (Instant::now(), Duration::from_secs_f64(seconds));
         let (mut trained, mut time) = (0usize, Duration::ZERO);
@@ -201,14 +206,8 @@ impl Cell {
         let mut sorted = self.rounds.clone();
         sorted.sort_by(f64::total_cmp);
         let epoch_seconds = sorted[sorted.len() / 2];
-        let mut n_in = self.spec.n_in();
-        let mut flop_per_sample = 0.0;
-        for (l, layer) in self.spec.layers().iter().enumerate() {
-            flop_per_sample += (if l == 0 { 4.0 } else { 6.0 }) * (n_in * layer.n_out) as f64;
-            n_in = layer.n_out;
-        }
         let samples_per_second = data.len() as f64 / epoch_seconds;
-        let gflops = flop_per_sample * samples_per_second / 1e9;
+        let gflops = self.flop_per_sample * samples_per_second / 1e9;
         Measurement {
             hidden: self.hidden,
             batch_size: self.options.batch_size,

@@ -4,8 +4,8 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// 50 to 100 microseconds on current CPUs: longer than workers of an even partition wait for one another, shorter than
-/// would matter to other programs.
+/// A quarter to half a millisecond on current CPUs: longer than workers of an even partition usually wait for one another,
+/// and not so long that other programs would miss it.
 const SPINS: u32 = 10_000;
 
 /// Lets `participants` threads meet again and again.

@@ -166,7 +166,10 @@ impl Engine {
         mut on_step: impl FnMut(Progress),
     ) -> Score {
         assert!((1..=self.workspace.places.batch).contains(&batch_size), "batch size {batch_size}");
-        data.occupancy(); // looked up here and not in the first step
+        let places = &self.workspace.places;
+        if step::picking_pays(batch_size.min(order.len()), places.workers.len()) {
+            data.occupancy(); // looked up here and not in the first step
+        }
         let State { params, m, v, steps } = state;
         let len = self.layout.len();
         assert!(

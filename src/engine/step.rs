@@ -16,7 +16,8 @@
 //! | `params` | read by all | own rows of `w` and `b` written |
 //! | `m`, `v`, `grads` | - | own rows written |
 //! | `input`, `slope`, `dz` of a layer | own rows of the batch written and read | read by all |
-//! | a worker's gradient block, evaluation buffers, score | its own | its own (worker 0 reads every score in phase 2) |
+//! | a worker's gradient block, evaluation buffers, columns | its own | its own |
+//! | the score of a piece | written by who has the piece | read by worker 0 |
 #![allow(unsafe_code, clippy::mut_from_ref)]
 
 use std::ops::Range;
@@ -41,6 +42,11 @@ use crate::model::{LayerLayout, Layout, Spec, matrix};
 
 /// From so many rows a worker on, products that leave out blank inputs repay the copying of the weights of the others.
 const PICK_FROM_ROWS: usize = 32;
+
+/// Whether steps with such batches look at which inputs are blank.
+pub fn picking_pays(batch: usize, workers: usize) -> bool {
+    batch >= PICK_FROM_ROWS * workers
+}
 
 /// A quarter of a batch is cut into small pieces where each of them has so many rows: fewer do not repay what a product packs.
 const SMALL_PIECE_OF_A_BATCH: usize = 96;
@@ -368,7 +374,7 @@ impl Step<'_> {
     fn choose_columns(&self, worker: usize, batch: &[u32]) -> Option<&Columns> {
         // SAFETY: phase 1, a worker's own slot, the only reference.
         let columns = unsafe { &mut self.slots.write(worker..worker + 1)[0].columns };
-        let worthwhile = batch.len() >= PICK_FROM_ROWS * self.places.workers.len();
+        let worthwhile = picking_pays(batch.len(), self.places.workers.len());
         columns.choose(|words| match worthwhile {
             true => self.data.occupancy().union_of(words, batch),
             false => words.fill(0),
