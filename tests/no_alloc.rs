@@ -37,7 +37,7 @@ fn count(backend: Backend, threads: usize) -> u64 {
     let pixels = Array2::from_shape_fn((500, 19), |(i, j)| (i * 31 + j * 7) as u8 * lit(j));
     let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
     let data = Dataset::from_pixels(pixels.view(), &labels).unwrap();
-    let spec = Spec::new(19, &[33, 16], &[Activation::Gelu, Activation::Selu], 5).unwrap();
+    let spec = Spec::new(19, &[133, 16], &[Activation::Gelu, Activation::Selu], 5).unwrap();
     let options = EngineOptions { backend, threads, batch_size: 100 };
     let mut engine = Engine::new(&spec, options).unwrap();
     let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();

@@ -21,44 +21,6 @@ impl Step<'_> {
         self.spec.layers()[l].activation
     }
 
-    /// A worker's rows of what enters a layer.
-    ///
-    /// # Safety
-    /// As [`Step::own`].
-    pub unsafe fn own_input(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { self.own(&self.places.layers[l].input, self.layout.layers()[l].n_in, own) }
-    }
-
-    /// A worker's rows of a layer's slopes; empty where the activation needs none.
-    ///
-    /// # Safety
-    /// As [`Step::own`].
-    pub unsafe fn own_slope(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
-        let place = &self.places.layers[l].slope;
-        let own = if place.is_empty() { &(0..0) } else { own };
-        // SAFETY: the caller's promise.
-        unsafe { self.own(place, self.layout.layers()[l].n_out, own) }
-    }
-
-    /// A worker's rows of a layer's `dz`.
-    ///
-    /// # Safety
-    /// As [`Step::own`].
-    pub unsafe fn own_dz(&self, l: usize, own: &Range<usize>) -> &mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { self.own(&self.places.layers[l].dz, self.layout.layers()[l].n_out, own) }
-    }
-
-    /// Rows of a buffer with `n` columns.
-    ///
-    /// # Safety
-    /// In phase 1, for a worker's own rows, and with no other reference to the same rows of the same buffer in use.
-    unsafe fn own(&self, place: &Range<usize>, n: usize, own: &Range<usize>) -> &mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { self.arena.write(rows_of(place, n, own)) }
-    }
-
     /// Where the gradient of a piece of the parameters is to be written.
     ///
     /// # Safety

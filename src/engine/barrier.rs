@@ -39,6 +39,11 @@ impl Barrier {
         }
     }
 
+    /// How many threads meet here.
+    pub fn participants(&self) -> usize {
+        self.participants
+    }
+
     /// Waits until all participants have called this. Returns false if the barrier is broken.
     ///
     /// What a thread wrote before is seen by all after.

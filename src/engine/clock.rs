@@ -17,6 +17,9 @@ pub struct Phases {
     pub wait: Duration,
 }
 
+/// One of the phases.
+pub type Phase = fn(&mut Phases) -> &mut Duration;
+
 /// Tells the phases of a pass apart. A reading takes some 25 ns, a step at least a hundred times that.
 pub struct Clock {
     last: Instant,
@@ -30,7 +33,7 @@ impl Clock {
     }
 
     /// Adds the time since the last reading to a phase.
-    pub fn lap(&mut self, phase: impl FnOnce(&mut Phases) -> &mut Duration) {
+    pub fn lap(&mut self, phase: Phase) {
         let now = Instant::now();
         *phase(&mut self.phases) += now - self.last;
         self.last = now;

@@ -3,11 +3,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::access::matrix_mut;
 use super::gather::gather;
 use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
 use super::step::{Report, Step};
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
+use crate::model::matrix;
 
 /// What a prediction is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +76,17 @@ impl Step<'_> {
         };
         gather(self.isa, buffer(0, self.spec.n_in()), self.data, samples);
         for (l, layer) in self.layout.layers().iter().enumerate() {
-            let slope_len = match self.activation(l).derivative_follows_from_value() {
-                true => 0,
-                false => samples.len() * layer.n_out,
-            };
-            let slope = places.evaluation_slope.start;
-            // SAFETY: a worker's own buffer.
-            let slope = unsafe { self.arena.write(slope..slope + slope_len) };
-            self.layer_forward(l, buffer(l + 1, layer.n_out), slope, buffer(l, layer.n_in), None);
+            let (rows, n_in, n_out) = (samples.len(), layer.n_in, layer.n_out);
+            let keeps_slope = !self.activation(l).derivative_follows_from_value();
+            let slope = keeps_slope.then(|| {
+                let start = places.evaluation_slope.start;
+                // SAFETY: a worker's own buffer.
+                unsafe { self.arena.write(start..start + rows * n_out) }
+            });
+            let slope = slope.map(|slope| matrix_mut(slope, rows, n_out));
+            let z = matrix_mut(buffer(l + 1, n_out), rows, n_out);
+            let input = matrix(buffer(l, n_in), rows, n_in);
+            self.layer_forward(l, z, slope, input, &(0..n_out), None);
         }
         buffer(self.layout.layers().len(), self.spec.n_out())
     }

@@ -5,16 +5,19 @@
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
 
 mod access;
+mod backpropagation;
 mod barrier;
 mod buffer;
 mod clock;
 mod evaluation;
+mod forward;
 mod gather;
 mod kernels;
 mod pieces;
 mod shared;
 mod speed;
 mod step;
+mod update;
 mod workers;
 mod workspace;
 
@@ -167,7 +170,7 @@ impl Engine {
     ) -> Score {
         assert!((1..=self.workspace.places.batch).contains(&batch_size), "batch size {batch_size}");
         let places = &self.workspace.places;
-        if step::picking_pays(batch_size.min(order.len()), places.workers.len()) {
+        if forward::picking_pays(batch_size.min(order.len()), places.workers.len()) {
             data.occupancy(); // looked up here and not in the first step
         }
         let State { params, m, v, steps } = state;

@@ -8,6 +8,8 @@
 use std::cell::UnsafeCell;
 use std::ops::Range;
 
+use ndarray::{ArrayViewMut2, ShapeBuilder};
+
 /// A mutable borrow of a slice, shared by the workers of one job.
 #[derive(Clone, Copy)]
 pub struct Shared<'a, T>(&'a [UnsafeCell<T>]);
@@ -53,6 +55,34 @@ impl<'a, T> Shared<'a, T> {
         // SAFETY: in bounds by the indexing; exclusive by the caller's promise. The pointer comes from cells that
         // together are the whole range.
         unsafe { std::slice::from_raw_parts_mut(start, cells.len()) }
+    }
+}
+
+impl<'a> Shared<'a, f32> {
+    /// Some columns of a matrix, to write: `place` holds whole rows of `n` values.
+    ///
+    /// # Safety
+    /// No other reference to any of these columns in these rows, on any thread, is used while the result lives.
+    ///
+    /// # Panics
+    /// If the place or the columns are out of bounds.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn write_columns(
+        &self,
+        place: Range<usize>,
+        n: usize,
+        columns: &Range<usize>,
+    ) -> ArrayViewMut2<'a, f32> {
+        let cells = &self.0[place];
+        assert!(columns.start <= columns.end && columns.end <= n, "columns {columns:?} of {n}");
+        assert!(cells.len().is_multiple_of(n), "{} values are no rows of {n}", cells.len());
+        let shape = (cells.len() / n, columns.len()).strides((n, 1));
+        // SAFETY: the place is whole rows, so that every element of the view is within it (a view without elements is at most
+        // one past its end); exclusive by the caller's promise.
+        unsafe {
+            let start = UnsafeCell::raw_get(cells.as_ptr());
+            ArrayViewMut2::from_shape_ptr(shape, start.add(columns.start.min(cells.len())))
+        }
     }
 }
 

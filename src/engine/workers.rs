@@ -30,6 +30,11 @@ impl Member<'_> {
         self.number
     }
 
+    /// How many workers the job has.
+    pub fn count(&self) -> usize {
+        self.barrier.participants()
+    }
+
     /// Waits for all workers of the job; what each wrote before is seen by all after.
     ///
     /// # Panics

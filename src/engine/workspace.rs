@@ -14,7 +14,7 @@ pub const EVALUATION_ROWS: usize = 256;
 
 /// A weight gradient is computed and applied in blocks of at most so many values. 1 MiB: the gradient is still in the
 /// cache when Adam reads it, and the product is wide enough to repay the packing of its operands.
-const GRADIENT_BLOCK: usize = 1 << 18;
+const GRADIENT_BLOCK: usize = 1 << 17;
 
 /// Where a layer's buffers lie in the arena; all are (batch, n) in rows.
 #[derive(Clone, Debug)]
