@@ -7,7 +7,9 @@ mod eval;
 mod inspect;
 mod model_args;
 mod predict;
+mod run_args;
 mod settings;
+mod sweep;
 mod train;
 mod values;
 
@@ -15,6 +17,8 @@ use std::io::Write as _;
 
 use clap::{Parser, Subcommand};
 use densely::report::say;
+use densely::train::TrainConfig;
+use densely::{Error, Result};
 
 /// Trains multilayer perceptrons on a CPU, fast.
 #[derive(Debug, Parser)]
@@ -35,6 +39,7 @@ enum Command {
     Train(Box<train::Args>),
     Eval(eval::Args),
     Predict(predict::Args),
+    Sweep(Box<sweep::Args>),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
@@ -47,6 +52,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -63,6 +69,19 @@ fn print_result(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Paths are kept absolute, so that a run can be resumed from any directory.
+fn absolute(path: &str) -> Result<String> {
+    let problem = |error: String| Error::usage(format!("path `{path}`: {error}"));
+    let absolute = std::path::absolute(path).map_err(|error| problem(error.to_string()))?;
+    let absolute = absolute.into_os_string().into_string();
+    absolute.map_err(|_| problem("expected UTF-8".to_owned()))
+}
+
+/// The same for what names data, unless it is the name of a data set.
+fn absolute_data(data: &str) -> Result<String> {
+    if data == TrainConfig::default().data { Ok(data.to_owned()) } else { absolute(data) }
 }
 
 /// Writes a remark to standard error, beside the results.

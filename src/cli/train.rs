@@ -3,16 +3,17 @@
 use std::io::stdout;
 use std::path::{Path, PathBuf};
 
-use densely::data::{self, Split};
-use densely::gemm::{Backend, BackendChoice};
+use densely::data;
+use densely::gemm::Backend;
 use densely::model::{Init, Model, Spec};
 use densely::report::{JsonLines, RunDir, Terminal, summary};
 use densely::train::{Observer, TrainConfig, Trainer, TrainerState};
 use densely::{Error, Result};
 
+use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
 use super::settings::{self, Settings};
 use super::values::{self, Activations, Sizes};
-use super::{print_note, print_result};
+use super::{absolute, absolute_data, print_note, print_result};
 
 /// Train a network and keep its best epoch
 ///
@@ -21,9 +22,6 @@ use super::{print_note, print_result};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// `mnist`, or a directory of IDX files (raw or .gz) [default: mnist]
-    data: Option<String>,
-
     /// Sizes of the hidden layers; "" for none, which is softmax regression [default: 512,256,128]
     #[arg(long, value_name = "N,N,...", value_parser = values::sizes, help_heading = NETWORK)]
     hidden: Option<Sizes>,
@@ -45,18 +43,6 @@ pub struct Args {
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
     lr: Option<f64>,
 
-    /// Decay of Adam's first moment [default: 0.9]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
-    beta1: Option<f64>,
-
-    /// Decay of Adam's second moment [default: 0.999]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
-    beta2: Option<f64>,
-
-    /// Added to the root of Adam's second moment [default: 1e-8]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
-    eps: Option<f64>,
-
     /// Decoupled weight decay (AdamW) of all parameters [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
     weight_decay: Option<f64>,
@@ -69,36 +55,20 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
     epochs: Option<u64>,
 
-    /// Stop after N epochs without a better one [default: never]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
-    patience: Option<u64>,
-
-    /// Training, validation and test parts: `pooled` (50:5:15 of all), `canonical` (the official test images),
-    /// N,N,N samples, or F,F,F fractions [default: pooled]
-    #[arg(long, value_name = "SPLIT", help_heading = RUN)]
-    split: Option<Split>,
-
     /// Decides everything random [default: 0]
     #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
     seed: Option<u64>,
-
-    /// Whether each epoch sees the samples in a new order [default: on]
-    #[arg(long, value_name = "on|off", value_parser = values::on_off(), help_heading = RUN)]
-    shuffle: Option<bool>,
 
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = values::count(), help_heading = MACHINE)]
     threads: Option<u64>,
 
-    /// Who computes the matrix products [default: auto]
-    #[arg(long, value_parser = values::backend(), help_heading = MACHINE)]
-    backend: Option<BackendChoice>,
-
     /// The directory for the run's files [default: runs/<time>-<id>]
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     out: Option<PathBuf>,
 
-    /// Go on with the run in DIR, with its own settings; only --epochs, --json and --quiet may join
+    /// Go on with the run in DIR, with its own settings; only --epochs, --no-report, --json and
+    /// --quiet may join
     #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with_all = [
         "data", "hidden", "activations", "init", "init_from", "lr", "beta1", "beta2", "eps", "weight_decay",
         "batch_size", "patience", "split", "seed", "shuffle", "threads", "backend", "out",
@@ -113,20 +83,9 @@ pub struct Args {
     #[arg(long, help_heading = OUTPUT)]
     print_config: bool,
 
-    /// Write one JSON object a line to standard output
-    #[arg(long, help_heading = OUTPUT)]
-    json: bool,
-
-    /// Show no progress, only the result
-    #[arg(long, short, help_heading = OUTPUT)]
-    quiet: bool,
+    #[command(flatten)]
+    run: RunArgs,
 }
-
-const NETWORK: &str = "Network";
-const OPTIMIZER: &str = "Optimizer (Adam)";
-const RUN: &str = "Run";
-const MACHINE: &str = "Machine";
-const OUTPUT: &str = "Output";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -182,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             reason(trainer.state())
         ));
     }
-    if trainer.state().history.last().is_some_and(|record| !record.train_loss.is_finite()) {
+    if trainer.state().has_diverged() {
         print_note("the training diverged: its loss is not a number any more; a lower --lr helps");
     }
     if !json {
@@ -193,6 +152,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Why there is nothing left to train.
 fn reason(state: &TrainerState) -> String {
+    if state.has_diverged() {
+        return format!(
+            "it diverged in epoch {}; a new run with a lower --lr helps",
+            state.epoch()
+        );
+    }
     match state.config.patience {
         Some(patience) if state.epoch() < state.config.epochs => format!(
             "its patience of {patience} ran out behind epoch {}; a new run can begin with --init-from its model",
@@ -226,9 +191,7 @@ enum Directory {
 fn fresh(settings: &Settings) -> Result<Plan> {
     let out = settings.text("out")?.map_or_else(default_directory, PathBuf::from);
     let mut config = settings.config()?;
-    if config.data != TrainConfig::default().data {
-        config.data = absolute(&config.data)?;
-    }
+    config.data = absolute_data(&config.data)?;
     config.init_from = config.init_from.map(|path| absolute(&path)).transpose()?;
     config.check()?;
     if config.init_from.is_some() && config.init != Init::Auto {
@@ -293,45 +256,22 @@ impl Args {
             Some(path) => Settings::read(path)?,
             None => Settings::default(),
         };
-        let integer = |n: Option<u64>| n.map(|n| n as i64); // clap keeps them in range
-        let name = |choice: BackendChoice| match choice {
-            BackendChoice::Auto => "auto",
-            BackendChoice::Blas => "blas",
-            BackendChoice::Rust => "rust",
-        };
         let hidden = self.hidden.as_ref().map(|hidden| settings::sizes(&hidden.0)).transpose()?;
         let out = self.out.as_ref().map(|path| path.to_string_lossy().into_owned());
-        settings.set("data", self.data.clone());
         settings.set("hidden", hidden);
         settings.set("activations", self.activations.as_ref().map(|a| settings::activations(&a.0)));
         settings.set("init", self.init.map(Init::name));
         settings.set("init_from", self.init_from.clone());
         settings.set("lr", self.lr);
-        settings.set("beta1", self.beta1);
-        settings.set("beta2", self.beta2);
-        settings.set("eps", self.eps);
         settings.set("weight_decay", self.weight_decay);
-        settings.set("batch_size", integer(self.batch_size));
-        settings.set("epochs", integer(self.epochs));
-        settings.set("patience", integer(self.patience));
-        settings.set("split", self.split.map(String::from));
-        settings.set("seed", integer(self.seed));
-        settings.set("shuffle", self.shuffle);
-        settings.set("threads", integer(self.threads));
-        settings.set("backend", self.backend.map(name));
+        settings.set("batch_size", self.batch_size.map(integer));
+        settings.set("epochs", self.epochs.map(integer));
+        settings.set("seed", self.seed.map(integer));
+        settings.set("threads", self.threads.map(integer));
         settings.set("out", out);
-        settings.set("json", self.json.then_some(true));
-        settings.set("quiet", self.quiet.then_some(true));
+        self.run.apply(&mut settings);
         Ok(settings)
     }
-}
-
-/// Paths are kept absolute, so that a run can be resumed from any directory.
-fn absolute(path: &str) -> Result<String> {
-    let problem = |error: String| Error::usage(format!("path `{path}`: {error}"));
-    let absolute = std::path::absolute(path).map_err(|error| problem(error.to_string()))?;
-    let absolute = absolute.into_os_string().into_string();
-    absolute.map_err(|_| problem("expected UTF-8".to_owned()))
 }
 
 /// `runs/<time>-<id>`; the id keeps apart what starts in the same second.

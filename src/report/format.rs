@@ -92,6 +92,16 @@ pub fn plural(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
 }
 
+/// Seconds as `2 h 05 min`, `3 min 20 s` or `12 s`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +114,11 @@ mod tests {
             (plural(1, "thread"), plural(2000, "epoch")),
             ("1 thread".into(), "2,000 epochs".into())
         );
+    }
+
+    #[test]
+    fn durations_are_short() {
+        let texts = [0.4, 59.4, 60.0, 200.0, 7500.0].map(duration);
+        assert_eq!(texts, ["0 s", "59 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
     }
 }

@@ -6,13 +6,17 @@ mod json;
 mod predictions;
 mod progress;
 mod run_dir;
+mod sweep_dir;
+mod sweep_progress;
 
 pub use classification::{ClassScore, Confusion};
-pub use format::{description, grouped, percent, plural, summary};
+pub use format::{description, duration, grouped, percent, plural, summary};
 pub use json::JsonLines;
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use run_dir::RunDir;
+pub use sweep_dir::SweepDir;
+pub use sweep_progress::{SweepTerminal, ranking};
 
 /// Writes a line to standard error. A reader that has gone away, or a full disk behind it, is no reason to stop.
 pub fn say(text: &str) {

@@ -133,7 +133,7 @@ pub fn most_probable(row: ArrayView1<'_, f32>) -> usize {
 }
 
 /// A CSV field, quoted where it has to be (RFC 4180).
-fn csv_field(text: &str) -> String {
+pub fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

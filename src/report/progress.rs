@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::format::{description, grouped, percent};
+use super::format::{description, duration, grouped, percent};
 use super::say;
 use crate::engine::Progress;
 use crate::error::Result;
@@ -134,16 +134,6 @@ fn row(record: &EpochRecord, epochs: usize, is_best: bool) -> String {
     )
 }
 
-/// Seconds as `2 h 05 min`, `3 min 20 s` or `12 s`.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.max(0.0).round() as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,11 +154,5 @@ mod tests {
         assert!(row.ends_with("0.2000   95.11 %     0.710      70,422 *"), "{row}");
         let without = EpochRecord { val_loss: None, val_accuracy: None, ..record };
         assert_eq!(super::row(&without, 20, true).len(), HEADER.len());
-    }
-
-    #[test]
-    fn durations_are_short() {
-        let texts = [0.4, 59.4, 60.0, 200.0, 7500.0].map(duration);
-        assert_eq!(texts, ["0 s", "59 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
     }
 }

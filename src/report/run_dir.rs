@@ -48,6 +48,11 @@ impl RunDir {
         Ok(Self { path: path.to_owned(), metrics: None, last_checkpoint: None })
     }
 
+    /// Whether a directory holds a run.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(CONFIG).symlink_metadata().is_ok()
+    }
+
     /// Opens the directory of a run that has been started: its configuration, and its state if it got that far.
     ///
     /// # Errors

@@ -50,10 +50,16 @@ impl TrainerState {
         self.history.len()
     }
 
-    /// Whether the run has come to its end: all epochs are done, or patience has run out.
+    /// Whether the training loss has stopped being a number: no later epoch can mend that.
+    pub fn has_diverged(&self) -> bool {
+        self.history.last().is_some_and(|record| !record.train_loss.is_finite())
+    }
+
+    /// Whether the run has come to its end: all epochs are done, patience has run out, or it has diverged.
     pub fn is_finished(&self) -> bool {
         let stale = self.epoch() - self.best_epoch;
         self.epoch() >= self.config.epochs
+            || self.has_diverged()
             || self.config.patience.is_some_and(|patience| stale >= patience)
     }
 

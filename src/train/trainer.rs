@@ -142,21 +142,46 @@ impl<'d> Trainer<'d> {
         Ok(Self { state, data, parts, spec, metadata, backend, engine })
     }
 
-    /// Trains to the end: all epochs, or until patience runs out; then tests the weights that were kept.
+    /// Trains to the end and tests the weights that were kept.
     ///
     /// # Errors
     /// What an observer returns.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let start = Instant::now();
+        self.train(observer)?;
+        let test = self.test();
+        let state = &self.state;
+        let best = state.best_epoch.checked_sub(1).map(|best| &state.history[best]);
+        let outcome = Outcome {
+            best_epoch: state.best_epoch,
+            last_epoch: state.epoch(),
+            val_accuracy: best.and_then(|best| best.val_accuracy),
+            test,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        observer.done(&outcome)?;
+        Ok(outcome)
+    }
+
+    /// Trains to the end: all epochs, or until patience runs out or the loss is not a number any more. Tests nothing, and
+    /// does not say [`Observer::done`].
+    ///
+    /// # Errors
+    /// What an observer returns.
+    pub fn train(&mut self, observer: &mut dyn Observer) -> Result<()> {
         observer.start(self)?;
         while !self.state.is_finished() {
             let is_best = self.epoch(observer);
             let Some(record) = self.state.history.last() else { break };
             observer.epoch(&EpochEnd { record, is_best, trainer: self })?;
         }
-        let outcome = self.outcome(start);
-        observer.done(&outcome)?;
-        Ok(outcome)
+        Ok(())
+    }
+
+    /// The score of the weights that are kept on the test part; `None` if it is empty.
+    pub fn test(&mut self) -> Option<Score> {
+        let Self { state, data, parts, engine, .. } = self;
+        (!parts.test.is_empty()).then(|| engine.evaluate(&state.best_params, data, &parts.test))
     }
 
     /// One epoch and its validation; returns whether it is the best so far.
@@ -193,20 +218,6 @@ impl<'d> Trainer<'d> {
             state.best_params.copy_from_slice(&optimizer.params);
         }
         is_best
-    }
-
-    fn outcome(&mut self, start: Instant) -> Outcome {
-        let Self { state, data, parts, engine, .. } = self;
-        let test: Option<Score> = (!parts.test.is_empty())
-            .then(|| engine.evaluate(&state.best_params, data, &parts.test));
-        let best = state.best_epoch.checked_sub(1).map(|best| &state.history[best]);
-        Outcome {
-            best_epoch: state.best_epoch,
-            last_epoch: state.epoch(),
-            val_accuracy: best.and_then(|best| best.val_accuracy),
-            test,
-            seconds: start.elapsed().as_secs_f64(),
-        }
     }
 
     /// The state between two epochs.

@@ -1,0 +1,233 @@
+//! Many runs over one data set, some of them at a time, and their ranking.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use serde::Serialize;
+
+use super::{EpochRecord, Observer, SweepRun, Trainer, TrainerState};
+use crate::data::Dataset;
+use crate::engine::Score;
+use crate::error::{Error, Result};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All epochs, or until patience ran out.
+    Done,
+    /// Its loss stopped being a number; the best epoch before that is kept.
+    Diverged,
+    /// It could not be trained; see [`RunResult::error`].
+    Failed,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct RunResult {
+    /// Its number in the grid, from 0.
+    pub number: usize,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The finished epochs.
+    pub history: Vec<EpochRecord>,
+    /// The epoch that was kept, from 1; 0 if there is none.
+    pub best_epoch: usize,
+    /// The score of the kept weights on the test part, where it was measured.
+    pub test: Option<Score>,
+}
+
+impl RunResult {
+    /// The figures of the epoch that was kept.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        self.best_epoch.checked_sub(1).and_then(|best| self.history.get(best))
+    }
+
+    /// The time of all training passes.
+    pub fn seconds(&self) -> f64 {
+        self.history.iter().map(|record| record.seconds).sum()
+    }
+
+    fn of(number: usize, state: &TrainerState) -> Self {
+        Self {
+            number,
+            status: if state.has_diverged() { Status::Diverged } else { Status::Done },
+            error: None,
+            history: state.history.clone(),
+            best_epoch: state.best_epoch,
+            test: None,
+        }
+    }
+
+    fn failed(number: usize, error: &Error) -> Self {
+        Self {
+            number,
+            status: Status::Failed,
+            error: Some(error.to_string()),
+            history: Vec::new(),
+            best_epoch: 0,
+            test: None,
+        }
+    }
+}
+
+/// Orders results from the best on: by validation accuracy, then validation loss, then fewer parameters, then the order of
+/// the grid. A run without a finished epoch, or whose validation is no number, comes last.
+pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
+    let key = |result: &RunResult| {
+        let best = result.best().filter(|_| result.status != Status::Failed);
+        let accuracy = best.and_then(|best| best.val_accuracy).unwrap_or(f64::NEG_INFINITY);
+        let loss = best.and_then(|best| best.val_loss).filter(|loss| !loss.is_nan());
+        (accuracy, loss.unwrap_or(f64::INFINITY))
+    };
+    results.sort_by(|a, b| {
+        let ((accuracy_a, loss_a), (accuracy_b, loss_b)) = (key(a), key(b));
+        let parameters = |result: &RunResult| runs[result.number].parameters;
+        accuracy_b
+            .total_cmp(&accuracy_a)
+            .then(loss_a.total_cmp(&loss_b))
+            .then(parameters(a).cmp(&parameters(b)))
+            .then(a.number.cmp(&b.number))
+    });
+}
+
+/// Keeps the files of a sweep's runs and watches them. Called from several threads at once.
+pub trait SweepHost: Sync {
+    /// What keeps and watches a run.
+    type Observer: Observer;
+
+    /// A run is about to begin, or to go on from the state that it reached earlier. A finished one is not begun.
+    ///
+    /// # Errors
+    /// What is wrong with the run's files; the run then counts as failed.
+    fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Self::Observer>>;
+
+    /// A run has ended.
+    ///
+    /// # Errors
+    /// Ends the sweep.
+    fn ended(&self, result: RunResult) -> Result<()>;
+}
+
+/// A run's earlier state, and what will watch it.
+pub struct Opened<O> {
+    /// `None` before the first checkpoint.
+    pub state: Option<TrainerState>,
+    /// Keeps and watches it.
+    pub observer: O,
+}
+
+/// Trains all runs: those with fewer threads first, of each kind as many at a time as `jobs` says for its threads.
+///
+/// No result depends on how many are trained at a time. None is tested.
+///
+/// # Errors
+/// What [`SweepHost::ended`] returns; the errors of a run are part of its result.
+pub fn sweep<H: SweepHost>(
+    runs: &[SweepRun],
+    data: &Dataset,
+    jobs: impl Fn(usize) -> usize,
+    host: &H,
+) -> Result<()> {
+    let mut kinds: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (number, run) in runs.iter().enumerate() {
+        kinds.entry(run.config.threads).or_default().push(number);
+    }
+    for (threads, numbers) in kinds {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let failure = Mutex::new(None);
+        let work = || {
+            while !stop.load(Relaxed)
+                && let Some(&number) = numbers.get(next.fetch_add(1, Relaxed))
+            {
+                let result = train(number, &runs[number], data, host);
+                let result = result.unwrap_or_else(|error| RunResult::failed(number, &error));
+                if let Err(error) = host.ended(result) {
+                    stop.store(true, Relaxed);
+                    if let Ok(mut failure) = failure.lock() {
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..jobs(threads).min(numbers.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        if let Ok(Some(error)) = failure.into_inner() {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// One run, from where it was left.
+fn train<H: SweepHost>(
+    number: usize,
+    run: &SweepRun,
+    data: &Dataset,
+    host: &H,
+) -> Result<RunResult> {
+    let Opened { state, mut observer } = host.open(number, run)?;
+    let mut trainer = match state {
+        Some(state) if state.is_finished() => return Ok(RunResult::of(number, &state)),
+        Some(state) => Trainer::resume(state, data)?,
+        None => Trainer::new(run.config.clone(), data)?,
+    };
+    trainer.train(&mut observer)?;
+    Ok(RunResult::of(number, trainer.state()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::TrainConfig;
+
+    fn result(number: usize, accuracy: Option<f64>, loss: f64) -> RunResult {
+        let record = EpochRecord {
+            epoch: 1,
+            train_loss: 0.1,
+            train_accuracy: 0.9,
+            val_loss: Some(loss),
+            val_accuracy: accuracy,
+            seconds: 1.0,
+            samples_per_second: 1.0,
+        };
+        RunResult {
+            number,
+            status: Status::Done,
+            error: None,
+            history: vec![record],
+            best_epoch: 1,
+            test: None,
+        }
+    }
+
+    #[test]
+    fn ties_are_broken_by_loss_then_size_then_order() {
+        let sizes = [10, 20, 10, 5, 5, 5, 5];
+        let runs = sizes.map(|parameters| SweepRun {
+            name: String::new(),
+            config: TrainConfig::default(),
+            parameters,
+        });
+        let failed = RunResult::failed(5, &Error::usage("no"));
+        let mut results = vec![
+            failed,
+            result(4, None, 0.0),
+            result(0, Some(0.9), 0.5),
+            result(1, Some(0.9), 0.4),
+            result(2, Some(0.9), 0.4),
+            result(3, Some(0.95), 9.0),
+            result(6, Some(0.9), f64::NAN),
+        ];
+        rank(&mut results, &runs);
+        let order: Vec<usize> = results.iter().map(|result| result.number).collect();
+        assert_eq!(order, [3, 2, 1, 0, 6, 4, 5]);
+    }
+}
