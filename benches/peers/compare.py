@@ -52,7 +52,7 @@ class Peer:
 
     def close(self):
         loss = json.loads(self.process.communicate()[0])["loss"]
-        if not loss < 0.5:
+        if not loss < 1.0:  # log(10) is 2.3; after a warm-up and one epoch the smallest network is near 0.6
             raise SystemExit(f"{self.name} has not learnt anything: loss {loss}")
 
 

@@ -7,6 +7,7 @@ mod eval;
 mod inspect;
 mod model_args;
 mod predict;
+mod report;
 mod run_args;
 mod settings;
 mod sweep;
@@ -40,6 +41,7 @@ enum Command {
     Eval(eval::Args),
     Predict(predict::Args),
     Sweep(Box<sweep::Args>),
+    Report(report::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
@@ -53,6 +55,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),

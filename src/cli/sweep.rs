@@ -163,6 +163,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let best_model =
         winner.map(|winner| directory.run_path(&runs[winner.number]).join("best.safetensors"));
     let (test, seconds) = (winner.and_then(|winner| winner.test), start.elapsed().as_secs_f64());
+    let report = match settings.switch("no_report")? || winner.is_none() {
+        true => None,
+        false => Some(super::report::of_sweep(&path, &path)?),
+    };
     if json {
         print_result(
             &json!({
@@ -192,6 +196,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if let Some(model) = best_model {
             text += &format!("\nmodel: {}", model.display());
         }
+        report.iter().for_each(|report| text += &format!("\nreport: {}", report.display()));
         print_result(&text)?;
     }
     if failed == results.len() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use densely::data;
 use densely::gemm::Backend;
 use densely::model::{Init, Model, Spec};
-use densely::report::{JsonLines, RunDir, Terminal, summary};
+use densely::report::{JsonLines, RunDir, Terminal, summary, write_run_report};
 use densely::train::{Observer, TrainConfig, Trainer, TrainerState};
 use densely::{Error, Result};
 
@@ -144,8 +144,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if trainer.state().has_diverged() {
         print_note("the training diverged: its loss is not a number any more; a lower --lr helps");
     }
+    let report = match settings.switch("no_report")? {
+        true => None,
+        false => Some(write_run_report(&mut trainer, &path)?),
+    };
     if !json {
-        print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()))?;
+        let mut text = format!("{}\nmodel: {}", summary(&outcome), best_model.display());
+        report.iter().for_each(|report| text += &format!("\nreport: {}", report.display()));
+        print_result(&text)?;
     }
     Ok(())
 }

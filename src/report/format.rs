@@ -53,7 +53,7 @@ pub fn description(trainer: &Trainer<'_>) -> String {
 }
 
 /// `784 - 512 relu - 10 softmax`
-fn network(spec: &Spec) -> String {
+pub fn network(spec: &Spec) -> String {
     let mut text = spec.n_in().to_string();
     let (last, hidden) = (spec.n_out(), &spec.layers()[..spec.layers().len() - 1]);
     for layer in hidden {
@@ -92,9 +92,12 @@ pub fn plural(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
 }
 
-/// Seconds as `2 h 05 min`, `3 min 20 s` or `12 s`.
+/// Seconds as `2 h 05 min`, `3 min 20 s`, `12 s` or `1.2 s`.
 pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.max(0.0).round() as u64;
+    if seconds < 9.95 {
+        return format!("{:.1} s", seconds.max(0.0));
+    }
+    let seconds = seconds.round() as u64;
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
@@ -119,6 +122,6 @@ mod tests {
     #[test]
     fn durations_are_short() {
         let texts = [0.4, 59.4, 60.0, 200.0, 7500.0].map(duration);
-        assert_eq!(texts, ["0 s", "59 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+        assert_eq!(texts, ["0.4 s", "59 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
     }
 }

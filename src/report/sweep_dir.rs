@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::predictions::csv_field;
 use super::run_dir::RunDir;
+use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
 use crate::train::{RunResult, Status, SweepRun, TrainerState};
@@ -41,6 +43,7 @@ struct Row<'a> {
     status: Status,
     test_accuracy: Option<f64>,
     test_loss: Option<f64>,
+    test_samples: Option<u64>,
     run: &'a str,
     error: Option<&'a str>,
 }
@@ -100,6 +103,43 @@ impl SweepDir {
         Ok((run_dir, state))
     }
 
+    /// The directories of the runs of a sweep that have been started, in the order of their names.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn runs_in(path: &Path) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
+        let mut runs = Vec::new();
+        for entry in entries {
+            let run = entry.map_err(Error::io("read", path))?.path();
+            if RunDir::is_one(&run) {
+                runs.push(run);
+            }
+        }
+        runs.sort();
+        Ok(runs)
+    }
+
+    /// Adds the scores on the test part that an earlier [`SweepDir::write_results`] wrote; what is not there, or cannot be
+    /// read, is left out.
+    pub fn read_tests(path: &Path, results: &mut [RunResult], runs: &[SweepRun]) {
+        let text = std::fs::read_to_string(path.join(JSON)).unwrap_or_default();
+        for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let (Some(accuracy), Some(loss), Some(samples)) = (
+                row["test_accuracy"].as_f64(),
+                row["test_loss"].as_f64(),
+                row["test_samples"].as_u64(),
+            ) else {
+                continue;
+            };
+            let named = |result: &&mut RunResult| row["run"] == runs[result.number].name;
+            if let Some(result) = results.iter_mut().find(named) {
+                let correct = (accuracy * samples as f64).round() as u64;
+                result.test = Some(Score { loss_sum: loss * samples as f64, correct, samples });
+            }
+        }
+    }
+
     /// Writes the results, in the order of their ranks, as a table and as JSON lines.
     ///
     /// # Errors
@@ -125,7 +165,7 @@ impl SweepDir {
 
 impl<'a> Row<'a> {
     /// The columns of the table.
-    const KEYS: [&'static str; 20] = [
+    const KEYS: [&'static str; 21] = [
         "rank",
         "hidden",
         "activations",
@@ -144,6 +184,7 @@ impl<'a> Row<'a> {
         "status",
         "test_accuracy",
         "test_loss",
+        "test_samples",
         "run",
         "error",
     ];
@@ -171,6 +212,7 @@ impl<'a> Row<'a> {
             status: result.status,
             test_accuracy: result.test.map(|test| test.accuracy()),
             test_loss: result.test.and_then(|test| finite(test.loss())),
+            test_samples: result.test.map(|test| test.samples),
             run: &run.name,
             error: result.error.as_deref(),
         }
@@ -178,10 +220,10 @@ impl<'a> Row<'a> {
 }
 
 /// A value as a field of a table; nothing for null.
-fn csv_value(value: &serde_json::Value) -> String {
+fn csv_value(value: &Value) -> String {
     match value {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => csv_field(text),
+        Value::Null => String::new(),
+        Value::String(text) => csv_field(text),
         other => other.to_string(),
     }
 }
@@ -244,9 +286,9 @@ mod tests {
         let head = "rank,hidden,activations,lr,batch_size,seed,val_accuracy,val_loss,parameters,";
         assert!(lines[0].starts_with(head), "{csv}");
         assert!(lines[1].starts_with("1,\"7,5\",,0.25,500,0,,,123,auto,"), "{csv}");
-        assert!(lines[1].ends_with(",failed,,,1,\"no, \"\"never\"\"\""), "{csv}");
+        assert!(lines[1].ends_with(",failed,,,,1,\"no, \"\"never\"\"\""), "{csv}");
         let json = fs::read_to_string(root.path().join(JSON)).unwrap();
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["hidden"], "7,5");
         assert_eq!(value.as_object().unwrap().len(), Row::KEYS.len());
     }

@@ -51,7 +51,8 @@ impl RunResult {
         self.history.iter().map(|record| record.seconds).sum()
     }
 
-    fn of(number: usize, state: &TrainerState) -> Self {
+    /// Of a run that stands where its state says.
+    pub fn of(number: usize, state: &TrainerState) -> Self {
         Self {
             number,
             status: if state.has_diverged() { Status::Diverged } else { Status::Done },

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use ndarray::Array2;
+
 use super::{EpochEnd, EpochRecord, Observer, Outcome, TrainConfig, TrainerState};
 use crate::data::{Dataset, Parts, epoch_order};
 use crate::engine::{Buffer, Engine, EngineOptions, Score, State, require_memory};
@@ -180,8 +182,23 @@ impl<'d> Trainer<'d> {
 
     /// The score of the weights that are kept on the test part; `None` if it is empty.
     pub fn test(&mut self) -> Option<Score> {
-        let Self { state, data, parts, engine, .. } = self;
-        (!parts.test.is_empty()).then(|| engine.evaluate(&state.best_params, data, &parts.test))
+        let rows = self.parts.test.clone();
+        (!rows.is_empty()).then(|| self.best_score(&rows))
+    }
+
+    /// The score of the weights that are kept on some rows of the data.
+    pub fn best_score(&mut self, rows: &[u32]) -> Score {
+        self.engine.evaluate(&self.state.best_params, self.data, rows)
+    }
+
+    /// The logits (rows, classes) of the weights that are kept.
+    pub fn best_logits(&mut self, rows: &[u32]) -> Array2<f32> {
+        self.engine.logits(&self.state.best_params, self.data, rows)
+    }
+
+    /// The probabilities (rows, classes) of the weights that are kept.
+    pub fn best_probabilities(&mut self, rows: &[u32]) -> Array2<f32> {
+        self.engine.predict(&self.state.best_params, self.data, rows)
     }
 
     /// One epoch and its validation; returns whether it is the best so far.

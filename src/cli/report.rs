@@ -1,0 +1,92 @@
+//! `densely report`.
+
+use std::path::{Path, PathBuf};
+
+use densely::data;
+use densely::report::{RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report};
+use densely::train::{SweepRun, Trainer};
+use densely::{Error, Result};
+
+use super::{print_note, print_result};
+
+/// Make a page with pictures of a run, a sweep, or several runs
+///
+/// The page is one file that opens offline; every picture is beside it as SVG and PNG. The report of a run, and of a sweep, is
+/// written into its own directory; several runs are compared side by side, and over their seeds.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Directories of runs, or of one sweep
+    #[arg(required = true, value_name = "DIR")]
+    directories: Vec<PathBuf>,
+
+    /// Where the report goes [default: the directory itself; of several, runs/compared-<hash>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely report runs/20261122-101500-3f2a
+  densely report runs/sweep-1b2c3d4e
+  densely report runs/seed-0 runs/seed-1 runs/seed-2 --out runs/seeds";
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let page = match &args.directories[..] {
+        [one] if SweepDir::is_one(one) => of_sweep(one, args.out.as_deref().unwrap_or(one))?,
+        [one] => of_run(one, args.out.as_deref().unwrap_or(one))?,
+        several => {
+            let all = several.iter().map(|path| super::absolute(&path.to_string_lossy()));
+            let all = all.collect::<Result<Vec<_>>>()?;
+            let hash = xxhash_rust::xxh3::xxh3_64(all.join("\n").as_bytes()) as u32;
+            let default = PathBuf::from("runs").join(format!("compared-{hash:08x}"));
+            of_several(several, args.out.as_deref().unwrap_or(&default))?
+        }
+    };
+    print_result(&format!("report: {}", page.display()))
+}
+
+/// The report of one run.
+fn of_run(directory: &Path, out: &Path) -> Result<PathBuf> {
+    let (_, config, state) = RunDir::open(directory)?;
+    let problem = "the run has no finished epoch; go on with it by `densely train --resume`";
+    let state = state.ok_or_else(|| Error::invalid_file(directory, problem))?;
+    let loaded = data::load(&config.data)?;
+    loaded.notices.iter().for_each(|notice| print_note(notice));
+    let mut trainer = Trainer::resume(state, &loaded.data)?;
+    make(out)?;
+    write_run_report(&mut trainer, out)
+}
+
+/// The report of a sweep, and of its winner.
+pub fn of_sweep(directory: &Path, out: &Path) -> Result<PathBuf> {
+    let mut runs = ranked_runs(&SweepDir::runs_in(directory)?)?;
+    SweepDir::read_tests(directory, &mut runs.results, &runs.runs);
+    make(out)?;
+    let winner = directory.join(&runs.runs[runs.results[0].number].name);
+    of_run(&winner, &winner)?;
+    let name = directory.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let here = out == directory;
+    write_sweep_report(&runs, out, &name, |run: &SweepRun| {
+        let report = Path::new(&run.name).join("report.html");
+        (here && directory.join(&report).is_file()).then(|| report.display().to_string())
+    })
+}
+
+/// Several runs side by side.
+fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
+    if let Some(sweep) = directories.iter().find(|directory| SweepDir::is_one(directory)) {
+        return Err(Error::usage(format!(
+            "{} is a sweep: expected one sweep by itself, or directories of runs",
+            sweep.display()
+        )));
+    }
+    let runs = ranked_runs(directories)?;
+    make(out)?;
+    write_sweep_report(&runs, out, "runs compared", |_| None)
+}
+
+fn make(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory).map_err(Error::io("create", directory))
+}
