@@ -144,14 +144,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if trainer.state().has_diverged() {
         print_note("the training diverged: its loss is not a number any more; a lower --lr helps");
     }
-    let report = match settings.switch("no_report")? {
-        true => None,
-        false => Some(write_run_report(&mut trainer, &path)?),
-    };
     if !json {
-        let mut text = format!("{}\nmodel: {}", summary(&outcome), best_model.display());
-        report.iter().for_each(|report| text += &format!("\nreport: {}", report.display()));
-        print_result(&text)?;
+        print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()))?;
+    }
+    if !finished && !settings.switch("no_report")? {
+        let report = write_run_report(&mut trainer, &path)?;
+        if !json {
+            print_result(&format!("report: {}", report.display()))?;
+        }
     }
     Ok(())
 }

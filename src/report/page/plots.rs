@@ -118,18 +118,23 @@ pub fn chart(
     mesh.draw().map_err(unplottable)?;
     let plot = chart.plotting_area().strip_coord_spec();
     let (width, height) = plot.dim_in_pixel();
+    // labels of ticks lie outside the plot, in the area
+    let (origin, area_origin) = (plot.get_pixel_range(), area.get_pixel_range());
+    let left = origin.0.start - area_origin.0.start;
+    let top = origin.1.start - area_origin.1.start;
     for tick in y_ticks {
         let y = pixel(tick, &y_range, height, true);
         plot.draw(&PathElement::new([(0, y), (width as i32, y)], GRID)).map_err(unplottable)?;
         let style = text(MUTED).pos(Pos::new(HPos::Right, VPos::Center));
-        plot.draw(&Text::new(y_format(&tick), (-10, y), style)).map_err(unplottable)?;
+        area.draw(&Text::new(y_format(&tick), (left - 12, top + y), style)).map_err(unplottable)?;
     }
     for tick in x_ticks {
-        let x = pixel(tick, &x_range, width, false);
-        let (top, bottom) = (height as i32, height as i32 + 5);
-        plot.draw(&PathElement::new([(x, top), (x, bottom)], GRID)).map_err(unplottable)?;
+        let x = left + pixel(tick, &x_range, width, false);
+        let bottom = top + height as i32;
+        let line = [(x, bottom), (x, bottom + 5)];
+        area.draw(&PathElement::new(line, GRID)).map_err(unplottable)?;
         let style = text(MUTED).pos(Pos::new(HPos::Center, VPos::Top));
-        plot.draw(&Text::new(x_format(&tick), (x, bottom + 3), style)).map_err(unplottable)?;
+        area.draw(&Text::new(x_format(&tick), (x, bottom + 9), style)).map_err(unplottable)?;
     }
     if let Some(mark) = mark {
         let x = to_x(mark.x);
@@ -185,12 +190,29 @@ fn range(values: impl Iterator<Item = f64>, log: bool, room: f64) -> Range<f64> 
     low - room..high + room
 }
 
-/// The logarithms of 1, 2 and 5 times powers of ten within a range of logarithms; of powers of ten alone where those are many.
+/// The logarithms of ticks within a range of logarithms: powers of ten, with as many numbers between them as it takes to have
+/// three; even steps, rounded, where that is not enough.
 fn log_ticks(range: &Range<f64>) -> Vec<f64> {
-    let factors: &[f64] = if range.end - range.start > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let candidates: [&[f64]; 3] =
+        [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]];
     let powers = range.start.floor() as i32..=range.end.ceil() as i32;
-    let ticks = powers.flat_map(|power| factors.iter().map(move |f| f64::from(power) + f.log10()));
-    ticks.filter(|tick| range.contains(tick)).collect()
+    for factors in candidates {
+        let ticks =
+            powers.clone().flat_map(|p| factors.iter().map(move |f| f64::from(p) + f.log10()));
+        let ticks: Vec<f64> = ticks.filter(|tick| range.contains(tick)).collect();
+        if ticks.len() >= 3 {
+            return ticks;
+        }
+    }
+    let rounded = |tick: f64| {
+        let unit = 10f64.powf(tick.floor() - 2.0); // three digits
+        ((10f64.powf(tick) / unit).round() * unit).log10()
+    };
+    let steps =
+        (0..4).map(|i| rounded(range.start + f64::from(i) / 3.0 * (range.end - range.start)));
+    let mut ticks: Vec<f64> = steps.filter(|tick| range.contains(tick)).collect();
+    ticks.dedup();
+    ticks
 }
 
 /// Losses and accuracies of a run by epoch, the kept epoch marked.
@@ -337,4 +359,35 @@ pub fn lowest_shown(accuracies: impl Iterator<Item = f64>) -> f64 {
     let Some(&best) = sorted.last() else { return 0.0 };
     let median = sorted[sorted.len() / 2];
     median - 3.0 * (best - median).max(0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithmic_axes_have_some_ticks_and_not_too_many() {
+        for (range, expected) in [
+            (0.0..3.2, vec![1.0, 10.0, 100.0, 1000.0]),
+            (-0.1..1.1, vec![1.0, 2.0, 5.0, 10.0]),
+            (0.5..0.8, vec![4.0, 5.0, 6.0]),
+        ] {
+            let ticks: Vec<f64> =
+                log_ticks(&range).iter().map(|t| (10f64.powf(*t) * 1e6).round() / 1e6).collect();
+            assert_eq!(ticks, expected);
+        }
+        assert!(log_ticks(&(5.04..5.05)).len() >= 2);
+    }
+
+    #[test]
+    fn ranges_hold_all_values_and_are_never_empty() {
+        let of = |values: &[f64], log| range(values.iter().copied(), log, 0.1);
+        assert_eq!(of(&[1.0, f64::NAN, 3.0], false), 0.8..3.2);
+        assert_eq!(of(&[1.0, 100.0, 0.0], true), -0.2..2.2);
+        for odd in [&[][..], &[0.0], &[5.0, 5.0], &[f64::INFINITY]] {
+            let range = of(odd, false);
+            assert!(range.end > range.start, "{odd:?}");
+        }
+        assert_eq!(lowest_shown([98.0, 97.0, 96.0, 10.0].into_iter()), 94.0);
+    }
 }

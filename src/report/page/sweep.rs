@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use maud::{Markup, html};
 
 use super::html::{figure, page, picture, section};
-use super::picture::Picture;
+use super::picture::{Picture, palette};
 use super::plots::{self, Axes, Effect, Series};
 use super::run::REPORT;
 use crate::error::{Error, Result};
@@ -183,7 +183,10 @@ type Setting = (&'static str, fn(&TrainConfig) -> String);
 
 const SETTINGS: [Setting; 8] = [
     ("hidden", |c| join(&c.hidden)),
-    ("activations", |c| join(&c.activations)),
+    ("activations", |c| match &c.activations[..] {
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => first.to_string(),
+        several => join(several),
+    }),
     ("init", |c| c.init.to_string()),
     ("lr", |c| c.lr.to_string()),
     ("weight decay", |c| c.weight_decay.to_string()),
@@ -326,7 +329,10 @@ fn row(
     let loss = best.and_then(|best| best.val_loss);
     html! {
         tr.best[i == 0] {
-            td { (i + 1) }
+            td {
+                (i + 1)
+                @if i < LEADERS { span style=(format!("color:{}", palette::hex(palette::SERIES[i]))) { " ●" } }
+            }
             @for (_, value) in settings { td { (value(&run.config)) } }
             td { (best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent)) }
             td { (loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))) }
