@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use densely::data;
-use densely::report::{RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report};
+use densely::report::{
+    REPORT, RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report,
+};
 use densely::train::{SweepRun, Trainer};
 use densely::{Error, Result};
 
@@ -69,7 +71,7 @@ pub fn of_sweep(directory: &Path, out: &Path) -> Result<PathBuf> {
     let name = directory.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let here = out == directory;
     write_sweep_report(&runs, out, &name, |run: &SweepRun| {
-        let report = Path::new(&run.name).join("report.html");
+        let report = Path::new(&run.name).join(REPORT);
         (here && directory.join(&report).is_file()).then(|| report.display().to_string())
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use densely::data;
 use densely::gemm::Backend;
 use densely::model::{Init, Model, Spec};
-use densely::report::{JsonLines, RunDir, Terminal, summary, write_run_report};
+use densely::report::{JsonLines, REPORT, RunDir, Terminal, summary, write_run_report};
 use densely::train::{Observer, TrainConfig, Trainer, TrainerState};
 use densely::{Error, Result};
 
@@ -147,11 +147,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !json {
         print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()))?;
     }
+    // the report of a run that was finished before is left as it is
+    let page = path.join(REPORT);
     if !finished && !settings.switch("no_report")? {
-        let report = write_run_report(&mut trainer, &path)?;
-        if !json {
-            print_result(&format!("report: {}", report.display()))?;
-        }
+        write_run_report(&mut trainer, &path)?;
+    }
+    if !json && page.exists() {
+        print_result(&format!("report: {}", page.display()))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ mod sweep_progress;
 pub use classification::{ClassScore, Confusion};
 pub use format::{description, duration, grouped, percent, plural, summary};
 pub use json::JsonLines;
-pub use page::{RankedRuns, ranked_runs, write_run_report, write_sweep_report};
+pub use page::{REPORT, RankedRuns, ranked_runs, write_run_report, write_sweep_report};
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use run_dir::RunDir;

@@ -129,21 +129,22 @@ impl Grid {
             (*digit, rest) = (rest % len, rest / len);
         }
         let [hidden, activations, init, lr, weight_decay, batch_size, seed] = digits;
-        let hidden = self.hidden[hidden].clone();
-        let spec = Spec::new(n_features, &hidden, &self.activations[activations], n_classes)?;
-        let parameters = Layout::new(&spec)?.len();
-        let config = TrainConfig {
-            hidden,
-            activations: spec.activations(),
+        let mut config = TrainConfig {
+            hidden: self.hidden[hidden].clone(),
+            activations: self.activations[activations].clone(),
             init: self.init[init],
             lr: self.lr[lr],
             weight_decay: self.weight_decay[weight_decay],
             batch_size: self.batch_size[batch_size],
             seed: self.seed[seed],
-            threads: self.threads_for(parameters, count),
+            threads: self.threads.unwrap_or(1),
             ..self.base.clone()
         };
         config.check()?;
+        let spec = Spec::new(n_features, &config.hidden, &config.activations, n_classes)?;
+        let parameters = Layout::new(&spec)?.len();
+        config.activations = spec.activations();
+        config.threads = self.threads_for(parameters, count);
         let width = count.to_string().len();
         let mut name = format!("{:0width$}", number + 1);
         let values = [
@@ -233,6 +234,7 @@ mod tests {
             (Grid { hidden: vec![vec![5], vec![0]], ..default() }, "--hidden"),
             (Grid { activations: vec![vec![Activation::Relu; 2]], ..default() }, "2 activations"),
             (Grid { jobs: Some(0), ..default() }, "--jobs 0"),
+            (Grid { threads: Some(65), ..default() }, "--threads 65"),
             (Grid { jobs: Some(9), threads: Some(8), ..default() }, "64 threads in all"),
             (
                 Grid { seed: (0..1000).collect(), ..default() },

@@ -7,5 +7,5 @@ mod plots;
 mod run;
 mod sweep;
 
-pub use run::write_run_report;
+pub use run::{REPORT, write_run_report};
 pub use sweep::{RankedRuns, ranked_runs, write_sweep_report};
