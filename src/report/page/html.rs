@@ -26,7 +26,7 @@ h2{font-size:1.15rem;margin:0 0 12px}
 p{margin:8px 0}
 .muted{color:var(--muted)}
 section{background:var(--surface);border:1px solid var(--line);border-radius:12px;padding:20px;margin-top:20px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin-top:20px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin-top:20px}
 .figure{background:var(--surface);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
 .figure b{display:block;font-size:1.5rem;line-height:1.25;font-variant-numeric:tabular-nums}
 .figure span{color:var(--muted);font-size:.85rem}
