@@ -367,3 +367,24 @@ fn a_resumed_run_says_what_it_can_and_mends_its_files() {
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("patience of 1 ran out"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn batches_of_one_sample_train() {
+    let sandbox = Sandbox::new();
+    for (split, batch) in [("20,10,10", "1"), ("21,10,10", "20")] {
+        let out = format!("run-{batch}");
+        let args = [
+            "train",
+            "data",
+            "--hidden",
+            "64,40",
+            "--threads",
+            "2",
+            "--epochs",
+            "1",
+            "--no-report",
+        ];
+        sandbox
+            .ok(&[&args[..], &["--split", split, "--batch-size", batch, "--out", &out]].concat());
+    }
+}

@@ -112,6 +112,8 @@ fn layers_wider_than_the_batch() {
     use Activation::{Elu, Gelu, Silu, Tanh};
     check(&[Elu, Gelu, Tanh], &[83, 40, 3]);
     check(&[Gelu, Tanh, Silu], &[5, 81, 90]);
+    // one row of a matrix is contiguous, whichever columns of it
+    check_on(&dataset(17, 5, 4), &[6], &[Tanh, Gelu], &[83, 40]);
 }
 
 #[test]

@@ -186,6 +186,41 @@ fn bad_grids_are_refused_in_a_line_before_anything_starts() {
     assert_eq!(printed.trim(), text(&sandbox.bytes("sweep/sweep.toml")).trim());
 }
 
+#[test]
+fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
+    let sandbox = Sandbox::new();
+    let args = grid(&["--out", "sweep"]);
+    sandbox.ok(&args);
+    let run = results(&sandbox, "sweep")[7]["run"].as_str().unwrap().to_owned();
+    let checkpoint = sandbox.path(&format!("sweep/{run}/checkpoint.safetensors"));
+    std::fs::write(&checkpoint, "no").unwrap();
+    let shown = sandbox.ok(&args);
+    assert!(
+        shown.contains("test accuracy of the winner") && shown.contains("report.html"),
+        "{shown}"
+    );
+    let page = text(&sandbox.bytes("sweep/report.html"));
+    assert!(page.contains("(failed)"));
+    assert!(
+        sandbox.ok(&["report", "sweep", "--out", "elsewhere"]).contains("elsewhere/report.html")
+    );
+
+    let lock = std::fs::File::open(sandbox.path("sweep/sweep.toml")).unwrap();
+    lock.lock().unwrap();
+    assert!(sandbox.fails(&args, 2).contains("another densely is sweeping"));
+    drop(lock);
+
+    std::fs::write(sandbox.path("grid.toml"), "init_from = 'model.safetensors'").unwrap();
+    let message = sandbox.fails(&["sweep", "--config", "grid.toml"], 2);
+    assert!(message.contains("`init_from` is for `train` alone"), "{message}");
+
+    let small =
+        ["sweep", "data", "--hidden", "8", "--epochs", "2", "--batch-size", "20", "--out", "none"];
+    let output = sandbox.run(&[&small[..], &["--lr", "1e30,1e31"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("error: none of the 2 runs has come to a result"));
+}
+
 /// A page that loads nothing, and its pictures.
 fn check_page(sandbox: &Sandbox, directory: &str, pictures: &[&str]) -> String {
     let page = text(&sandbox.bytes(&format!("{directory}/report.html")));

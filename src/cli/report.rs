@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use densely::data;
+use densely::data::{self, Dataset};
 use densely::report::{
     REPORT, RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report,
 };
 use densely::train::{SweepRun, Trainer};
 use densely::{Error, Result};
 
+use super::settings::Settings;
 use super::{print_note, print_result};
 
 /// Make a page with pictures of a run, a sweep, or several runs
@@ -36,7 +37,13 @@ Examples:
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let page = match &args.directories[..] {
-        [one] if SweepDir::is_one(one) => of_sweep(one, args.out.as_deref().unwrap_or(one))?,
+        [one] if SweepDir::is_one(one) => {
+            let directory = SweepDir::at(one);
+            let grid = Settings::read_grid(&directory.grid_path())?.grid()?;
+            let loaded = data::load(&grid.base.data)?;
+            let runs = grid.runs(loaded.data.n_features(), loaded.data.n_classes())?;
+            of_sweep(&directory, args.out.as_deref().unwrap_or(one), &loaded.data, &runs)?
+        }
         [one] => of_run(one, args.out.as_deref().unwrap_or(one))?,
         several => {
             let all = several.iter().map(|path| super::absolute(&path.to_string_lossy()));
@@ -58,21 +65,33 @@ fn of_run(directory: &Path, out: &Path) -> Result<PathBuf> {
     loaded.notices.iter().for_each(|notice| print_note(notice));
     let mut trainer = Trainer::resume(state, &loaded.data)?;
     make(out)?;
-    write_run_report(&mut trainer, out)
+    write_run_report(&mut trainer, directory, out)
 }
 
-/// The report of a sweep, and of its winner.
-pub fn of_sweep(directory: &Path, out: &Path) -> Result<PathBuf> {
-    let mut runs = ranked_runs(&SweepDir::runs_in(directory)?)?;
-    SweepDir::read_tests(directory, &mut runs.results, &runs.runs);
+/// The report of a sweep, and in its own directory that of the winner.
+pub fn of_sweep(
+    directory: &SweepDir,
+    out: &Path,
+    data: &Dataset,
+    runs: &[SweepRun],
+) -> Result<PathBuf> {
+    let mut ranked = directory.ranked_runs(runs)?;
     make(out)?;
-    let winner = directory.join(&runs.runs[runs.results[0].number].name);
-    of_run(&winner, &winner)?;
-    let name = directory.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let here = out == directory;
-    write_sweep_report(&runs, out, &name, |run: &SweepRun| {
+    let canonical = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
+    let path = canonical(directory.path())?;
+    let here = canonical(out)? == path;
+    if let Some(winner) = ranked.results.first().filter(|winner| here && winner.is_ranked()) {
+        let run = &runs[winner.number];
+        if let (_, Some(state)) = directory.open_run(run)? {
+            let run_path = directory.run_path(run);
+            write_run_report(&mut Trainer::resume(state, data)?, &run_path, &run_path)?;
+        }
+    }
+    directory.read_tests(&mut ranked.results, runs);
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    write_sweep_report(&ranked, out, &name, |run: &SweepRun| {
         let report = Path::new(&run.name).join(REPORT);
-        (here && directory.join(&report).is_file()).then(|| report.display().to_string())
+        (here && path.join(&report).is_file()).then(|| report.display().to_string())
     })
 }
 

@@ -129,6 +129,10 @@ impl Settings {
     /// The settings of a sweep, over the defaults.
     pub fn grid(&self) -> Result<Grid> {
         let defaults = Grid::default();
+        if self.has("init_from") {
+            return Err(self
+                .refuse("`init_from` is for `train` alone; a sweep begins with initial weights"));
+        }
         let mut single = Self { table: self.table.clone(), source: self.source.clone() };
         let mut lists: Vec<Vec<TrainConfig>> = Vec::new();
         for key in LIST_KEYS {
@@ -279,7 +283,9 @@ pub fn grid_file(grid: &Grid) -> Result<String> {
     table.insert("weight_decay".to_owned(), grid.weight_decay.clone().into());
     table.insert("batch_size".to_owned(), list(grid.batch_size.iter().map(count)));
     table.insert("seed".to_owned(), list(grid.seed.iter().map(|&seed| seed as i64)));
-    for (key, value) in [("jobs", &grid.jobs), ("threads", &grid.threads)] {
+    // where the threads of a run are given, how many run at a time changes nothing
+    let jobs = grid.jobs.filter(|_| grid.threads.is_none());
+    for (key, value) in [("jobs", &jobs), ("threads", &grid.threads)] {
         if let Some(value) = value {
             table.insert(key.to_owned(), count(value).into());
         }
@@ -356,7 +362,7 @@ mod tests {
         assert_eq!((&grid.lr[..], &grid.seed[..]), (&[0.1, 1.0][..], &[1, 2, 3][..]));
         assert_eq!((&grid.batch_size[..], grid.base.epochs), (&[7][..], 3));
         assert_eq!((grid.jobs, grid.threads, grid.base.patience), (Some(2), Some(4), Some(5)));
-        for grid in [default, Grid { base: TrainConfig::default(), ..grid }] {
+        for grid in [default, Grid { base: TrainConfig::default(), jobs: None, ..grid }] {
             let again = parse(&grid_file(&grid).unwrap()).grid().unwrap();
             assert_eq!(again, grid);
         }

@@ -1,6 +1,7 @@
 //! `densely sweep`.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -39,8 +40,9 @@ pub struct Args {
           help_heading = NETWORK)]
     activations: Option<Vec<Activations>>,
 
-    /// Initial weights [default: auto]
-    #[arg(long, value_delimiter = ',', value_parser = values::init(), help_heading = NETWORK)]
+    /// Ways to draw initial weights [default: auto]
+    #[arg(long, value_name = "I,I,...", value_delimiter = ',', value_parser = values::init(),
+          help_heading = NETWORK)]
     init: Option<Vec<Init>>,
 
     /// Adam's learning rates [default: 0.01,0.001,0.0001]
@@ -141,6 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         terminal: (!quiet).then(|| SweepTerminal::new(&runs, data.name(), backend)),
         json,
         results: Mutex::default(),
+        trained: AtomicBool::new(false),
     };
     if json {
         host.print(&json!({
@@ -154,19 +157,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     rank(&mut results, &runs);
     let tested = if test_all { results.len() } else { 1 };
-    for result in results.iter_mut().take(tested).filter(|result| result.best().is_some()) {
+    for result in results.iter_mut().take(tested).filter(|result| result.is_ranked()) {
         result.test = test(&directory, &runs[result.number], data)?;
     }
     directory.write_results(&results, &runs)?;
     let failed = results.iter().filter(|result| result.status == Status::Failed).count();
-    let winner = results.first().filter(|winner| winner.best().is_some());
+    let winner = results.first().filter(|winner| winner.is_ranked());
     let best_model =
         winner.map(|winner| directory.run_path(&runs[winner.number]).join("best.safetensors"));
     let (test, seconds) = (winner.and_then(|winner| winner.test), start.elapsed().as_secs_f64());
-    let report = match settings.switch("no_report")? || winner.is_none() {
-        true => None,
-        false => Some(super::report::of_sweep(&path, &path)?),
-    };
     if json {
         print_result(
             &json!({
@@ -196,11 +195,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if let Some(model) = best_model {
             text += &format!("\nmodel: {}", model.display());
         }
-        report.iter().for_each(|report| text += &format!("\nreport: {}", report.display()));
         print_result(&text)?;
     }
-    if failed == results.len() {
-        anyhow::bail!("none of the {failed} runs could be trained; results.csv says why");
+    if winner.is_none() {
+        anyhow::bail!(
+            "none of the {} runs has come to a result; results.csv says why",
+            results.len()
+        );
+    }
+    if !settings.switch("no_report")? {
+        let page = super::report::of_sweep(&directory, &path, data, &runs)?;
+        if !json {
+            print_result(&format!("report: {}", page.display()))?;
+        }
     }
     Ok(())
 }
@@ -220,6 +227,8 @@ struct Host<'a> {
     terminal: Option<SweepTerminal<'a>>,
     json: bool,
     results: Mutex<Vec<RunResult>>,
+    /// Whether there is anything new to write.
+    trained: AtomicBool,
 }
 
 impl Host<'_> {
@@ -235,6 +244,7 @@ impl<'a> SweepHost for &'a Host<'a> {
     fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Watch<'a>>> {
         let (run_dir, state) = self.directory.open_run(run)?;
         if state.as_ref().is_none_or(|state| !state.is_finished()) {
+            self.trained.store(true, Ordering::Relaxed);
             self.terminal.iter().for_each(|terminal| terminal.begins(number));
         }
         let terminal = self.terminal.as_ref();
@@ -260,7 +270,10 @@ impl<'a> SweepHost for &'a Host<'a> {
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         results.push(result);
         rank(&mut results, self.runs);
-        self.directory.write_results(&results, self.runs)
+        match self.trained.load(Ordering::Relaxed) {
+            true => self.directory.write_results(&results, self.runs),
+            false => Ok(()), // what is there is of this sweep, and more complete
+        }
     }
 }
 

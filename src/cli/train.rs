@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // the report of a run that was finished before is left as it is
     let page = path.join(REPORT);
     if !finished && !settings.switch("no_report")? {
-        write_run_report(&mut trainer, &path)?;
+        write_run_report(&mut trainer, &path, &path)?;
     }
     if !json && page.exists() {
         print_result(&format!("report: {}", page.display()))?;

@@ -194,7 +194,9 @@ impl Step<'_> {
         let w = self.w(l);
         let w = w.slice(s![.., part.columns.clone()]);
         gemm(self.backend, da.view_mut(), matrix(dz, part.rows.len(), n_out), w, 0.0);
-        if let Some(da) = da.as_slice_mut() {
+        if part.columns.len() == n_in
+            && let Some(da) = da.as_slice_mut()
+        {
             return activation::backward(self.isa, da, kept, activation);
         }
         for (da, kept) in da.rows_mut().into_iter().zip(kept.chunks_exact(n_in)) {

@@ -1,16 +1,18 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::page::RankedRuns;
 use super::predictions::csv_field;
 use super::run_dir::RunDir;
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
-use crate::train::{RunResult, Status, SweepRun, TrainerState};
+use crate::train::{RunResult, Status, SweepRun, TrainConfig, TrainerState};
 
 const GRID: &str = "sweep.toml";
 const CSV: &str = "results.csv";
@@ -20,6 +22,8 @@ const JSON: &str = "results.jsonl";
 #[derive(Debug)]
 pub struct SweepDir {
     path: PathBuf,
+    /// Locked while a sweep goes on.
+    _lock: Option<File>,
 }
 
 /// A line of the results.
@@ -68,7 +72,32 @@ impl SweepDir {
             RunDir::create(path)?; // refuses the directory of a run
             files::write_atomic(&file, grid.as_bytes(), Survives::Machine)?;
         }
-        Ok(Self { path: path.to_owned() })
+        let lock = File::open(&file).map_err(Error::io("open", &file))?;
+        let lock = match lock.try_lock() {
+            Ok(()) => Some(lock),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::usage(format!(
+                    "another densely is sweeping in {}; wait until it has ended, or choose another --out",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(_)) => None, // a file system without locks
+        };
+        let directory = Self { path: path.to_owned(), _lock: lock };
+        if !path.join(CSV).exists() {
+            directory.write_results(&[], &[])?; // what cannot be written is to be known before hours of training
+        }
+        Ok(directory)
+    }
+
+    /// Looks at a sweep without going on in it.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), _lock: None }
+    }
+
+    /// The configuration of the sweep.
+    pub fn grid_path(&self) -> PathBuf {
+        self.path.join(GRID)
     }
 
     /// Where it is.
@@ -96,34 +125,44 @@ impl SweepDir {
             return Ok((RunDir::create(&path)?, None));
         }
         let (run_dir, config, state) = RunDir::open(&path)?;
-        let same = crate::train::TrainConfig { backend: config.backend, ..run.config.clone() };
-        if config != same {
-            return Err(Error::invalid_file(&path, "holds a run with other settings"));
+        // a machine with another number of cores goes on with the threads that the run began with
+        let TrainConfig { backend, threads, .. } = config;
+        if config != (TrainConfig { backend, threads, ..run.config.clone() }) {
+            let table = |config: &TrainConfig| toml::to_string(config).unwrap_or_default();
+            let problem = difference(&table(&config), &table(&run.config));
+            return Err(Error::invalid_file(
+                &path,
+                format!(
+                    "the run there is not the sweep's{problem}; move it away, or choose another --out"
+                ),
+            ));
         }
         Ok((run_dir, state))
     }
 
-    /// The directories of the runs of a sweep that have been started, in the order of their names.
+    /// The runs that have been started, as they stand, and those that cannot be read, ranked.
     ///
     /// # Errors
-    /// What the operating system says.
-    pub fn runs_in(path: &Path) -> Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
-        let mut runs = Vec::new();
-        for entry in entries {
-            let run = entry.map_err(Error::io("read", path))?.path();
-            if RunDir::is_one(&run) {
-                runs.push(run);
+    /// If no run has a finished epoch.
+    pub fn ranked_runs(&self, runs: &[SweepRun]) -> Result<RankedRuns> {
+        let mut results = Vec::new();
+        for (number, run) in runs.iter().enumerate() {
+            if !self.run_path(run).exists() {
+                continue;
+            }
+            match self.open_run(run) {
+                Ok((_, Some(state))) => results.push(RunResult::of(number, &state)),
+                Ok((_, None)) => {}
+                Err(error) => results.push(RunResult::failed(number, &error)),
             }
         }
-        runs.sort();
-        Ok(runs)
+        RankedRuns::new(runs.to_vec(), results)
     }
 
     /// Adds the scores on the test part that an earlier [`SweepDir::write_results`] wrote; what is not there, or cannot be
     /// read, is left out.
-    pub fn read_tests(path: &Path, results: &mut [RunResult], runs: &[SweepRun]) {
-        let text = std::fs::read_to_string(path.join(JSON)).unwrap_or_default();
+    pub fn read_tests(&self, results: &mut [RunResult], runs: &[SweepRun]) {
+        let text = std::fs::read_to_string(self.path.join(JSON)).unwrap_or_default();
         for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let (Some(accuracy), Some(loss), Some(samples)) = (
                 row["test_accuracy"].as_f64(),
@@ -232,7 +271,7 @@ fn csv_value(value: &Value) -> String {
 fn difference(found: &str, asked: &str) -> String {
     let (Ok(found), Ok(asked)) = (found.parse::<toml::Table>(), asked.parse::<toml::Table>())
     else {
-        return String::new();
+        return ": its file is damaged".to_owned();
     };
     let keys: std::collections::BTreeSet<&String> = found.keys().chain(asked.keys()).collect();
     let shown = |value: Option<&toml::Value>| {

@@ -124,7 +124,7 @@ fn row(result: &RunResult, count: &str, name: &str) -> String {
             return format!("{count:>7}  failed      {name}: {}", error.as_deref().unwrap_or("?"));
         }
         (Status::Diverged, _) => "  diverged",
-        (Status::Done, _) => "",
+        (Status::Done | Status::Unfinished, _) => "",
     };
     let accuracy = result.best().and_then(|best| best.val_accuracy);
     format!(
@@ -145,6 +145,7 @@ pub fn ranking(results: &[RunResult], runs: &[SweepRun], shown: usize) -> String
             Status::Done => "",
             Status::Diverged => "  diverged",
             Status::Failed => "  failed",
+            Status::Unfinished => "  unfinished",
         };
         text += &format!(
             "\n{:>5}  {:>10}  {:>8}  {:>10}  {:>10}  {:>9}  {}{status}",

@@ -13,6 +13,9 @@ pub const MAX_RUNS: usize = 10_000;
 /// runs in turn. Beyond that the memory of several runs at once is the concern.
 const SIDE_BY_SIDE: usize = 16_000_000;
 
+/// Bytes of a run's name at most; file systems allow 255.
+const LONGEST_NAME: usize = 120;
+
 /// Settings of which some are lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
@@ -83,13 +86,13 @@ impl Grid {
     /// impossible settings.
     pub fn runs(&self, n_features: usize, n_classes: usize) -> Result<Vec<SweepRun>> {
         let lengths = [
-            distinct("hidden", &self.hidden)?,
-            distinct("activations", &self.activations)?,
-            distinct("init", &self.init)?,
-            distinct("lr", &self.lr)?,
-            distinct("weight-decay", &self.weight_decay)?,
-            distinct("batch-size", &self.batch_size)?,
-            distinct("seed", &self.seed)?,
+            distinct("hidden", &self.hidden, |v| joined(v))?,
+            distinct("activations", &self.activations, |v| joined(v))?,
+            distinct("init", &self.init, ToString::to_string)?,
+            distinct("lr", &self.lr, ToString::to_string)?,
+            distinct("weight-decay", &self.weight_decay, ToString::to_string)?,
+            distinct("batch-size", &self.batch_size, ToString::to_string)?,
+            distinct("seed", &self.seed, ToString::to_string)?,
         ];
         let count = lengths.iter().try_fold(1usize, |count, &len| count.checked_mul(len));
         let count = count.filter(|&count| count <= MAX_RUNS).ok_or_else(|| {
@@ -151,14 +154,18 @@ impl Grid {
             joined(&config.hidden),
             joined(&config.activations),
             config.init.to_string(),
-            format!("lr{}", config.lr),
-            format!("wd{}", config.weight_decay),
+            format!("lr{}", short(config.lr)),
+            format!("wd{}", short(config.weight_decay)),
             format!("b{}", config.batch_size),
             format!("seed{}", config.seed),
         ];
         for (value, _) in values.iter().zip(lengths).filter(|(_, len)| *len > 1) {
             name.push('_');
             name.push_str(value);
+        }
+        // a name has to fit a file system; its number tells it apart
+        if name.len() > LONGEST_NAME {
+            name.truncate(LONGEST_NAME);
         }
         Ok(SweepRun { name, config, parameters })
     }
@@ -181,16 +188,21 @@ impl Grid {
 }
 
 /// The length of a list without repetitions.
-fn distinct<T: PartialEq + std::fmt::Debug>(flag: &str, values: &[T]) -> Result<usize> {
+fn distinct<T: PartialEq>(flag: &str, values: &[T], shown: impl Fn(&T) -> String) -> Result<usize> {
     if values.is_empty() {
         return Err(Error::usage(format!("--{flag}: expected at least one value")));
     }
     for (i, value) in values.iter().enumerate() {
         if values[..i].contains(value) {
-            return Err(Error::usage(format!("--{flag}: {value:?} is there twice")));
+            return Err(Error::usage(format!("--{flag}: {} is there twice", shown(value))));
         }
     }
     Ok(values.len())
+}
+
+/// `0.001`, `1e-6`, `1e30`.
+fn short(x: f64) -> String {
+    if x == 0.0 || (1e-4..1e4).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
 }
 
 /// `512-256-128`; `none` for nothing.

@@ -1,6 +1,7 @@
 //! Many runs over one data set, some of them at a time, and their ranking.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -21,6 +22,8 @@ pub enum Status {
     Diverged,
     /// It could not be trained; see [`RunResult::error`].
     Failed,
+    /// It has not come to its end yet.
+    Unfinished,
 }
 
 /// What became of a run.
@@ -46,16 +49,25 @@ impl RunResult {
         self.best_epoch.checked_sub(1).and_then(|best| self.history.get(best))
     }
 
+    /// Whether it can win: the validation loss of its kept epoch is a number.
+    pub fn is_ranked(&self) -> bool {
+        self.best().and_then(|best| best.val_loss).is_some_and(f64::is_finite)
+    }
+
     /// The time of all training passes.
     pub fn seconds(&self) -> f64 {
-        self.history.iter().map(|record| record.seconds).sum()
+        self.history.iter().fold(0.0, |sum, record| sum + record.seconds)
     }
 
     /// Of a run that stands where its state says.
     pub fn of(number: usize, state: &TrainerState) -> Self {
         Self {
             number,
-            status: if state.has_diverged() { Status::Diverged } else { Status::Done },
+            status: match state {
+                state if state.has_diverged() => Status::Diverged,
+                state if state.is_finished() => Status::Done,
+                _ => Status::Unfinished,
+            },
             error: None,
             history: state.history.clone(),
             best_epoch: state.best_epoch,
@@ -63,7 +75,8 @@ impl RunResult {
         }
     }
 
-    fn failed(number: usize, error: &Error) -> Self {
+    /// Of a run that cannot be trained, or read.
+    pub fn failed(number: usize, error: &Error) -> Self {
         Self {
             number,
             status: Status::Failed,
@@ -79,7 +92,7 @@ impl RunResult {
 /// the grid. A run without a finished epoch, or whose validation is no number, comes last.
 pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
     let key = |result: &RunResult| {
-        let best = result.best().filter(|_| result.status != Status::Failed);
+        let best = result.best().filter(|_| result.is_ranked());
         let accuracy = best.and_then(|best| best.val_accuracy).unwrap_or(f64::NEG_INFINITY);
         let loss = best.and_then(|best| best.val_loss).filter(|loss| !loss.is_nan());
         (accuracy, loss.unwrap_or(f64::INFINITY))
@@ -144,7 +157,14 @@ pub fn sweep<H: SweepHost>(
             while !stop.load(Relaxed)
                 && let Some(&number) = numbers.get(next.fetch_add(1, Relaxed))
             {
-                let result = train(number, &runs[number], data, host);
+                // not even a defect in one run is to stop the others
+                let run = AssertUnwindSafe(|| train(number, &runs[number], data, host));
+                let result = catch_unwind(run).unwrap_or_else(|_| {
+                    Err(Error::invalid(
+                        &*runs[number].name,
+                        "the training panicked: a defect of densely",
+                    ))
+                });
                 let result = result.unwrap_or_else(|error| RunResult::failed(number, &error));
                 if let Err(error) = host.ended(result) {
                     stop.store(true, Relaxed);
@@ -229,6 +249,6 @@ mod tests {
         ];
         rank(&mut results, &runs);
         let order: Vec<usize> = results.iter().map(|result| result.number).collect();
-        assert_eq!(order, [3, 2, 1, 0, 6, 4, 5]);
+        assert_eq!(order, [3, 2, 1, 0, 4, 5, 6]);
     }
 }

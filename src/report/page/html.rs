@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::picture::{Picture, palette};
 
 /// What the colours of [`palette`] become in dark mode.
-const DARK: [((u8, u8, u8), &str); 8] = [
+const DARK: [((u8, u8, u8), &str); 10] = [
     (palette::SURFACE, "#161b22"),
     (palette::INK, "#e6edf3"),
     (palette::MUTED, "#9aa4b2"),
@@ -14,6 +14,8 @@ const DARK: [((u8, u8, u8), &str); 8] = [
     (palette::SERIES[1], "#ff8a3d"),
     (palette::SERIES[2], "#2ecc9b"),
     (palette::SERIES[3], "#e39cc4"),
+    (palette::SERIES[4], "#f2b632"),
+    (palette::SERIES[5], "#7cc8f2"),
 ];
 
 const STYLE: &str = "

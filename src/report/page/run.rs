@@ -36,16 +36,20 @@ struct Measured {
     loss: f64,
 }
 
-/// Writes `report.html` and its pictures into a directory; returns the page's path.
+/// Writes `report.html` and its pictures into a directory; returns the page's path. `run_dir` is where the run is.
 ///
 /// The run's weights are measured on the test part, or on the validation part if there is no test part.
 ///
 /// # Errors
 /// If the run has no finished epoch, or a file cannot be written.
-pub fn write_run_report(trainer: &mut Trainer<'_>, directory: &Path) -> Result<PathBuf> {
+pub fn write_run_report(
+    trainer: &mut Trainer<'_>,
+    run_dir: &Path,
+    directory: &Path,
+) -> Result<PathBuf> {
     if trainer.state().epoch() == 0 {
         return Err(Error::invalid_file(
-            directory,
+            run_dir,
             "the run has no finished epoch; train it first, by `--resume`",
         ));
     }
@@ -62,8 +66,9 @@ pub fn write_run_report(trainer: &mut Trainer<'_>, directory: &Path) -> Result<P
         pictures.push(gallery::weights(w, image, SHOWN)?);
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
-    let name = directory.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let body = body(trainer, &name, &pictures, measured.as_ref());
+    let run_dir = std::path::absolute(run_dir).map_err(Error::io("find", run_dir))?;
+    let name = run_dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let body = body(trainer, &run_dir, &name, &pictures, measured.as_ref());
     let path = directory.join(REPORT);
     files::write_atomic(&path, page(&name, &body).as_bytes(), Survives::Process)?;
     Ok(path)
@@ -155,6 +160,7 @@ fn pixels(data: &Dataset, row: u32) -> Vec<f32> {
 
 fn body(
     trainer: &Trainer<'_>,
+    run_dir: &Path,
     name: &str,
     pictures: &[Picture],
     measured: Option<&Measured>,
@@ -208,11 +214,21 @@ fn body(
         (section("Configuration", &html! {
             div.scroll { table { @for (key, value) in settings(trainer) { tr { td { (key) } td.left { (value) } } } } }
             p.muted { "Again, bit for bit, on such a machine: " }
-            pre { "densely train --config " (name) "/config.toml" }
+            pre { "densely train --config " (quoted(&run_dir.join("config.toml").display().to_string())) }
         }))
         p.muted {
             (trainer.backend().describe()) ", " (plural(config.threads, "thread")) ", seed " (config.seed)
         }
+    }
+}
+
+/// As a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,=".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The report of a sweep, or of several runs side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
@@ -15,11 +15,14 @@ use crate::report::RunDir;
 use crate::report::format::{duration, grouped, percent, plural};
 use crate::train::{RunResult, Status, SweepRun, TrainConfig, rank};
 
+/// The logarithm has no place for no error at all, in percent.
+const LEAST_ERROR: f64 = 0.01;
+
 /// Curves with a colour of their own.
 const LEADERS: usize = 5;
 
 /// Several runs and what became of them, the best first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RankedRuns {
     /// By number.
     pub runs: Vec<SweepRun>,
@@ -27,28 +30,35 @@ pub struct RankedRuns {
     pub results: Vec<RunResult>,
 }
 
+impl RankedRuns {
+    /// Ranks results.
+    ///
+    /// # Errors
+    /// If no run has a finished epoch.
+    pub fn new(runs: Vec<SweepRun>, mut results: Vec<RunResult>) -> Result<Self> {
+        if results.iter().all(|result| result.history.is_empty()) {
+            return Err(Error::usage("no run there has a finished epoch; expected at least one"));
+        }
+        rank(&mut results, &runs);
+        Ok(Self { runs, results })
+    }
+}
+
 /// Reads the runs of some directories.
 ///
 /// # Errors
 /// If one of them holds no run, or none has a finished epoch.
 pub fn ranked_runs(directories: &[PathBuf]) -> Result<RankedRuns> {
-    let mut ranked = RankedRuns::default();
+    let (mut runs, mut results) = (Vec::new(), Vec::new());
     for directory in directories {
         let (_, config, state) = RunDir::open(directory)?;
-        let name = directory.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.unwrap_or_else(|| directory.display().to_string());
-        let number = ranked.runs.len();
         if let Some(state) = state.filter(|state| state.epoch() > 0) {
+            results.push(RunResult::of(runs.len(), &state));
             let parameters = state.optimizer.params.len();
-            ranked.results.push(RunResult::of(number, &state));
-            ranked.runs.push(SweepRun { name, config, parameters });
+            runs.push(SweepRun { name: directory.display().to_string(), config, parameters });
         }
     }
-    if ranked.results.is_empty() {
-        return Err(Error::usage("no run there has a finished epoch; expected at least one"));
-    }
-    rank(&mut ranked.results, &ranked.runs);
-    Ok(ranked)
+    RankedRuns::new(runs, results)
 }
 
 /// Writes `report.html` and its pictures into a directory; returns the page's path. `title` heads the page; `links` says
@@ -110,7 +120,7 @@ fn curves(ranked: &RankedRuns) -> Result<Picture> {
     let series = ranked.results.iter().enumerate().map(|(rank, result)| {
         let points = result.history.iter().filter_map(|record| {
             let error = 100.0 * (1.0 - record.val_accuracy?);
-            (error > 0.0).then_some((record.epoch as f64, error))
+            Some((record.epoch as f64, error.max(LEAST_ERROR)))
         });
         let leads = rank < LEADERS.min(ranked.results.len());
         Series {
@@ -178,53 +188,65 @@ fn accuracy_against(
     plots::single(name, title.to_owned(), &axes, &series, true)
 }
 
-/// A setting of a run by its name, as text.
-type Setting = (&'static str, fn(&TrainConfig) -> String);
-
-const SETTINGS: [Setting; 8] = [
-    ("hidden", |c| join(&c.hidden)),
-    ("activations", |c| match &c.activations[..] {
-        [first, rest @ ..] if rest.iter().all(|other| other == first) => first.to_string(),
-        several => join(several),
-    }),
-    ("init", |c| c.init.to_string()),
-    ("lr", |c| c.lr.to_string()),
-    ("weight decay", |c| c.weight_decay.to_string()),
-    ("batch", |c| c.batch_size.to_string()),
-    ("seed", |c| c.seed.to_string()),
-    ("data", |c| c.data.clone()),
-];
-
-fn join<T: ToString>(values: &[T]) -> String {
-    if values.is_empty() {
-        return "none".to_owned();
+/// The settings of a run as texts.
+fn settings(config: &TrainConfig) -> BTreeMap<String, String> {
+    let join = |values: Vec<String>| match values.is_empty() {
+        true => "none".to_owned(),
+        false => values.join("-"),
+    };
+    let text = |value: toml::Value| match value {
+        toml::Value::String(text) => text,
+        toml::Value::Array(values) => {
+            let texts = values.iter().map(|value| match value {
+                toml::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
+            join(texts.collect())
+        }
+        other => other.to_string(),
+    };
+    let table = toml::Table::try_from(config).unwrap_or_default();
+    let mut settings: BTreeMap<String, String> =
+        table.into_iter().map(|(key, value)| (key, text(value))).collect();
+    // one activation for all hidden layers is the same setting at every depth
+    if let [first, rest @ ..] = &config.activations[..]
+        && rest.iter().all(|other| other == first)
+    {
+        settings.insert("activations".to_owned(), first.to_string());
     }
-    values.iter().map(T::to_string).collect::<Vec<_>>().join("-")
+    settings
 }
 
-/// The settings in which the runs differ.
-fn varied(runs: &[SweepRun]) -> Vec<Setting> {
-    let varies = |setting: &Setting| {
-        runs.windows(2).any(|pair| setting.1(&pair[0].config) != setting.1(&pair[1].config))
-    };
-    SETTINGS.into_iter().filter(varies).collect()
+/// The names of the settings in which the runs differ, those of a grid first.
+fn varied(runs: &[SweepRun]) -> Vec<String> {
+    const FIRST: [&str; 7] =
+        ["hidden", "activations", "init", "lr", "weight_decay", "batch_size", "seed"];
+    let all: Vec<_> = runs.iter().map(|run| settings(&run.config)).collect();
+    let keys: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
+    let varies = |key: &str| all.windows(2).any(|pair| pair[0].get(key) != pair[1].get(key));
+    let others = keys.into_iter().filter(|key| !FIRST.contains(&&key[..])).map(|key| &key[..]);
+    FIRST.into_iter().chain(others).filter(|key| varies(key)).map(str::to_owned).collect()
+}
+
+fn value(config: &TrainConfig, key: &str) -> String {
+    settings(config).remove(key).unwrap_or_else(|| "-".to_owned())
 }
 
 /// What each of the varied settings does to the accuracy.
 fn effects(ranked: &RankedRuns) -> Vec<Effect> {
-    let effect = |(name, value): Setting| {
+    let effect = |name: String| {
         let mut values: Vec<(String, Vec<f64>)> = Vec::new();
         let mut results: Vec<&RunResult> = ranked.results.iter().collect();
         results.sort_by_key(|result| result.number); // in the order of the grid
         for result in results {
             let Some(accuracy) = accuracy(result) else { continue };
-            let value = value(&ranked.runs[result.number].config);
+            let value = value(&ranked.runs[result.number].config, &name);
             match values.iter_mut().find(|(known, _)| *known == value) {
                 Some((_, accuracies)) => accuracies.push(accuracy),
                 None => values.push((value, vec![accuracy])),
             }
         }
-        Effect { name: name.to_owned(), values }
+        Effect { name: name.replace('_', " "), values }
     };
     varied(&ranked.runs).into_iter().map(effect).filter(|e| e.values.len() <= 12).collect()
 }
@@ -235,9 +257,10 @@ fn over_seeds(ranked: &RankedRuns) -> Vec<(String, Vec<f64>)> {
     let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for result in &ranked.results {
         let config = &ranked.runs[result.number].config;
-        let values = settings.iter().filter(|(name, _)| *name != "seed");
-        let key: Vec<String> =
-            values.map(|(name, value)| format!("{name} {}", value(config))).collect();
+        let names = settings.iter().filter(|name| *name != "seed");
+        let key: Vec<String> = names
+            .map(|name| format!("{} {}", name.replace('_', " "), value(config, name)))
+            .collect();
         let key = if key.is_empty() { "all".to_owned() } else { key.join(", ") };
         groups.entry(key).or_default().extend(accuracy(result));
     }
@@ -267,13 +290,11 @@ fn body(
     let best = &ranked.results[0];
     let seconds: f64 = ranked.results.iter().map(RunResult::seconds).sum();
     let epochs: usize = ranked.results.iter().map(|result| result.history.len()).sum();
-    let seeds = if settings.iter().any(|(name, _)| *name == "seed") {
-        over_seeds(ranked)
-    } else {
-        Vec::new()
-    };
+    let seeds =
+        if settings.iter().any(|name| name == "seed") { over_seeds(ranked) } else { Vec::new() };
     html! {
-        p.muted { "densely · " (plural(ranked.results.len(), "run")) " on " (ranked.runs[0].config.data) }
+        p.muted { "densely · " (plural(ranked.results.len(), "run")) @if !settings.iter().any(|name| name == "data") { " on " (ranked.runs[0].config.data) }
+        }
         h1 { (title) }
         div.figures {
             @if let Some(accuracy) = accuracy(best) {
@@ -307,7 +328,7 @@ fn body(
             div.scroll { table {
                 tr {
                     th { "rank" }
-                    @for (name, _) in &settings { th { (name) } }
+                    @for name in &settings { th { (name.replace('_', " ")) } }
                     th { "validation" } th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" } th { "test" } th { "run" }
                 }
                 @for (i, result) in ranked.results.iter().enumerate() {
@@ -322,7 +343,7 @@ fn row(
     i: usize,
     result: &RunResult,
     run: &SweepRun,
-    settings: &[Setting],
+    settings: &[String],
     links: &impl Fn(&SweepRun) -> Option<String>,
 ) -> Markup {
     let best = result.best();
@@ -333,12 +354,17 @@ fn row(
                 (i + 1)
                 @if i < LEADERS { span style=(format!("color:{}", palette::hex(palette::SERIES[i]))) { " ●" } }
             }
-            @for (_, value) in settings { td { (value(&run.config)) } }
+            @for name in settings { td { (value(&run.config, name)) } }
             td { (best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent)) }
             td { (loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))) }
             td {
                 (result.best_epoch) "/" (result.history.len())
-                @if result.status != Status::Done { " (diverged)" }
+                @match result.status {
+                    Status::Done => {}
+                    Status::Diverged => " (diverged)",
+                    Status::Failed => " (failed)",
+                    Status::Unfinished => { " (unfinished, of " (run.config.epochs) ")" }
+                }
             }
             td { (grouped(run.parameters as u64)) }
             td { (duration(result.seconds())) }
