@@ -1,7 +1,7 @@
 //! Training: epochs over a data set, validation, the best epoch, and a state that can be saved.
 //!
 //! [`Trainer`] is the epoch loop. It prints nothing and writes nothing: it tells an [`Observer`] what happens.
-//! [`sweep`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
+//! [`sweep()`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
 
 mod config;
 mod grid;

@@ -287,13 +287,16 @@ pub struct Effect {
     pub values: Vec<(String, Vec<f64>)>,
 }
 
-/// For each hyperparameter, every run as a dot over its value, and the mean as a bar.
+/// For each hyperparameter, every run as a dot over its value, and the median as a bar.
 pub fn effects(all: &[Effect]) -> Result<Picture> {
     let lowest_shown =
         lowest_shown(all.iter().flat_map(|e| e.values.iter().flat_map(|v| v.1.iter().copied())));
-    let rows = all.len().div_ceil(2);
+    // two in a row, unless their labels want more room
+    let letters = |e: &Effect| e.values.iter().map(|v| v.0.chars().count() + 2).sum::<usize>();
+    let in_a_row = if all.iter().any(|effect| letters(effect) > 44) { 1 } else { 2 };
+    let rows = all.len().div_ceil(in_a_row);
     let svg = document((860, 280 * rows.max(1) as u32), |area| {
-        let panels = area.split_evenly((rows.max(1), 2));
+        let panels = area.split_evenly((rows.max(1), in_a_row));
         for (panel, effect) in panels.iter().zip(all) {
             let shown = |y: &f64| *y >= lowest_shown;
             let values =
@@ -337,9 +340,12 @@ pub fn effects(all: &[Effect]) -> Result<Picture> {
                     Circle::new((middle + spread(k), y), 4, series(0).mix(0.55).filled())
                 });
                 chart.draw_series(dots).map_err(unplottable)?;
-                let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
-                let bar = [(middle - 0.3, mean), (middle + 0.3, mean)];
-                if shown(&mean) {
+                let mut sorted = accuracies.clone();
+                sorted.sort_by(f64::total_cmp);
+                let median =
+                    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+                let bar = [(middle - 0.3, median), (middle + 0.3, median)];
+                if shown(&median) {
                     let bar = PathElement::new(bar, series(1).stroke_width(3));
                     chart.draw_series([bar]).map_err(unplottable)?;
                 }
@@ -348,7 +354,7 @@ pub fn effects(all: &[Effect]) -> Result<Picture> {
         Ok(())
     })?;
     let names: Vec<&str> = all.iter().map(|effect| &effect.name[..]).collect();
-    let alt = format!("Validation accuracy by {}; a bar is a mean", names.join(", "));
+    let alt = format!("Validation accuracy by {}; a bar is a median", names.join(", "));
     Ok(Picture { name: "effects", alt, svg })
 }
 

@@ -305,7 +305,14 @@ fn body(
             (figure("epochs trained", &grouped(epochs as u64)))
             (figure("of training, all runs added", &duration(seconds)))
         }
-        @for picture_of in pictures { section { (picture(picture_of)) } }
+        @for picture_of in pictures {
+            section {
+                @if picture_of.name == "effects" {
+                    (html! { h2 { "What each setting does" } p.muted { "a dot for each run, a bar for the median" } })
+                }
+                (picture(picture_of))
+            }
+        }
         @if !seeds.is_empty() {
             (section("Over seeds", &html! {
                 div.scroll { table {
