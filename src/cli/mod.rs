@@ -4,6 +4,7 @@ mod bench;
 mod completions;
 mod doctor;
 mod eval;
+mod grid_settings;
 mod inspect;
 mod model_args;
 mod predict;

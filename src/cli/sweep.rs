@@ -16,6 +16,7 @@ use densely::train::{
 use densely::{Error, Result};
 use serde_json::{Value, json};
 
+use super::grid_settings::grid_file;
 use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
 use super::settings::{self, Settings};
 use super::values::{self, Activations, Sizes};
@@ -117,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     grid.base.data = super::absolute_data(&grid.base.data)?;
     grid.base.backend = Backend::of(grid.base.backend)?.choice();
     grid.runs(1, 1)?; // what is impossible with any data is refused before the data is read
-    let file = settings::grid_file(&grid)?;
+    let file = grid_file(&grid)?;
     if args.print_config {
         return print_result(file.trim_end());
     }
