@@ -64,7 +64,11 @@ impl<'a> SweepTerminal<'a> {
         if let Ok(style) = ProgressStyle::with_template("{prefix:32!} {bar:20} {msg}") {
             bar.set_style(style.progress_chars("━╸ "));
         }
-        self.with_state(|state| state.running.insert(number, bar));
+        self.with_state(|state| {
+            self.all.set_prefix(format!("{:>7}", format!("{}/{}", state.ended, self.runs.len())));
+            self.all.tick(); // there from the beginning
+            state.running.insert(number, bar);
+        });
     }
 
     /// An epoch of a run is over.
