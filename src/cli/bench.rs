@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::print_result;
-use super::values::{self, Grid, Sizes};
+use super::values::{self, Sizes};
 
 /// Measure the speed of training on this machine
 ///
@@ -28,9 +28,9 @@ pub struct Args {
     data: String,
 
     /// Hidden sizes of the networks
-    #[arg(long, value_name = "N,N,...;...", value_parser = values::grid,
+    #[arg(long, value_name = "N,N,...;...", value_delimiter = ';', value_parser = values::sizes,
           default_value = "784,784,784;1024,512,256;512,256,128;256,128,64;128,64,28")]
-    hidden: Grid,
+    hidden: Vec<Sizes>,
 
     /// Batch sizes
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "500",
@@ -234,7 +234,7 @@ impl Args {
             chosen => chosen.iter().map(|&threads| threads as usize).collect(),
         };
         let mut cells = Vec::new();
-        for hidden in &self.hidden.0 {
+        for hidden in &self.hidden {
             for &batch_size in &self.batch_size {
                 let batch_size = batch_size as usize;
                 if batch_size > data.len() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use densely::data::{self, Dataset};
 use densely::report::{
-    REPORT, RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report,
+    REPORT, RankedRuns, RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report,
 };
 use densely::train::{SweepRun, Trainer};
 use densely::{Error, Result};
@@ -42,7 +42,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let grid = Settings::read_grid(&directory.grid_path())?.grid()?;
             let loaded = data::load(&grid.base.data)?;
             let runs = grid.runs(loaded.data.n_features(), loaded.data.n_classes())?;
-            of_sweep(&directory, args.out.as_deref().unwrap_or(one), &loaded.data, &runs)?
+            let mut ranked = directory.ranked_runs(&runs)?;
+            directory.read_tests(&mut ranked.results, &runs);
+            of_sweep(&directory, args.out.as_deref().unwrap_or(one), &loaded.data, &ranked)?
         }
         [one] => of_run(one, args.out.as_deref().unwrap_or(one))?,
         several => {
@@ -73,23 +75,21 @@ pub fn of_sweep(
     directory: &SweepDir,
     out: &Path,
     data: &Dataset,
-    runs: &[SweepRun],
+    ranked: &RankedRuns,
 ) -> Result<PathBuf> {
-    let mut ranked = directory.ranked_runs(runs)?;
     make(out)?;
     let canonical = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
     let path = canonical(directory.path())?;
     let here = canonical(out)? == path;
     if let Some(winner) = ranked.results.first().filter(|winner| here && winner.is_ranked()) {
-        let run = &runs[winner.number];
+        let run = &ranked.runs[winner.number];
         if let (_, Some(state)) = directory.open_run(run)? {
             let run_path = directory.run_path(run);
             write_run_report(&mut Trainer::resume(state, data)?, &run_path, &run_path)?;
         }
     }
-    directory.read_tests(&mut ranked.results, runs);
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    write_sweep_report(&ranked, out, &name, |run: &SweepRun| {
+    write_sweep_report(ranked, out, &name, |run: &SweepRun| {
         let report = Path::new(&run.name).join(REPORT);
         (here && path.join(&report).is_file()).then(|| report.display().to_string())
     })

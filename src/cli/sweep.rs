@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use densely::data::{self, Dataset};
-use densely::engine::{Progress, Score};
+use densely::engine::Score;
 use densely::gemm::Backend;
 use densely::model::Init;
-use densely::report::{RunDir, SweepDir, SweepTerminal, duration, percent, ranking};
+use densely::report::{RankedRuns, RunDir, SweepDir, SweepTerminal, duration, percent, ranking};
 use densely::train::{
     EpochEnd, Observer, Opened, RunResult, Status, SweepHost, SweepRun, Trainer, rank, sweep,
 };
@@ -205,7 +205,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     if !settings.switch("no_report")? {
-        let page = super::report::of_sweep(&directory, &path, data, &runs)?;
+        let ranked = RankedRuns::new(runs, results)?;
+        let page = super::report::of_sweep(&directory, &path, data, &ranked)?;
         if !json {
             print_result(&format!("report: {}", page.display()))?;
         }
@@ -289,8 +290,6 @@ impl Observer for Watch<'_> {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.run_dir.start(trainer)
     }
-
-    fn step(&mut self, _epoch: usize, _progress: Progress) {}
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         self.run_dir.epoch(end)?;

@@ -9,15 +9,6 @@ use densely::model::{Activation, Init};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sizes(pub Vec<usize>);
 
-/// `512,256,128;300,100`: several [`Sizes`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grid(pub Vec<Sizes>);
-
-/// Parses a [`Grid`].
-pub fn grid(text: &str) -> Result<Grid, String> {
-    text.split(';').map(sizes).collect::<Result<_, _>>().map(Grid)
-}
-
 /// `relu,selu,tanh`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activations(pub Vec<Activation>);

@@ -110,8 +110,9 @@ impl Grid {
                 "--jobs {jobs} with --threads {threads}: expected at most {MAX_THREADS} threads in all"
             )));
         }
-        if self.jobs.is_some_and(|jobs| !(1..=MAX_THREADS).contains(&jobs)) {
-            let jobs = self.jobs.unwrap_or_default();
+        if let Some(jobs) = self.jobs
+            && !(1..=MAX_THREADS).contains(&jobs)
+        {
             return Err(Error::usage(format!("--jobs {jobs}: expected 1 to {MAX_THREADS}")));
         }
         (0..count).map(|number| self.run(number, count, lengths, n_features, n_classes)).collect()

@@ -115,6 +115,18 @@ fn short(x: f64) -> String {
     }
 }
 
+/// What is drawn of a run: the leaders have a name and a colour.
+fn of_rank(rank: usize, points: Vec<(f64, f64)>) -> Series {
+    let colour = (rank < LEADERS).then_some(rank);
+    let name = colour.map_or_else(String::new, |rank| format!("#{}", rank + 1));
+    Series { name, points, colour }
+}
+
+/// The background is drawn first, then the leaders by rank.
+fn leaders_on_top(series: &mut [Series]) {
+    series.sort_by_key(|series| series.colour.is_some());
+}
+
 /// Validation error by epoch, all runs; the best have colours.
 fn curves(ranked: &RankedRuns) -> Result<Picture> {
     let series = ranked.results.iter().enumerate().map(|(rank, result)| {
@@ -122,19 +134,10 @@ fn curves(ranked: &RankedRuns) -> Result<Picture> {
             let error = 100.0 * (1.0 - record.val_accuracy?);
             Some((record.epoch as f64, error.max(LEAST_ERROR)))
         });
-        let leads = rank < LEADERS.min(ranked.results.len());
-        Series {
-            name: if leads { format!("#{}", rank + 1) } else { String::new() },
-            points: points.collect(),
-            colour: leads.then_some(rank),
-        }
+        of_rank(rank, points.collect())
     });
-    // the background first, the best on top of all
     let mut series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
-    series.reverse();
-    let leaders = series.iter().filter(|series| series.colour.is_some()).count();
-    let from = series.len() - leaders;
-    series[from..].reverse();
+    leaders_on_top(&mut series);
     let axes = Axes {
         title: "Validation error by epoch (%, logarithmic)",
         x: "epoch",
@@ -167,12 +170,9 @@ fn accuracy_against(
             hidden += 1;
             continue;
         }
-        let leads = rank < LEADERS;
-        let name = if leads { format!("#{}", rank + 1) } else { String::new() };
-        let points = vec![(x(result), accuracy)];
-        series.push(Series { name, points, colour: leads.then_some(rank) });
+        series.push(of_rank(rank, vec![(x(result), accuracy)]));
     }
-    series.sort_by_key(|series| series.colour.is_some());
+    leaders_on_top(&mut series);
     let x_name = match hidden {
         0 => x_name.to_owned(),
         n => format!("{x_name}; {} below {lowest:.1} % not shown", plural(n, "run")),
