@@ -58,9 +58,18 @@ pub enum Error {
         /// What to do instead.
         remedy: &'static str,
     },
+
+    /// An observer asked a run to stop before its end. Nothing is wrong; its state has been offered to the observers.
+    #[error("the run was stopped before its end")]
+    Stopped,
 }
 
 impl Error {
+    /// Whether it is [`Error::Stopped`].
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Stopped)
+    }
+
     /// An [`Error::Usage`].
     pub fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())

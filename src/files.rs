@@ -1,7 +1,7 @@
 //! Files that are either complete or absent.
 
 use std::borrow::Cow;
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -16,6 +16,9 @@ pub enum Survives {
     Machine,
 }
 
+/// How the names of files begin that are not complete yet.
+const TEMPORARY: &str = ".densely-";
+
 /// Replaces `path` with `bytes` in one step: a temporary file beside it, then renamed.
 ///
 /// A reader, or a process killed half-way, sees the old file or the new one, never a part.
@@ -26,7 +29,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()>
     };
     let write = || -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".densely-");
+        builder.prefix(TEMPORARY);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
         let mut file = builder.tempfile_in(directory)?;
@@ -34,7 +37,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()>
         if survives == Survives::Machine {
             file.as_file().sync_all()?;
         }
-        file.persist(path).map_err(|error| error.error)?;
+        let temporary = file.into_temp_path();
+        fs::rename(&temporary, path)?;
+        drop(temporary.keep()); // it has another name now
         #[cfg(unix)]
         if survives == Survives::Machine {
             fs::File::open(directory)?.sync_all()?; // the rename itself
@@ -42,6 +47,34 @@ pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()>
         Ok(())
     };
     write().map_err(|error| Error::io("write", path)(without_path(error)))
+}
+
+/// Removes what processes that were killed in the middle of a write have left in a directory. For whoever holds its lock:
+/// another's write would lose its file.
+pub fn remove_temporaries(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            drop(fs::remove_file(entry.path())); // it does no harm where it cannot be removed
+        }
+    }
+}
+
+/// Keeps other processes out of a directory until the result is dropped, or the process ends in whatever way. `None` on
+/// file systems without locks.
+///
+/// # Errors
+/// [`Error::Usage`] if another process is in it.
+pub fn lock(directory: &Path) -> Result<Option<fs::File>> {
+    // the directory itself: no file of a name of its own, which could be left behind or removed
+    let Ok(file) = fs::File::open(directory) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::usage(format!(
+            "another densely is at work in {}; wait until it has ended, or choose another --out",
+            directory.display()
+        ))),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// An error of `tempfile` less the name of its temporary file, which means nothing to a user.
@@ -82,6 +115,29 @@ mod tests {
         write_atomic(&path, b"two", Survives::Process).unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_and_what_a_killed_one_left_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::create_dir(&path).unwrap(); // a file cannot take its place
+        assert!(write_atomic(&path, b"one", Survives::Machine).is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        fs::write(directory.path().join(".densely-x1"), "t").unwrap();
+        remove_temporaries(directory.path());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_is_locked_until_the_lock_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = lock(directory.path()).unwrap();
+        assert!(held.is_some(), "this file system has no locks");
+        let message = lock(directory.path()).unwrap_err().to_string();
+        assert!(message.contains("another densely is at work in"), "{message}");
+        drop(held);
+        assert!(lock(directory.path()).unwrap().is_some());
     }
 
     #[test]

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(interrupted) = error.downcast_ref::<cli::Interrupted>() {
+                return ExitCode::from(interrupted.exit_code()); // the command has said what happened
+            }
             // densely's own errors say their causes; of others, the chain does
             match error.downcast_ref::<Error>() {
                 Some(own) => say(&format!("error: {own}")),

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+
 use common::dataset;
 use densely::engine::{Adam, Engine, EngineOptions, State};
 use densely::gemm::{Backend, BackendChoice, Calls, calls};
@@ -12,12 +14,12 @@ use densely::model::Spec;
 fn count(backend: Backend) -> Calls {
     let data = dataset(20, 6, 3);
     let spec = Spec::new(6, &[5, 4], &[], 3).unwrap();
-    let options = EngineOptions { backend, threads: 1, batch_size: 20 };
+    let options = EngineOptions { backend, threads: 1, ..EngineOptions::new(20) };
     let mut engine = Engine::new(&spec, options).unwrap();
     let mut state = State::new(&vec![0.1; engine.layout().len()]).unwrap();
     let rows: Vec<u32> = (0..20).collect();
     let before = calls();
-    engine.train(&mut state, &Adam::default(), &data, &rows, 20, |_| ());
+    engine.train(&mut state, &Adam::default(), &data, &rows, 20, |_| ControlFlow::Continue(()));
     let after = calls();
     Calls { blas: after.blas - before.blas, rust: after.rust - before.rust }
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use densely::data::Dataset;
@@ -32,22 +33,23 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Allocations between the first step of a second epoch and its last.
-fn count(backend: Backend, threads: usize) -> u64 {
+fn count(backend: Backend, threads: usize, deterministic: bool) -> u64 {
     let lit = |j: usize| u8::from(!j.is_multiple_of(3)); // a third of the inputs is blank
     let pixels = Array2::from_shape_fn((500, 19), |(i, j)| (i * 31 + j * 7) as u8 * lit(j));
     let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
     let data = Dataset::from_pixels(pixels.view(), &labels).unwrap();
     let spec = Spec::new(19, &[133, 16], &[Activation::Gelu, Activation::Selu], 5).unwrap();
-    let options = EngineOptions { backend, threads, batch_size: 100 };
+    let options = EngineOptions { backend, threads, deterministic, batch_size: 100 };
     let mut engine = Engine::new(&spec, options).unwrap();
     let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
     let rows: Vec<u32> = (0..500).collect();
-    engine.train(&mut state, &Adam::default(), &data, &rows, 100, |_| ());
+    engine.train(&mut state, &Adam::default(), &data, &rows, 100, |_| ControlFlow::Continue(()));
     let (mut first, mut last, mut steps) = (None, 0, 0);
     engine.train(&mut state, &Adam::default(), &data, &rows, 100, |_| {
         last = ALLOCATIONS.load(Ordering::Relaxed);
         first.get_or_insert(last);
         steps += 1;
+        ControlFlow::Continue(())
     });
     assert_eq!(steps, 5);
     last - first.unwrap()
@@ -59,7 +61,10 @@ fn steps_do_not_allocate() {
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the counting allocator is not in use");
     for backend in Backend::all() {
         for threads in [1, 2, 3] {
-            assert_eq!(count(backend, threads), 0, "{backend:?}, {threads} threads");
+            for deterministic in [false, true] {
+                let count = count(backend, threads, deterministic);
+                assert_eq!(count, 0, "{backend:?}, {threads} threads, {deterministic}");
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the benchmarks share: real data, the five architectures, an engine ready to train.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
+
 use densely::data::{Dataset, Part, Split, epoch_order, load};
 use densely::engine::{Adam, Engine, EngineOptions, Score, State, default_threads};
 use densely::gemm::Backend;
@@ -31,7 +33,8 @@ pub struct Training<'d> {
 impl<'d> Training<'d> {
     pub fn new(data: &'d Dataset, hidden: &[usize], backend: Backend, batch_size: usize) -> Self {
         let spec = Spec::new(data.n_features(), hidden, &[], data.n_classes()).unwrap();
-        let options = EngineOptions { backend, threads: default_threads(), batch_size };
+        let options =
+            EngineOptions { backend, threads: default_threads(), ..EngineOptions::new(batch_size) };
         let engine = Engine::new(&spec, options).unwrap();
         let mut params = vec![0.0; engine.layout().len()];
         initialize(&mut params, &spec, engine.layout(), Init::Auto, 0).unwrap();
@@ -46,7 +49,9 @@ impl<'d> Training<'d> {
         epoch_order(&mut self.order, &self.rows, true, 0, self.epoch);
         let order = &self.order[..samples];
         let (state, adam) = (&mut self.state, Adam::default());
-        self.engine.train(state, &adam, self.data, order, batch_size, |_| ())
+        self.engine
+            .train(state, &adam, self.data, order, batch_size, |_| ControlFlow::Continue(()))
+            .score
     }
 
     /// What was timed has to have learnt something.

@@ -1,5 +1,6 @@
 //! `densely bench`.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use densely::data::{self, Dataset, epoch_order};
@@ -187,7 +188,9 @@ impl Cell {
         while start.elapsed() < limit || trained == 0 {
             let began = Instant::now();
             let pass = &order[..samples];
-            engine.train(&mut self.state, &Adam::default(), data, pass, batch, |_| ());
+            engine.train(&mut self.state, &Adam::default(), data, pass, batch, |_| {
+                ControlFlow::Continue(())
+            });
             if warm {
                 time += began.elapsed();
                 trained += samples;
@@ -247,7 +250,8 @@ impl Args {
                 }
                 for &threads in &threads {
                     for &backend in &backends {
-                        let options = EngineOptions { backend, threads, batch_size };
+                        let options =
+                            EngineOptions { backend, threads, ..EngineOptions::new(batch_size) };
                         cells.push(Cell::new(hidden, options, data)?);
                     }
                 }

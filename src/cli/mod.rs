@@ -11,6 +11,7 @@ mod predict;
 mod report;
 mod run_args;
 mod settings;
+mod signals;
 mod sweep;
 mod train;
 mod values;
@@ -21,6 +22,8 @@ use clap::{Parser, Subcommand};
 use densely::report::say;
 use densely::train::TrainConfig;
 use densely::{Error, Result};
+
+pub use signals::Interrupted;
 
 /// Trains multilayer perceptrons on a CPU, fast.
 #[derive(Debug, Parser)]

@@ -92,7 +92,7 @@ impl EngineArgs {
 
     /// An engine that evaluates a model; it is not made for training.
     pub fn engine(&self, model: &Model, backend: Backend) -> Result<Engine> {
-        let options = EngineOptions { backend, threads: self.threads(), batch_size: 1 };
+        let options = EngineOptions { backend, threads: self.threads(), ..EngineOptions::new(1) };
         Engine::new(&model.spec, options)
     }
 }

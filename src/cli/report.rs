@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use densely::data::{self, Dataset};
 use densely::report::{
-    REPORT, RankedRuns, RunDir, SweepDir, ranked_runs, write_run_report, write_sweep_report,
+    REPORT, RankedRuns, RunDir, Standing, SweepDir, ranked_runs, write_run_report,
+    write_sweep_report,
 };
 use densely::train::{SweepRun, Trainer};
 use densely::{Error, Result};
@@ -60,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The report of one run.
 fn of_run(directory: &Path, out: &Path) -> Result<PathBuf> {
-    let (_, config, state) = RunDir::open(directory)?;
+    let Standing { config, state } = RunDir::read(directory)?;
     let problem = "the run has no finished epoch; go on with it by `densely train --resume`";
     let state = state.ok_or_else(|| Error::invalid_file(directory, problem))?;
     let loaded = data::load(&config.data)?;
@@ -83,7 +84,7 @@ pub fn of_sweep(
     let here = canonical(out)? == path;
     if let Some(winner) = ranked.results.first().filter(|winner| here && winner.is_ranked()) {
         let run = &ranked.runs[winner.number];
-        if let (_, Some(state)) = directory.open_run(run)? {
+        if let Some(state) = directory.read_run(run)? {
             let run_path = directory.run_path(run);
             write_run_report(&mut Trainer::resume(state, data)?, &run_path, &run_path)?;
         }

@@ -2,6 +2,7 @@
 
 use densely::data::Split;
 use densely::gemm::BackendChoice;
+use densely::report::CheckpointEvery;
 
 use super::settings::Settings;
 use super::values;
@@ -47,6 +48,15 @@ pub struct RunArgs {
     #[arg(long, value_parser = values::backend(), help_heading = MACHINE)]
     backend: Option<BackendChoice>,
 
+    /// Make the result independent of the number of threads, at some cost in speed
+    #[arg(long, help_heading = MACHINE)]
+    deterministic: bool,
+
+    /// Save the state within epochs too: each 30s, 10m or 2h, or each so many `N steps` [default: behind epochs, at most
+    /// once a second]
+    #[arg(long, value_name = "TIME|N steps", help_heading = OUTPUT)]
+    checkpoint_every: Option<CheckpointEvery>,
+
     /// Write no report at the end
     #[arg(long, help_heading = OUTPUT)]
     no_report: bool,
@@ -76,6 +86,8 @@ impl RunArgs {
         settings.set("split", self.split.map(String::from));
         settings.set("shuffle", self.shuffle);
         settings.set("backend", self.backend.map(name));
+        settings.set("deterministic", self.deterministic.then_some(true));
+        settings.set("checkpoint_every", self.checkpoint_every.map(|every| every.to_string()));
         settings.set("no_report", self.no_report.then_some(true));
         settings.set("json", self.json.then_some(true));
         settings.set("quiet", self.quiet.then_some(true));

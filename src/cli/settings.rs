@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use densely::model::Activation;
+use densely::report::CheckpointEvery;
 use densely::train::TrainConfig;
 use densely::{Error, Result};
 use serde::Deserialize as _;
@@ -19,7 +20,7 @@ pub struct Settings {
 }
 
 /// Settings that are no part of what is computed.
-const OUTPUT_KEYS: [&str; 4] = ["out", "json", "quiet", "no_report"];
+const OUTPUT_KEYS: [&str; 5] = ["out", "json", "quiet", "no_report", "checkpoint_every"];
 
 /// Settings that only a sweep has.
 pub const SWEEP_KEYS: [&str; 2] = ["jobs", "test_all"];
@@ -103,6 +104,12 @@ impl Settings {
             Some(Value::Boolean(on)) => Ok(*on),
             Some(other) => Err(self.refuse(&format!("`{key}` is {other}, expected true or false"))),
         }
+    }
+
+    /// How often the state is saved within epochs.
+    pub fn checkpoint_every(&self) -> Result<Option<CheckpointEvery>> {
+        let every = self.text("checkpoint_every")?.map(str::parse).transpose();
+        every.map_err(|problem: String| self.refuse(&format!("`checkpoint_every`: {problem}")))
     }
 
     /// The settings of the run itself, over the defaults.

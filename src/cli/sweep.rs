@@ -9,9 +9,12 @@ use densely::data::{self, Dataset};
 use densely::engine::Score;
 use densely::gemm::Backend;
 use densely::model::Init;
-use densely::report::{RankedRuns, RunDir, SweepDir, SweepTerminal, duration, percent, ranking};
+use densely::report::{
+    CheckpointEvery, RankedRuns, RunDir, SweepDir, SweepTerminal, duration, percent, ranking, say,
+};
 use densely::train::{
-    EpochEnd, Observer, Opened, RunResult, Status, SweepHost, SweepRun, Trainer, rank, sweep,
+    Divergence, EpochEnd, Observer, Opened, Progress, Request, RunResult, Status, SweepHost,
+    SweepRun, Trainer, rank, sweep,
 };
 use densely::{Error, Result};
 use serde_json::{Value, json};
@@ -19,6 +22,7 @@ use serde_json::{Value, json};
 use super::grid_settings::grid_file;
 use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
 use super::settings::{self, Settings};
+use super::signals::Signals;
 use super::values::{self, Activations, Sizes};
 use super::{print_note, print_result};
 
@@ -138,8 +142,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let path = settings.text("out")?.map_or_else(|| default_directory(&file), PathBuf::from);
     let directory = SweepDir::open(&path, &file)?;
     let backend = Backend::of(grid.base.backend)?;
+    let signals = Signals::watch()?;
     let host = Host {
         runs: &runs,
+        checkpoint_every: settings.checkpoint_every()?,
+        signals: &signals,
         directory: &directory,
         terminal: (!quiet).then(|| SweepTerminal::new(&runs, data.name(), backend)),
         json,
@@ -154,6 +161,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let swept = sweep(&runs, data, |threads| grid.jobs_for(threads), &&host);
     let Host { results, terminal, .. } = host;
     terminal.iter().for_each(SweepTerminal::finish);
+    if let (Err(Error::Stopped), Some(interrupted)) = (&swept, signals.received()) {
+        say(&format!(
+            "{interrupted}; the states of all runs are saved in {}: the same command goes on",
+            path.display()
+        ));
+        return Err(interrupted.into());
+    }
     swept?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     rank(&mut results, &runs);
@@ -216,15 +230,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The score of the model that a run has kept on the test part.
 fn test(directory: &SweepDir, run: &SweepRun, data: &Dataset) -> Result<Option<Score>> {
-    match directory.open_run(run)? {
-        (_, Some(state)) => Ok(Trainer::resume(state, data)?.test()),
-        (_, None) => Ok(None),
+    match directory.read_run(run)? {
+        Some(state) => Ok(Trainer::resume(state, data)?.test()),
+        None => Ok(None),
     }
 }
 
 /// Keeps the runs' files, and shows what happens.
 struct Host<'a> {
     runs: &'a [SweepRun],
+    checkpoint_every: Option<CheckpointEvery>,
+    signals: &'a Signals,
     directory: &'a SweepDir,
     terminal: Option<SweepTerminal<'a>>,
     json: bool,
@@ -244,13 +260,15 @@ impl<'a> SweepHost for &'a Host<'a> {
     type Observer = Watch<'a>;
 
     fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Watch<'a>>> {
-        let (run_dir, state) = self.directory.open_run(run)?;
+        let (mut run_dir, state) = self.directory.open_run(run)?;
+        run_dir.checkpoint_every(self.checkpoint_every);
         if state.as_ref().is_none_or(|state| !state.is_finished()) {
             self.trained.store(true, Ordering::Relaxed);
             self.terminal.iter().for_each(|terminal| terminal.begins(number));
         }
         let terminal = self.terminal.as_ref();
-        Ok(Opened { state, observer: Watch { run_dir, terminal, number } })
+        let signals = self.signals.clone();
+        Ok(Opened { state, observer: Watch { run_dir, signals, terminal, number } })
     }
 
     fn ended(&self, result: RunResult) -> Result<()> {
@@ -282,6 +300,7 @@ impl<'a> SweepHost for &'a Host<'a> {
 /// Keeps and watches one run.
 struct Watch<'a> {
     run_dir: RunDir,
+    signals: Signals,
     terminal: Option<&'a SweepTerminal<'a>>,
     number: usize,
 }
@@ -289,6 +308,22 @@ struct Watch<'a> {
 impl Observer for Watch<'_> {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.run_dir.start(trainer)
+    }
+
+    fn step(&mut self, epoch: usize, progress: Progress) {
+        self.run_dir.step(epoch, progress);
+    }
+
+    fn request(&mut self) -> Request {
+        self.run_dir.request().max(self.signals.request())
+    }
+
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
+        self.run_dir.save(trainer, reason)
+    }
+
+    fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
+        self.run_dir.diverged(divergence)
     }
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use densely::data;
 use densely::gemm::Backend;
 use densely::model::{Init, Model, Spec};
-use densely::report::{JsonLines, REPORT, RunDir, Terminal, summary, write_run_report};
+use densely::report::{
+    JsonLines, REPORT, RunDir, Standing, Terminal, say, summary, write_run_report,
+};
 use densely::train::{Observer, TrainConfig, Trainer, TrainerState};
 use densely::{Error, Result};
 
 use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
 use super::settings::{self, Settings};
+use super::signals::Signals;
 use super::values::{self, Activations, Sizes};
 use super::{absolute, absolute_data, print_note, print_result};
 
@@ -67,11 +70,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     out: Option<PathBuf>,
 
-    /// Go on with the run in DIR, with its own settings; only --epochs, --no-report, --json and
+    /// Go on with the run in DIR, with its own settings; only --epochs, --checkpoint-every, --no-report, --json and
     /// --quiet may join
     #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with_all = [
         "data", "hidden", "activations", "init", "init_from", "lr", "beta1", "beta2", "eps", "weight_decay",
-        "batch_size", "patience", "split", "seed", "shuffle", "threads", "backend", "out",
+        "batch_size", "patience", "split", "seed", "shuffle", "threads", "deterministic", "backend", "out",
     ])]
     resume: Option<PathBuf>,
 
@@ -123,17 +126,33 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Directory::New(path) => RunDir::create(&path)?,
         Directory::Open(run_dir) => run_dir,
     };
+    run_dir.checkpoint_every(settings.checkpoint_every()?);
     let (path, best_model) = (run_dir.path().to_owned(), run_dir.best_model());
+    let signals = Signals::watch()?;
 
-    let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(&mut run_dir)];
+    let mut observers: Vec<Box<dyn Observer>> =
+        vec![Box::new(&mut run_dir), Box::new(signals.clone())];
     if !finished && !quiet {
         observers.push(Box::new(Terminal::new()));
     }
     if json {
         observers.push(Box::new(JsonLines::new(stdout(), path.clone())));
     }
-    let outcome = trainer.run(&mut observers)?;
+    let result = trainer.run(&mut observers);
     drop(observers);
+    let outcome = match (result, signals.received()) {
+        (Err(Error::Stopped), Some(interrupted)) => {
+            let epoch = trainer.state().epoch() + usize::from(trainer.state().partial.is_some());
+            let step = trainer.state().optimizer.steps;
+            say(&format!(
+                "{interrupted} behind step {step} (epoch {epoch}); the state is saved, go on with it by: densely train \
+                 --resume {}",
+                path.display()
+            ));
+            return Err(interrupted.into());
+        }
+        (result, _) => result?,
+    };
     if finished && !quiet {
         print_note(&format!(
             "the run in {} is finished: {}",
@@ -141,30 +160,34 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             reason(trainer.state())
         ));
     }
-    if trainer.state().has_diverged() {
-        print_note("the training diverged: its loss is not a number any more; a lower --lr helps");
-    }
-    if !json {
+    if !json && outcome.best_epoch > 0 {
         print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()))?;
     }
     // the report of a run that was finished before is left as it is
     let page = path.join(REPORT);
-    if !finished && !settings.switch("no_report")? {
+    let wanted = !finished && !settings.switch("no_report")? && outcome.best_epoch > 0;
+    if wanted && signals.received().is_none() {
         write_run_report(&mut trainer, &path, &path)?;
     }
     if !json && page.exists() {
         print_result(&format!("report: {}", page.display()))?;
     }
-    Ok(())
+    if let Some(interrupted) = signals.received() {
+        say(&format!("{interrupted}; the run in {} is finished", path.display()));
+        return Err(interrupted.into());
+    }
+    match trainer.state().diverged {
+        Some(divergence) if !finished => {
+            Err(Error::invalid(path.display().to_string(), divergence.to_string()).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why there is nothing left to train.
 fn reason(state: &TrainerState) -> String {
-    if state.has_diverged() {
-        return format!(
-            "it diverged in epoch {}; a new run with a lower --lr helps",
-            state.epoch()
-        );
+    if let Some(divergence) = state.diverged {
+        return divergence.to_string();
     }
     match state.config.patience {
         Some(patience) if state.epoch() < state.config.epochs => format!(
@@ -212,17 +235,17 @@ fn fresh(settings: &Settings) -> Result<Plan> {
 
 /// A run that goes on: from its checkpoint, or from the beginning if it did not get that far.
 fn resumed(path: &Path, epochs: Option<usize>) -> Result<Plan> {
-    let (run_dir, mut config, state) = RunDir::open(path)?;
+    let (run_dir, Standing { mut config, state }) = RunDir::open(path)?;
     config.epochs = epochs.unwrap_or(config.epochs);
     config.check()?;
     match state {
         Some(mut state) => {
-            if config.epochs < state.epoch() {
+            let begun = state.epoch() + usize::from(state.partial.is_some());
+            if config.epochs < begun {
                 return Err(Error::usage(format!(
-                    "--epochs {}: the run in {} has done {} already; expected as many or more",
+                    "--epochs {}: the run in {} has begun epoch {begun} already; expected as many or more",
                     config.epochs,
                     path.display(),
-                    state.epoch()
                 )));
             }
             state.config = config.clone();

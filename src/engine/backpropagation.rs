@@ -12,21 +12,11 @@ use super::gather::gather;
 use super::kernels::activation;
 use super::kernels::columns::Columns;
 use super::kernels::loss::{Score, softmax_cross_entropy};
-use super::pieces::{Pieces, share};
+use super::pieces::share;
 use super::step::Step;
 use super::workers::Member;
 use crate::gemm::gemm;
 use crate::model::{LayerLayout, matrix};
-
-/// A quarter of a batch is cut into small pieces where each of them has so many rows: fewer do not repay what a product packs.
-const SMALL_PIECE: usize = 96;
-
-/// Where a worker has fewer rows of a batch than this, a layer that is as wide as the batch is cut by its width instead:
-/// each weight is then packed by one worker and not by all, which repays a meeting before the next layer.
-const FEW_ROWS: usize = 128;
-
-// a batch with small pieces, which workers draw until none is left, has no layer behind which all meet
-const _: () = assert!(FEW_ROWS <= 4 * SMALL_PIECE);
 
 /// Values of a cache line: columns are cut between lines.
 const LINE: usize = 16;
@@ -80,30 +70,27 @@ impl Step<'_> {
         phase: usize,
         clock: &mut Clock,
     ) {
-        let (worker, workers) = (member.number(), member.count());
+        let worker = member.number();
         if worker == 0 {
             self.turns.ready_next(phase);
         }
         let blank = self.choose_columns(worker, batch);
-        let pieces = self.batch_pieces(batch.len());
-        let mut next = Some(worker);
+        let partition = self.places.partition;
+        let pieces = partition.batch(batch.len());
+        let draw = || Some(pieces.first_small() + self.turns.draw(phase, pieces.small())?);
+        let mut next = pieces.own(worker).or_else(draw);
         while let Some(piece) = next {
             let cut = Cut {
                 member,
                 batch: batch.len(),
                 rows: pieces.rows(piece),
-                columns_allowed: workers > 1 && batch.len() < FEW_ROWS * workers,
+                columns_allowed: partition.cuts_columns(batch.len()),
                 by_columns: false,
             };
             let score = self.forward_backward_rows(cut, batch, blank, clock);
             self.set_score(piece, score);
-            next = self.turns.draw(phase, pieces.small()).map(|small| pieces.first_small() + small);
+            next = draw();
         }
-    }
-
-    /// How the rows of a batch are cut.
-    pub fn batch_pieces(&self, batch: usize) -> Pieces {
-        Pieces::new(batch, self.places.workers.len(), SMALL_PIECE)
     }
 
     /// Phase 1 for some rows of the batch: leaves the worker's parts of every `dz`, and returns the score of the rows.
@@ -119,7 +106,7 @@ impl Step<'_> {
         clock.lap(|phases| &mut phases.gather);
         // SAFETY: a worker's own buffer, which has no other use in phase 1.
         let room =
-            unsafe { self.arena.write(self.places.workers[cut.member.number()].gradient.clone()) };
+            unsafe { self.arena.write(self.places.workers[cut.member.number()].picked.clone()) };
         let mut picked = columns.map(|columns| Picked { columns, room });
         for (l, layer) in layers.iter().enumerate() {
             let part = cut.next(layer.n_out, clock, |phases| &mut phases.forward);

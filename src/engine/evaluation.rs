@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::access::matrix_mut;
 use super::gather::gather;
 use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
-use super::step::{Report, Step};
+use super::step::Step;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
 use crate::model::matrix;
@@ -20,17 +20,13 @@ pub enum Output {
 
 /// The jobs without training. Each is to be run by all members of one crew at once, with equal arguments.
 impl Step<'_> {
-    /// The score of some samples.
-    pub fn evaluate(&self, member: &Member<'_>, rows: &[u32], mut report: Report<'_>) {
-        let mut score = Score::default();
-        for samples in self.own_chunks(member, rows.chunks(EVALUATION_ROWS)) {
-            let (logits, n_out) = (self.logits(member.number(), samples), self.spec.n_out());
-            let labels = self.data.labels();
-            score += softmax_cross_entropy(self.isa, logits, labels, samples, n_out, 1.0);
-        }
-        self.set_score(member.number(), score);
-        member.meet();
-        self.report(&mut report, self.places.workers.len());
+    /// The scores of some samples; `out` has a place for each [`EVALUATION_ROWS`] of them.
+    pub fn evaluate(&self, member: &Member<'_>, rows: &[u32], out: &[Mutex<Score>]) {
+        let (labels, n_out) = (self.data.labels(), self.spec.n_out());
+        self.draw_chunks(rows, out, |samples, out| {
+            let logits = self.logits(member.number(), samples);
+            *out = softmax_cross_entropy(self.isa, logits, labels, samples, n_out, 1.0);
+        });
     }
 
     /// The logits of some samples, or the probabilities of the classes; `out` has a piece (samples, n_out) for each
@@ -42,25 +38,22 @@ impl Step<'_> {
         out: &[Mutex<&mut [f32]>],
         output: Output,
     ) {
-        // whoever comes first: no result depends on who computes it
-        while let Some(chunk) = self.turns.draw(0, out.len()) {
-            let start = chunk * EVALUATION_ROWS;
-            let samples = &rows[start..(start + EVALUATION_ROWS).min(rows.len())];
+        self.draw_chunks(rows, out, |samples, out| {
             let logits = self.logits(member.number(), samples);
             if output == Output::Probabilities {
                 softmax(self.isa, logits, self.spec.n_out());
             }
-            out[chunk].lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(logits);
-        }
+            out.copy_from_slice(logits);
+        });
     }
 
-    /// The chunks that are a member's: dealt out by turns.
-    fn own_chunks<I: Iterator>(
-        &self,
-        member: &Member<'_>,
-        chunks: I,
-    ) -> impl Iterator<Item = I::Item> {
-        chunks.skip(member.number()).step_by(self.places.workers.len())
+    /// Works on chunk after chunk, whoever comes first: no result depends on who computes it.
+    fn draw_chunks<T>(&self, rows: &[u32], out: &[Mutex<T>], work: impl Fn(&[u32], &mut T)) {
+        while let Some(chunk) = self.turns.draw(0, out.len()) {
+            let start = chunk * EVALUATION_ROWS;
+            let samples = &rows[start..(start + EVALUATION_ROWS).min(rows.len())];
+            work(samples, &mut out[chunk].lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// Forward alone, for one worker and at most [`EVALUATION_ROWS`] samples; returns their logits (samples, n_out).

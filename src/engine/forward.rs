@@ -12,14 +12,6 @@ use super::step::Step;
 use crate::gemm::{Zeros, gemm_expecting};
 use crate::model::matrix;
 
-/// From so many rows a worker on, products that leave out blank inputs repay the copying of the weights of the others.
-const PICK_FROM_ROWS: usize = 32;
-
-/// Whether steps with such batches look at which inputs are blank.
-pub fn picking_pays(batch: usize, workers: usize) -> bool {
-    batch >= PICK_FROM_ROWS * workers
-}
-
 /// The first layer's input without the columns that are zero throughout a batch, and room for the weights of the others.
 pub struct Picked<'a> {
     pub columns: &'a Columns,
@@ -76,7 +68,7 @@ impl Step<'_> {
     pub fn choose_columns(&self, worker: usize, batch: &[u32]) -> Option<&Columns> {
         // SAFETY: phase 1, a worker's own slot, the only reference.
         let columns = unsafe { &mut self.slots.write(worker..worker + 1)[0].columns };
-        let worthwhile = picking_pays(batch.len(), self.places.workers.len());
+        let worthwhile = self.places.partition.picking_pays(batch.len());
         columns.choose(|words| match worthwhile {
             true => self.data.occupancy().union_of(words, batch),
             false => words.fill(0),

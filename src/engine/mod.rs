@@ -7,6 +7,7 @@
 mod access;
 mod backpropagation;
 mod barrier;
+mod broken;
 mod buffer;
 mod clock;
 mod evaluation;
@@ -21,11 +22,13 @@ mod update;
 mod workers;
 mod workspace;
 
-use std::sync::Mutex;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
 
 pub use crate::isa::Isa;
+pub use broken::Broken;
 pub use buffer::{Buffer, require_memory};
 pub use clock::Phases;
 pub use kernels::adam::{Adam, AdamStep};
@@ -37,9 +40,9 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
 use evaluation::Output;
-use pieces::Turns;
+use pieces::{Partition, Turns};
 use shared::Shared;
-use step::{Params, Pass, Report, Step};
+use step::{Halt, Params, Pass, Report, Step};
 use workers::{Member, Workers};
 use workspace::{EVALUATION_ROWS, Workspace};
 
@@ -55,12 +58,15 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Samples per batch at most.
     pub batch_size: usize,
+    /// Whether the result is not to depend on `threads`: the work is then cut into pieces of fixed sizes.
+    pub deterministic: bool,
 }
 
 impl EngineOptions {
     /// The best backend of this build and a thread per core.
     pub fn new(batch_size: usize) -> Self {
-        Self { backend: Backend::auto(), threads: default_threads(), batch_size }
+        let backend = Backend::auto();
+        Self { backend, threads: default_threads(), batch_size, deterministic: false }
     }
 }
 
@@ -97,13 +103,15 @@ impl State {
     }
 }
 
-/// How far a pass over the training examples has come.
+/// How a pass over training samples ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Loss, accuracy and number of the samples seen so far.
+pub struct Trained {
+    /// Of the samples that were trained on, each before its own step.
     pub score: Score,
-    /// Samples of the whole pass.
-    pub total: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Where the last step met a number that is not finite; the state that was trained is of no use then.
+    pub broken: Option<Broken>,
 }
 
 /// Threads and buffers for one network.
@@ -123,7 +131,7 @@ impl Engine {
     /// # Errors
     /// If a size is out of range or overflows, or the memory or the threads cannot be had.
     pub fn new(spec: &Spec, options: EngineOptions) -> Result<Self> {
-        let EngineOptions { backend, threads, batch_size } = options;
+        let EngineOptions { backend, threads, batch_size, deterministic } = options;
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(Error::usage(format!("{threads} threads: expected 1 to {MAX_THREADS}")));
         }
@@ -131,7 +139,8 @@ impl Engine {
             return Err(Error::usage("batch size 0: expected at least 1"));
         }
         let layout = Layout::new(spec)?;
-        let workspace = Workspace::new(spec, &layout, batch_size, threads)?;
+        let partition = Partition { workers: threads, fixed: deterministic };
+        let workspace = Workspace::new(spec, &layout, batch_size, partition)?;
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
         Ok(Self { spec: spec.clone(), layout, backend, isa: Isa::detect(), workers, workspace })
     }
@@ -153,8 +162,9 @@ impl Engine {
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
     ///
-    /// Each batch is one Adam step on the mean loss of its own samples. `on_step` is called on this thread after each.
-    /// Returns the score of all samples as they were trained on: each before its own step.
+    /// Each batch is one Adam step on the mean loss of its own samples. `on_step` is called on this thread behind each, with
+    /// the score of its samples before it, and may end the pass there: going on later with the rest of the order computes
+    /// the same. A step that meets a number that is not finite ends the pass as well.
     ///
     /// # Panics
     /// If the state or the data do not fit the network, `batch_size` is 0 or larger than the engine was made for, or a
@@ -166,11 +176,11 @@ impl Engine {
         data: &Dataset,
         order: &[u32],
         batch_size: usize,
-        mut on_step: impl FnMut(Progress),
-    ) -> Score {
-        assert!((1..=self.workspace.places.batch).contains(&batch_size), "batch size {batch_size}");
+        mut on_step: impl FnMut(Score) -> ControlFlow<()>,
+    ) -> Trained {
         let places = &self.workspace.places;
-        if forward::picking_pays(batch_size.min(order.len()), places.workers.len()) {
+        assert!((1..=places.batch).contains(&batch_size), "batch size {batch_size}");
+        if places.partition.picking_pays(batch_size.min(order.len())) {
             data.occupancy(); // looked up here and not in the first step
         }
         let State { params, m, v, steps } = state;
@@ -188,18 +198,41 @@ impl Engine {
             m: Shared::new(m),
             v: Shared::new(v),
         };
-        let mut total = Score::default();
+        let halt = Halt::default();
+        let mut trained = Trained { score: Score::default(), steps: 0, broken: None };
         self.run(
             Params::Trained(pass.params),
             data,
+            &halt,
             |step, member, report| step.train(member, &pass, report),
             &mut |score| {
-                total += score;
-                on_step(Progress { score: total, total: order.len() as u64 });
+                trained.score += score;
+                trained.steps += 1;
+                if !score.loss_sum.is_finite() || on_step(score).is_break() {
+                    halt.ask();
+                }
             },
         );
-        *steps += order.len().div_ceil(batch_size) as u64;
-        total
+        *steps += trained.steps;
+        let last = order.chunks(batch_size).nth((trained.steps as usize).saturating_sub(1));
+        trained.broken = match trained.score.loss_sum.is_finite() {
+            true => halt.broken_weights().map(|layer| Broken::Weights { layer }),
+            false => Some(self.broken_outputs(last.map_or(0, <[u32]>::len))),
+        };
+        trained
+    }
+
+    /// What was the first not to be finite in a batch whose loss was not.
+    fn broken_outputs(&self, rows: usize) -> Broken {
+        let (arena, layers) = (&self.workspace.arena, self.layout.layers());
+        let places = self.workspace.places.layers.iter().zip(layers);
+        let mut inputs =
+            places.map(|(place, layer)| &arena[place.input.clone()][..rows * layer.n_in]);
+        match inputs.position(|input| input.iter().any(|x| !x.is_finite())) {
+            Some(0) => Broken::Inputs,
+            Some(above) => Broken::Outputs { layer: above - 1 },
+            None => Broken::Outputs { layer: layers.len() - 1 },
+        }
     }
 
     /// The gradient of the mean loss over `rows`, written to `grads` (laid out like the parameters); no step is taken.
@@ -220,6 +253,7 @@ impl Engine {
         self.run(
             Params::Fixed(params),
             data,
+            &Halt::default(),
             |step, member, report| step.gradient(member, rows, grads, report),
             &mut |score| total = score,
         );
@@ -231,13 +265,19 @@ impl Engine {
     /// # Panics
     /// If the parameters or the data do not fit the network, or a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
-        let mut total = Score::default();
+        let chunks = rows.len().div_ceil(EVALUATION_ROWS);
+        let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
         self.run(
             Params::Fixed(params),
             data,
-            |step, member, report| step.evaluate(member, rows, report),
-            &mut |score| total = score,
+            &Halt::default(),
+            |step, member, _| step.evaluate(member, rows, &scores),
+            &mut |_| (),
         );
+        let mut total = Score::default();
+        for score in scores {
+            total += score.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
         total
     }
 
@@ -271,6 +311,7 @@ impl Engine {
         self.run(
             Params::Fixed(params),
             data,
+            &Halt::default(),
             |step, member, _| step.predict(member, rows, &out, output),
             &mut |_| (),
         );
@@ -286,6 +327,7 @@ impl Engine {
         &mut self,
         params: Params<'_>,
         data: &Dataset,
+        halt: &Halt,
         job: impl Fn(&Step<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
@@ -306,6 +348,7 @@ impl Engine {
             slots: Shared::new(&mut workspace.slots),
             scores: Shared::new(&mut workspace.scores),
             turns: &Turns::default(),
+            halt,
             params,
         };
         backend.prepare_thread(); // this thread may not be the one that made the engine

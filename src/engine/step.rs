@@ -7,7 +7,7 @@
 //! pass over the parameters.
 //!
 //! A worker's own rows are a piece that is its own and, where there are enough rows, smaller ones that it draws: who computes
-//! a piece changes nothing in it.
+//! a piece changes nothing in it. Where the result is not to depend on the number of workers, all pieces are drawn.
 //!
 //! Who writes what, which is what every `SAFETY` in these files rests on, together with this: a [`Member`] exists once per
 //! worker and job, so that "own" means one thread.
@@ -23,6 +23,7 @@
 #![allow(unsafe_code, clippy::mut_from_ref)]
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::clock::Clock;
 use super::kernels::adam::{Adam, AdamStep};
@@ -48,7 +49,39 @@ pub struct Step<'a> {
     pub slots: Shared<'a, Slot>,
     pub scores: Shared<'a, PieceScore>,
     pub turns: &'a Turns,
+    pub halt: &'a Halt,
     pub params: Params<'a>,
+}
+
+/// What ends a pass before its last batch. It is set within a step and looked at behind the meeting that ends the step, so
+/// that all workers see the same.
+#[derive(Debug, Default)]
+pub struct Halt {
+    asked: AtomicBool,
+    /// 1 and the number of the layer nearest to the output whose weights are not finite; 0 if all are.
+    broken: AtomicUsize,
+}
+
+// Relaxed: the flags are all that passes here, and the meetings order them
+impl Halt {
+    /// Lets the pass end behind this step.
+    pub fn ask(&self) {
+        self.asked.store(true, Relaxed);
+    }
+
+    /// A layer's weights, or their second moments, are not finite any more.
+    pub fn weights_broke(&self, layer: usize) {
+        self.broken.fetch_max(layer + 1, Relaxed);
+    }
+
+    /// The layer nearest to the output whose weights are not finite: the first one that the gradient reached.
+    pub fn broken_weights(&self) -> Option<usize> {
+        self.broken.load(Relaxed).checked_sub(1)
+    }
+
+    fn is_set(&self) -> bool {
+        self.asked.load(Relaxed) || self.broken.load(Relaxed) > 0
+    }
 }
 
 /// The parameters as a job sees them.
@@ -92,12 +125,12 @@ pub struct Pass<'a> {
     pub v: Shared<'a, f32>,
 }
 
-/// What worker 0 hears: a score behind every step or evaluation. The others are given `None`.
+/// What worker 0 hears: a score behind every step. The others are given `None`.
 pub type Report<'a> = Option<&'a mut dyn FnMut(Score)>;
 
 /// The jobs. Each is to be run by all members of one crew at once, with equal arguments.
 impl Step<'_> {
-    /// Trains on batch after batch.
+    /// Trains on batch after batch, until something halts it.
     pub fn train(&self, member: &Member<'_>, pass: &Pass<'_>, mut report: Report<'_>) {
         let Pass { params, m, v, .. } = *pass;
         let mut clock = Clock::start();
@@ -109,9 +142,12 @@ impl Step<'_> {
                 Update::Adam { params, m, v, step: pass.adam.step(pass.first_step + i as u64) };
             self.update(member.number(), batch.len(), &update, 2 * i + 1);
             clock.lap(|phases| &mut phases.update);
-            self.report(&mut report, self.batch_pieces(batch.len()).count());
+            self.report(&mut report, self.places.partition.batch(batch.len()).count());
             member.meet();
             clock.lap(|phases| &mut phases.wait);
+            if self.halt.is_set() {
+                break;
+            }
         }
         // SAFETY: a worker's own slot, behind the last meeting of the pass.
         unsafe { self.slots.write(member.number()..member.number() + 1)[0].phases = clock.phases };
@@ -128,7 +164,7 @@ impl Step<'_> {
         self.forward_backward(member, batch, 0, &mut Clock::start());
         member.meet();
         self.update(member.number(), batch.len(), &Update::Store { grads }, 1);
-        self.report(&mut report, self.batch_pieces(batch.len()).count());
+        self.report(&mut report, self.places.partition.batch(batch.len()).count());
     }
 
     /// Tells worker 0 the sum of the first `count` scores, in order. Between the meeting behind the phase that set them and

@@ -10,15 +10,11 @@ use super::access::{matrix_mut, rows_of};
 use super::kernels::adam::adam_step;
 use super::kernels::columns::Columns;
 use super::kernels::rows;
-use super::pieces::{Pieces, blocks};
+use super::pieces::blocks;
 use super::step::{Step, Update};
 use super::workspace::gradient_rows;
 use crate::gemm::gemm;
 use crate::model::matrix;
-
-/// A quarter of a layer's rows is cut into small pieces where each of them has so many: fewer do not repay what a product
-/// packs.
-const SMALL_PIECE: usize = 48;
 
 impl Step<'_> {
     /// Phase 2 for one worker: its piece of every layer, and others as long as there are any.
@@ -26,17 +22,23 @@ impl Step<'_> {
         if worker == 0 {
             self.turns.ready_next(phase);
         }
-        let (layers, workers) = (self.layout.layers(), self.places.workers.len());
-        let pieces = |l: usize| Pieces::new(layers[l].n_out, workers, SMALL_PIECE);
+        let layers = self.layout.layers();
+        let pieces = |l: usize| self.places.partition.layer(layers[l].n_out);
         for l in 0..layers.len() {
-            self.update_rows(worker, batch, update, l, pieces(l).rows(worker));
+            if let Some(own) = pieces(l).own(worker) {
+                self.update_rows(worker, batch, update, l, pieces(l).rows(own));
+            }
         }
-        // the small pieces of all layers; many have none
-        let with_small = || (0..layers.len()).filter(|&l| pieces(l).small() > 0);
-        while let Some(turn) = self.turns.draw(phase, with_small().count() * workers) {
-            if let Some(l) = with_small().nth(turn / workers) {
-                let piece = pieces(l).first_small() + turn % workers;
-                self.update_rows(worker, batch, update, l, pieces(l).rows(piece));
+        // the small pieces of all layers, one layer after the other; many have none
+        let smalls = || (0..layers.len()).map(|l| pieces(l).small());
+        while let Some(mut turn) = self.turns.draw(phase, smalls().sum()) {
+            for (l, small) in smalls().enumerate() {
+                if turn < small {
+                    let piece = pieces(l).first_small() + turn;
+                    self.update_rows(worker, batch, update, l, pieces(l).rows(piece));
+                    break;
+                }
+                turn -= small;
             }
         }
     }
@@ -81,23 +83,25 @@ impl Step<'_> {
                         let places = place.clone().step_by(n_in);
                         for (start, row) in places.zip(gradient.chunks_exact_mut(n_in)) {
                             columns.spread_in_place(self.isa, row);
-                            self.apply(update, start..start + n_in, row);
+                            self.apply(update, l, start..start + n_in, row);
                         }
                         continue;
                     }
                 }
-                self.apply(update, place, gradient);
+                self.apply(update, l, place, gradient);
             }
         }
     }
 
-    /// Adam on a piece of the parameters whose gradient has just been computed.
-    fn apply(&self, update: &Update<'_>, place: Range<usize>, gradient: &[f32]) {
+    /// Adam on a piece of a layer's parameters whose gradient has just been computed.
+    fn apply(&self, update: &Update<'_>, l: usize, place: Range<usize>, gradient: &[f32]) {
         if let Update::Adam { params, m, v, step } = update {
             // SAFETY: phase 2, own rows of three different vectors.
             let (w, m, v) =
                 unsafe { (params.write(place.clone()), m.write(place.clone()), v.write(place)) };
-            adam_step(self.isa, w, m, v, gradient, *step);
+            if !adam_step(self.isa, w, m, v, gradient, *step) {
+                self.halt.weights_broke(l);
+            }
         }
     }
 }

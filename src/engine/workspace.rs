@@ -6,6 +6,7 @@ use super::buffer::Buffer;
 use super::clock::Phases;
 use super::kernels::columns::Columns;
 use super::kernels::loss::Score;
+use super::pieces::Partition;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Layout, Spec};
 
@@ -30,8 +31,11 @@ pub struct LayerBuffers {
 /// Where a worker's own buffers lie in the arena.
 #[derive(Clone, Debug)]
 pub struct WorkerBuffers {
-    /// A block of a weight gradient; before, a block of the first layer's weights without the columns that meet zeros.
+    /// A block of a weight gradient, in phase 2.
     pub gradient: Range<usize>,
+    /// In the same place, in phase 1: a block of the first layer's weights without the columns that meet zeros. Its size does
+    /// not depend on the number of workers.
+    pub picked: Range<usize>,
     /// Two buffers of [`EVALUATION_ROWS`] rows of the widest layer, used by turns in an evaluation.
     pub evaluation: [Range<usize>; 2],
     /// Slopes that an evaluation computes and ignores; empty if no activation asks for them.
@@ -43,6 +47,8 @@ pub struct WorkerBuffers {
 pub struct Places {
     /// Rows of a batch at most.
     pub batch: usize,
+    /// How work is cut.
+    pub partition: Partition,
     /// Per layer.
     pub layers: Vec<LayerBuffers>,
     /// Per worker.
@@ -81,11 +87,11 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Buffers for batches of up to `batch` samples and so many workers.
+    /// Buffers for batches of up to `batch` samples.
     ///
     /// # Errors
     /// If the sizes overflow or the memory cannot be had.
-    pub fn new(spec: &Spec, layout: &Layout, batch: usize, workers: usize) -> Result<Self> {
+    pub fn new(spec: &Spec, layout: &Layout, batch: usize, partition: Partition) -> Result<Self> {
         let mut end = 0usize;
         let mut take = |rows: usize, columns: usize| -> Result<Range<usize>> {
             let len = rows.checked_mul(columns).filter(|&len| len <= isize::MAX as usize / 64);
@@ -111,25 +117,30 @@ impl Workspace {
         let widest = widest.unwrap_or(0);
         let any_slope = spec.layers().iter().any(|layer| keeps_slope(layer.activation));
         let gradient = layout.layers().iter().map(|layer| {
-            let own_rows = layer.n_out.div_ceil(workers);
-            own_rows.min(gradient_rows(layer.n_in)) * layer.n_in
+            let pieces = partition.layer(layer.n_out);
+            let most = (0..pieces.count()).map(|piece| pieces.rows(piece).len()).max();
+            most.unwrap_or(0).min(gradient_rows(layer.n_in)) * layer.n_in
         });
         let first = &layout.layers()[0];
         let picked = first.n_out.min(gradient_rows(first.n_in)) * first.n_in;
         let gradient = gradient.max().unwrap_or(0).max(picked);
-        let workers = (0..workers)
+        let workers = (0..partition.workers)
             .map(|_| {
+                let gradient = take(1, gradient)?;
                 Ok(WorkerBuffers {
-                    gradient: take(1, gradient)?,
+                    picked: gradient.start..gradient.start + picked,
+                    gradient,
                     evaluation: [take(EVALUATION_ROWS, widest)?, take(EVALUATION_ROWS, widest)?],
                     evaluation_slope: take(if any_slope { EVALUATION_ROWS } else { 0 }, widest)?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;
         let slots = (0..workers.len()).map(|_| Slot::new(spec.n_in())).collect();
-        let scores = vec![PieceScore::default(); 2 * workers.len()];
+        // a smaller batch has no more pieces than a larger one, or as many as there are workers, twice
+        let pieces = partition.batch(batch).count().max(2 * workers.len());
+        let scores = vec![PieceScore::default(); pieces];
         let arena = Buffer::zeros(end, "the workspace")?;
-        Ok(Self { places: Places { batch, layers, workers }, arena, slots, scores })
+        Ok(Self { places: Places { batch, partition, layers, workers }, arena, slots, scores })
     }
 }
 
@@ -147,7 +158,8 @@ mod tests {
         let activations = [Activation::Relu, Activation::Gelu];
         let spec = Spec::new(5, &[7, 3], &activations, 4).unwrap();
         let layout = Layout::new(&spec).unwrap();
-        let workspace = Workspace::new(&spec, &layout, 9, 2).unwrap();
+        let workspace =
+            Workspace::new(&spec, &layout, 9, Partition { workers: 2, fixed: false }).unwrap();
         let places = &workspace.places;
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for layer in &places.layers {
@@ -171,6 +183,7 @@ mod tests {
     fn batches_that_overflow_are_refused() {
         let spec = Spec::new(784, &[], &[], 10).unwrap();
         let layout = Layout::new(&spec).unwrap();
-        assert!(Workspace::new(&spec, &layout, usize::MAX / 100, 1).is_err());
+        let partition = Partition { workers: 1, fixed: false };
+        assert!(Workspace::new(&spec, &layout, usize::MAX / 100, partition).is_err());
     }
 }

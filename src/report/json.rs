@@ -8,9 +8,12 @@ use serde_json::json;
 
 use crate::engine::Isa;
 use crate::error::{Error, Result};
-use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, TrainConfig, Trainer};
+use crate::train::{
+    Divergence, EpochEnd, EpochRecord, Observer, Outcome, Request, TrainConfig, Trainer,
+};
 
-/// Writes `start`, one `epoch` each, and `done`. Non-finite numbers are null.
+/// Writes `start`, one `epoch` each, and `done`; `stopped` as the last line if the run was stopped, `diverged` if its numbers
+/// stopped being finite. Non-finite numbers are null.
 #[derive(Debug)]
 pub struct JsonLines<W> {
     out: W,
@@ -38,6 +41,14 @@ struct Epoch<'a> {
     event: &'static str,
     #[serde(flatten)]
     record: &'a EpochRecord,
+}
+
+#[derive(Serialize)]
+struct Diverged<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    divergence: &'a Divergence,
+    message: String,
 }
 
 /// The line of an epoch, with its end of line: the same on standard output and in `metrics.jsonl`.
@@ -89,6 +100,25 @@ impl<W: Write> Observer for JsonLines<W> {
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         self.write(&epoch_line(end.record)?)
+    }
+
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
+        if reason != Request::Stop {
+            return Ok(());
+        }
+        let state = trainer.state();
+        let line = to_line(&json!({
+            "event": "stopped",
+            "epoch": state.epoch() + usize::from(state.partial.is_some()),
+            "step": state.optimizer.steps,
+            "run_dir": self.run_dir.display().to_string(),
+        }))?;
+        self.write(&line)
+    }
+
+    fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
+        let message = divergence.to_string();
+        self.write(&to_line(&Diverged { event: "diverged", divergence, message })?)
     }
 
     fn done(&mut self, outcome: &Outcome) -> Result<()> {

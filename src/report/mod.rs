@@ -1,5 +1,6 @@
 //! Observers of a run: what a person, a program or a later session gets to see of it. None of them trains.
 
+mod checkpoint_every;
 mod classification;
 mod format;
 mod json;
@@ -7,16 +8,18 @@ mod page;
 mod predictions;
 mod progress;
 mod run_dir;
+mod saver;
 mod sweep_dir;
 mod sweep_progress;
 
+pub use checkpoint_every::CheckpointEvery;
 pub use classification::{ClassScore, Confusion};
 pub use format::{description, duration, grouped, percent, plural, summary};
 pub use json::JsonLines;
 pub use page::{REPORT, RankedRuns, ranked_runs, write_run_report, write_sweep_report};
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
-pub use run_dir::RunDir;
+pub use run_dir::{RunDir, Standing};
 pub use sweep_dir::SweepDir;
 pub use sweep_progress::{SweepTerminal, ranking};
 

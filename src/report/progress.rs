@@ -8,9 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::format::{description, duration, grouped, percent};
 use super::say;
-use crate::engine::Progress;
 use crate::error::Result;
-use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, Trainer};
+use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Trainer};
 
 /// How often the bar is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -25,6 +24,8 @@ pub struct Terminal {
     /// When this process began to train, and the samples that it has trained on before the current epoch.
     start: Instant,
     samples_before: u64,
+    /// Those of the current epoch that an earlier process has trained on.
+    skipped: u64,
     first_epoch: usize,
     next_draw: Instant,
 }
@@ -38,6 +39,7 @@ impl Terminal {
             epochs: 0,
             start: now,
             samples_before: 0,
+            skipped: 0,
             first_epoch: 1,
             next_draw: now,
         }
@@ -63,9 +65,16 @@ impl Observer for Terminal {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.line(&description(trainer));
         self.epochs = trainer.config().epochs;
-        self.first_epoch = trainer.state().epoch() + 1;
+        let state = trainer.state();
+        self.first_epoch = state.epoch() + 1;
+        self.skipped = state.partial.map_or(0, |partial| partial.score.samples);
         self.start = Instant::now();
-        if self.first_epoch > 1 {
+        if self.skipped > 0 {
+            self.line(&format!(
+                "going on in epoch {}, behind step {}",
+                self.first_epoch, state.optimizer.steps
+            ));
+        } else if self.first_epoch > 1 {
             self.line(&format!("going on behind epoch {}", self.first_epoch - 1));
         }
         self.line(HEADER);
@@ -86,7 +95,7 @@ impl Observer for Terminal {
         }
         self.next_draw = now + REDRAW;
         let done = (self.samples_before + progress.score.samples) as f64;
-        let rate = done / (now - self.start).as_secs_f64();
+        let rate = (done - self.skipped as f64) / (now - self.start).as_secs_f64();
         let all = progress.total as f64 * (self.epochs - (self.first_epoch - 1)) as f64;
         self.bar.set_prefix(format!("{:>7}", format!("{epoch}/{}", self.epochs)));
         self.bar.set_position(progress.score.samples);

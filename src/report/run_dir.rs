@@ -2,89 +2,146 @@
 //!
 //! `config.toml` and `metrics.jsonl` are there before the first epoch, so that a bad path fails in the first second.
 //! `best.safetensors` and `last.safetensors` follow each epoch and are complete whenever they exist. `checkpoint.safetensors`
-//! holds the trainer's whole state; it is replaced at most once a second, and at the end.
+//! holds the trainer's whole state, from the start on; it is replaced behind an epoch, at most once a second, within
+//! epochs where that is asked for, and at the end. One process at a time writes here.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::checkpoint_every::CheckpointEvery;
 use super::json::epoch_line;
+use super::saver::{Saver, Selection};
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
-use crate::train::{EpochEnd, Observer, TrainConfig, Trainer, TrainerState};
+use crate::train::{
+    Divergence, EpochEnd, EpochRecord, Observer, Progress, Request, TrainConfig, Trainer,
+    TrainerState,
+};
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
-const BEST: &str = "best.safetensors";
-const LAST: &str = "last.safetensors";
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub const BEST: &str = "best.safetensors";
+pub const LAST: &str = "last.safetensors";
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
 
-/// Time between two checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two checkpoints, if nothing else is asked for.
+const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// Keeps a run's files.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    metrics: Option<File>,
-    last_checkpoint: Option<Instant>,
+    checkpoint_every: Option<CheckpointEvery>,
+    saver: Option<Saver>,
+    /// What the checkpoint on the disk, or on its way there, is of: when it was written, and the optimizer's steps.
+    last_checkpoint: Option<(Instant, u64)>,
+    /// The optimizer's steps.
+    steps: u64,
+    /// The configuration in the checkpoint that was read.
+    found: Option<TrainConfig>,
+    /// Bytes of the metrics.
+    metrics_bytes: u64,
+    _lock: Option<File>,
+}
+
+/// The files of a run as they stand.
+#[derive(Debug)]
+pub struct Standing {
+    /// The resolved settings.
+    pub config: TrainConfig,
+    /// The state of the last checkpoint; `None` before the first.
+    pub state: Option<TrainerState>,
 }
 
 impl RunDir {
     /// Makes the directory for a new run.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it holds a run already; otherwise what the operating system says.
+    /// [`Error::Usage`] if it holds a run already, or another process is in it; otherwise what the operating system says.
     pub fn create(path: &Path) -> Result<Self> {
+        Self::refuse_run(path)?;
+        fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        let run_dir = Self::locked(path)?;
+        Self::refuse_run(path)?; // another process may have been faster
+        Ok(run_dir)
+    }
+
+    fn refuse_run(path: &Path) -> Result<()> {
         let files = [CONFIG, METRICS, CHECKPOINT, BEST, LAST];
-        if files.iter().any(|name| path.join(name).symlink_metadata().is_ok()) {
-            return Err(Error::usage(format!(
+        match files.iter().any(|name| path.join(name).symlink_metadata().is_ok()) {
+            true => Err(Error::usage(format!(
                 "{} already holds a run; go on with it by `--resume {0}`, or choose another `--out`",
                 path.display()
-            )));
+            ))),
+            false => Ok(()),
         }
-        fs::create_dir_all(path).map_err(Error::io("create", path))?;
-        Ok(Self { path: path.to_owned(), metrics: None, last_checkpoint: None })
+    }
+
+    fn locked(path: &Path) -> Result<Self> {
+        let lock = files::lock(path)?;
+        files::remove_temporaries(path);
+        Ok(Self {
+            path: path.to_owned(),
+            checkpoint_every: None,
+            saver: None,
+            last_checkpoint: None,
+            steps: 0,
+            found: None,
+            metrics_bytes: 0,
+            _lock: lock,
+        })
     }
 
     /// Whether a directory holds a run.
     pub fn is_one(path: &Path) -> bool {
-        path.join(CONFIG).symlink_metadata().is_ok()
+        [CONFIG, CHECKPOINT].iter().any(|name| path.join(name).symlink_metadata().is_ok())
     }
 
-    /// Opens the directory of a run that has been started: its configuration, and its state if it got that far.
+    /// Opens the directory of a run that has been started, to go on with it.
+    ///
+    /// # Errors
+    /// If there is no run, a file of it is damaged, or another process is in it.
+    pub fn open(path: &Path) -> Result<(Self, Standing)> {
+        Self::require_run(path)?;
+        let mut run_dir = Self::locked(path)?;
+        let standing = Self::read(path)?;
+        run_dir.found = standing.state.as_ref().map(|state| state.config.clone());
+        Ok((run_dir, standing))
+    }
+
+    /// Reads the files of a run, which may be going on.
     ///
     /// # Errors
     /// If there is no run, or a file of it is damaged.
-    pub fn open(path: &Path) -> Result<(Self, TrainConfig, Option<TrainerState>)> {
-        let config_path = path.join(CONFIG);
-        let there = |path: &Path| match path.try_exists() {
-            Ok(there) => Ok(there),
-            Err(error) => Err(Error::io("look at", path)(error)),
-        };
-        if !there(&config_path)? {
-            return Err(Error::usage(format!(
-                "{} holds no run: there is no {CONFIG}; expected the directory of an earlier `densely train`",
-                path.display()
-            )));
-        }
+    pub fn read(path: &Path) -> Result<Standing> {
+        Self::require_run(path)?;
         let checkpoint = path.join(CHECKPOINT);
-        let state = if there(&checkpoint)? {
-            let bytes = files::read(&checkpoint)?;
-            let state = TrainerState::from_bytes(&bytes).map_err(|error| match error {
-                Error::Invalid { problem, .. } => Error::invalid_file(&checkpoint, problem),
-                other => other,
-            })?;
-            Some(state)
-        } else {
-            None
-        };
-        let config = match &state {
-            Some(state) => state.config.clone(),
-            None => read_config(&config_path)?,
-        };
-        Ok((Self { path: path.to_owned(), metrics: None, last_checkpoint: None }, config, state))
+        if !exists(&checkpoint)? {
+            return Ok(Standing { config: read_config(&path.join(CONFIG))?, state: None });
+        }
+        let state = TrainerState::from_bytes(&files::read(&checkpoint)?);
+        let state = state.map_err(|error| match error {
+            Error::Invalid { problem, .. } => Error::invalid_file(&checkpoint, problem),
+            other => other,
+        })?;
+        Ok(Standing { config: state.config.clone(), state: Some(state) })
+    }
+
+    fn require_run(path: &Path) -> Result<()> {
+        if exists(&path.join(CONFIG))? || exists(&path.join(CHECKPOINT))? {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "{} holds no run: there is no {CONFIG}; expected the directory of an earlier `densely train`",
+            path.display()
+        )))
+    }
+
+    /// Asks for checkpoints within epochs.
+    pub fn checkpoint_every(&mut self, every: Option<CheckpointEvery>) {
+        self.checkpoint_every = every;
     }
 
     /// Where it is.
@@ -97,12 +154,78 @@ impl RunDir {
         self.path.join(BEST)
     }
 
-    fn write_checkpoint(&mut self, state: &TrainerState) -> Result<()> {
-        let bytes = state.to_bytes()?;
-        files::write_atomic(&self.path.join(CHECKPOINT), &bytes, Survives::Machine)?;
-        self.last_checkpoint = Some(Instant::now());
+    /// Whether a checkpoint is to be written now: within an epoch, or at the end of one.
+    fn is_due(&self, epoch_ends: bool) -> bool {
+        let Some((at, steps)) = self.last_checkpoint else { return true };
+        let since = at.elapsed();
+        match self.checkpoint_every {
+            _ if steps == self.steps => false,
+            _ if epoch_ends && since >= LEAST_TIME => true,
+            Some(CheckpointEvery::Time(time)) => since >= time,
+            Some(CheckpointEvery::Steps(every)) => steps / every < self.steps / every,
+            None => false,
+        }
+    }
+
+    /// Copies the trainer's state and lets it be written, as far as is asked for.
+    fn hand_over(&mut self, trainer: &Trainer<'_>, selection: Selection) -> Result<()> {
+        let saver = match &mut self.saver {
+            Some(saver) => saver,
+            none => none.insert(Saver::new(&self.path, trainer)?),
+        };
+        saver.save(trainer.state(), selection)?;
+        if selection.checkpoint {
+            self.last_checkpoint = Some((Instant::now(), trainer.state().optimizer.steps));
+        }
         Ok(())
     }
+
+    fn flush(&mut self) -> Result<()> {
+        self.saver.as_mut().map_or(Ok(()), Saver::flush)
+    }
+
+    /// Adds the line of an epoch. If the file is not what was written so far, for example removed, it is written anew.
+    fn append_metrics(&mut self, history: &[EpochRecord]) -> Result<()> {
+        let path = self.path.join(METRICS);
+        let Some(last) = history.last() else { return Ok(()) };
+        let line = epoch_line(last)?;
+        let is_whole = fs::metadata(&path).is_ok_and(|found| found.len() == self.metrics_bytes);
+        if is_whole {
+            let file = File::options().append(true).open(&path);
+            let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+            written.map_err(Error::io("append to", &path))?;
+            self.metrics_bytes += line.len() as u64;
+            return Ok(());
+        }
+        self.write_metrics(history)
+    }
+
+    fn write_metrics(&mut self, history: &[EpochRecord]) -> Result<()> {
+        let lines = history.iter().map(epoch_line).collect::<Result<String>>()?;
+        write_if_changed(&self.path.join(METRICS), lines.as_bytes())?;
+        self.metrics_bytes = lines.len() as u64;
+        Ok(())
+    }
+
+    /// Makes the files agree with the trainer's state; what agrees already is left untouched.
+    fn agree(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let state = trainer.state();
+        let config = toml::to_string(trainer.config())
+            .map_err(|error| Error::invalid(CONFIG, error.to_string()))?;
+        write_if_changed(&self.path.join(CONFIG), config.as_bytes())?;
+        self.write_metrics(&state.history)?;
+        if state.epoch() > 0 {
+            write_if_changed(&self.path.join(BEST), &trainer.best_model().to_bytes()?)?;
+        }
+        if state.epoch() > 0 && state.partial.is_none() {
+            write_if_changed(&self.path.join(LAST), &trainer.last_model().to_bytes()?)?;
+        }
+        Ok(())
+    }
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(Error::io("look at", path))
 }
 
 /// Writes a file unless it holds just this.
@@ -121,43 +244,57 @@ fn read_config(path: &Path) -> Result<TrainConfig> {
 }
 
 impl Observer for RunDir {
-    /// Makes the files agree with the trainer's state. A killed run has written models and metrics behind its last
-    /// checkpoint; what agrees already is left untouched.
+    /// A killed run may have written models and metrics behind its last checkpoint.
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let state = trainer.state();
-        let config = toml::to_string(trainer.config())
-            .map_err(|error| Error::invalid(CONFIG, error.to_string()))?;
-        let metrics = state.history.iter().map(epoch_line).collect::<Result<String>>()?;
-        write_if_changed(&self.path.join(CONFIG), config.as_bytes())?;
-        write_if_changed(&self.path.join(METRICS), metrics.as_bytes())?;
-        if state.epoch() > 0 {
-            write_if_changed(&self.path.join(BEST), &trainer.best_model().to_bytes()?)?;
-            write_if_changed(&self.path.join(LAST), &trainer.last_model().to_bytes()?)?;
-            write_if_changed(&self.path.join(CHECKPOINT), &state.to_bytes()?)?;
+        self.steps = state.optimizer.steps;
+        self.agree(trainer)?;
+        if self.found.as_ref() == Some(&state.config) {
+            self.last_checkpoint = Some((Instant::now(), self.steps));
         }
-        let path = self.path.join(METRICS);
-        let metrics = File::options().append(true).open(&path).map_err(Error::io("open", &path))?;
-        self.metrics = Some(metrics);
-        Ok(())
+        if state.is_finished() && self.last_checkpoint.is_some() {
+            return Ok(());
+        }
+        let checkpoint = self.last_checkpoint.is_none();
+        self.hand_over(trainer, Selection { checkpoint, ..Selection::default() })
+    }
+
+    fn step(&mut self, _epoch: usize, _progress: Progress) {
+        self.steps += 1;
+    }
+
+    fn request(&mut self) -> Request {
+        match self.checkpoint_every.is_some() && self.is_due(false) {
+            true => Request::Save,
+            false => Request::Continue,
+        }
+    }
+
+    /// Within an epoch, or because the run is to stop.
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
+        let steps = trainer.state().optimizer.steps;
+        let checkpoint = self.last_checkpoint.is_none_or(|(_, saved)| saved != steps);
+        self.hand_over(trainer, Selection { checkpoint, ..Selection::default() })?;
+        match reason {
+            Request::Stop => self.flush(),
+            _ => Ok(()),
+        }
     }
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
-        let trainer = end.trainer;
-        let last = trainer.last_model();
-        if end.is_best {
-            last.save(&self.path.join(BEST))?;
-        }
-        last.save(&self.path.join(LAST))?;
-        if let Some(metrics) = &mut self.metrics {
-            let line = epoch_line(end.record)?;
-            let written = metrics.write_all(line.as_bytes());
-            written.map_err(Error::io("append to", &self.path.join(METRICS)))?;
-        }
-        let due = self.last_checkpoint.is_none_or(|last| last.elapsed() >= CHECKPOINT_EVERY);
-        if due || trainer.state().is_finished() {
-            self.write_checkpoint(trainer.state())?;
+        let state = end.trainer.state();
+        self.append_metrics(&state.history)?;
+        let checkpoint = self.is_due(true) || state.is_finished();
+        self.hand_over(end.trainer, Selection { best: end.is_best, last: true, checkpoint })?;
+        if state.is_finished() {
+            self.flush()?;
+            self.agree(end.trainer)?; // a file that was removed meanwhile is there again
         }
         Ok(())
+    }
+
+    fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
+        self.saver.as_mut().map_or(Ok(()), |saver| saver.diverged(*divergence))
     }
 }
 
@@ -175,9 +312,9 @@ mod tests {
         fs::write(path.join(CONFIG), toml::to_string(&TrainConfig::default()).unwrap()).unwrap();
         let message = RunDir::create(&path).unwrap_err().to_string();
         assert!(message.contains("--resume"), "{message}");
-        let (_, config, state) = RunDir::open(&path).unwrap();
-        assert_eq!(config, TrainConfig::default());
-        assert!(state.is_none());
+        let (_, standing) = RunDir::open(&path).unwrap();
+        assert_eq!(standing.config, TrainConfig::default());
+        assert!(standing.state.is_none());
         fs::write(path.join(CONFIG), "lr = 'fast'").unwrap();
         assert!(RunDir::open(&path).unwrap_err().to_string().contains("config.toml"));
         fs::write(path.join(CHECKPOINT), "no").unwrap();

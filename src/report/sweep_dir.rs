@@ -1,6 +1,6 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::page::RankedRuns;
 use super::predictions::csv_field;
-use super::run_dir::RunDir;
+use super::run_dir::{RunDir, Standing};
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
@@ -59,6 +59,12 @@ impl SweepDir {
     /// [`Error::Usage`] if it holds another sweep or a run; otherwise what the operating system says.
     pub fn open(path: &Path, grid: &str) -> Result<Self> {
         let file = path.join(GRID);
+        let is_new = file.symlink_metadata().is_err();
+        if is_new {
+            drop(RunDir::create(path)?); // refuses the directory of a run
+        }
+        let lock = files::lock(path)?;
+        files::remove_temporaries(path);
         if file.symlink_metadata().is_ok() {
             let found = files::read(&file)?;
             if found != grid.as_bytes() {
@@ -69,20 +75,8 @@ impl SweepDir {
                 )));
             }
         } else {
-            RunDir::create(path)?; // refuses the directory of a run
             files::write_atomic(&file, grid.as_bytes(), Survives::Machine)?;
         }
-        let lock = File::open(&file).map_err(Error::io("open", &file))?;
-        let lock = match lock.try_lock() {
-            Ok(()) => Some(lock),
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::usage(format!(
-                    "another densely is sweeping in {}; wait until it has ended, or choose another --out",
-                    path.display()
-                )));
-            }
-            Err(TryLockError::Error(_)) => None, // a file system without locks
-        };
         let directory = Self { path: path.to_owned(), _lock: lock };
         if !path.join(CSV).exists() {
             directory.write_results(&[], &[])?; // what cannot be written is to be known before hours of training
@@ -115,29 +109,42 @@ impl SweepDir {
         self.path.join(&run.name)
     }
 
-    /// Makes the directory of a run, or opens it with the state that the run has reached.
+    /// Makes the directory of a run, or opens it with the state that the run has reached, to go on with it.
     ///
     /// # Errors
-    /// If it holds a run with other settings, or a file of it is damaged.
+    /// If it holds a run with other settings, a file of it is damaged, or another process is in it.
     pub fn open_run(&self, run: &SweepRun) -> Result<(RunDir, Option<TrainerState>)> {
         let path = self.run_path(run);
         if !RunDir::is_one(&path) {
             return Ok((RunDir::create(&path)?, None));
         }
-        let (run_dir, config, state) = RunDir::open(&path)?;
+        let (run_dir, standing) = RunDir::open(&path)?;
+        Ok((run_dir, self.own_state(run, standing)?))
+    }
+
+    /// The state that a run has reached; it may be going on.
+    ///
+    /// # Errors
+    /// If there is none with its settings, or a file of it is damaged.
+    pub fn read_run(&self, run: &SweepRun) -> Result<Option<TrainerState>> {
+        self.own_state(run, RunDir::read(&self.run_path(run))?)
+    }
+
+    fn own_state(&self, run: &SweepRun, standing: Standing) -> Result<Option<TrainerState>> {
+        let config = standing.config;
         // a machine with another number of cores goes on with the threads that the run began with
         let TrainConfig { backend, threads, .. } = config;
         if config != (TrainConfig { backend, threads, ..run.config.clone() }) {
             let table = |config: &TrainConfig| toml::to_string(config).unwrap_or_default();
             let problem = difference(&table(&config), &table(&run.config));
             return Err(Error::invalid_file(
-                &path,
+                &self.run_path(run),
                 format!(
                     "the run there is not the sweep's{problem}; move it away, or choose another --out"
                 ),
             ));
         }
-        Ok((run_dir, state))
+        Ok(standing.state)
     }
 
     /// The runs that have been started, as they stand, and those that cannot be read, ranked.
@@ -150,9 +157,11 @@ impl SweepDir {
             if !self.run_path(run).exists() {
                 continue;
             }
-            match self.open_run(run) {
-                Ok((_, Some(state))) => results.push(RunResult::of(number, &state)),
-                Ok((_, None)) => {}
+            match self.read_run(run) {
+                Ok(Some(state)) if state.epoch() > 0 || state.is_finished() => {
+                    results.push(RunResult::of(number, &state));
+                }
+                Ok(_) => {}
                 Err(error) => results.push(RunResult::failed(number, &error)),
             }
         }

@@ -48,6 +48,8 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Worker threads.
     pub threads: usize,
+    /// Whether the result is not to depend on `threads`.
+    pub deterministic: bool,
     /// Who computes the matrix products.
     pub backend: BackendChoice,
     /// The model file that the run starts from, carried along likewise.
@@ -75,6 +77,7 @@ impl Default for TrainConfig {
             seed: 0,
             shuffle: true,
             threads: default_threads(),
+            deterministic: false,
             backend: BackendChoice::Auto,
             init_from: None,
         }

@@ -12,7 +12,7 @@ mod trainer;
 
 pub use config::TrainConfig;
 pub use grid::{Grid, MAX_RUNS, SweepRun};
-pub use observer::{EpochEnd, EpochRecord, Observer, Outcome};
-pub use state::TrainerState;
+pub use observer::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Request};
+pub use state::{Divergence, PartialEpoch, TrainerState};
 pub use sweep::{Opened, RunResult, Status, SweepHost, rank, sweep};
 pub use trainer::Trainer;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Trainer;
-use crate::engine::{Progress, Score};
+use super::{Divergence, Trainer};
+use crate::engine::Score;
 use crate::error::Result;
 
 /// The figures of one epoch. Losses are in nats, accuracies in 0..=1.
@@ -26,6 +26,42 @@ pub struct EpochRecord {
     /// Training samples by `seconds`.
     #[serde(with = "non_finite_is_null")]
     pub samples_per_second: f64,
+}
+
+impl EpochRecord {
+    /// Whether the epoch beats another one: a lower validation 0-1 loss, or an equal one with a lower loss. Without a
+    /// validation part, later is better.
+    pub fn is_better_than(&self, best: &Self) -> bool {
+        let (Some(new_accuracy), Some(best_accuracy)) = (self.val_accuracy, best.val_accuracy)
+        else {
+            return true;
+        };
+        let comparable =
+            |loss: Option<f64>| loss.filter(|loss| !loss.is_nan()).unwrap_or(f64::INFINITY);
+        let loss_is_lower = comparable(self.val_loss) < comparable(best.val_loss);
+        new_accuracy > best_accuracy || (new_accuracy == best_accuracy && loss_is_lower)
+    }
+}
+
+/// How far an epoch has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Of the samples that were trained on so far, each before its own step.
+    pub score: Score,
+    /// Samples of the whole epoch.
+    pub total: u64,
+}
+
+/// What an observer wants of the trainer behind a step. Where several watch, the last of these in order wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Request {
+    /// Go on.
+    #[default]
+    Continue,
+    /// Offer the state to the observers, by [`Observer::save`], and go on.
+    Save,
+    /// Offer the state to the observers, and stop with [`crate::Error::Stopped`].
+    Stop,
 }
 
 /// The end of an epoch.
@@ -66,8 +102,24 @@ pub trait Observer {
     /// Behind every step; called often, on the training thread.
     fn step(&mut self, _epoch: usize, _progress: Progress) {}
 
+    /// Asked behind every step and between two epochs; often, on the training thread.
+    fn request(&mut self) -> Request {
+        Request::Continue
+    }
+
+    /// The state is whole, and someone has asked for this moment. It may lie within an epoch.
+    fn save(&mut self, _trainer: &Trainer<'_>, _reason: Request) -> Result<()> {
+        Ok(())
+    }
+
     /// Behind every epoch and its validation.
     fn epoch(&mut self, _end: &EpochEnd<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// A step has met a number that is not finite, and the run is over. The weights that are kept are those of the best epoch
+    /// before; the others are of no use.
+    fn diverged(&mut self, _divergence: &Divergence) -> Result<()> {
         Ok(())
     }
 
@@ -89,8 +141,20 @@ impl<O: Observer + ?Sized> Observer for &mut O {
         (**self).step(epoch, progress);
     }
 
+    fn request(&mut self) -> Request {
+        (**self).request()
+    }
+
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
+        (**self).save(trainer, reason)
+    }
+
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         (**self).epoch(end)
+    }
+
+    fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
+        (**self).diverged(divergence)
     }
 
     fn done(&mut self, outcome: &Outcome) -> Result<()> {
@@ -108,8 +172,20 @@ impl Observer for Vec<Box<dyn Observer + '_>> {
         self.iter_mut().for_each(|observer| observer.step(epoch, progress));
     }
 
+    fn request(&mut self) -> Request {
+        self.iter_mut().map(|observer| observer.request()).max().unwrap_or_default()
+    }
+
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
+        self.iter_mut().try_for_each(|observer| observer.save(trainer, reason))
+    }
+
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         self.iter_mut().try_for_each(|observer| observer.epoch(end))
+    }
+
+    fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
+        self.iter_mut().try_for_each(|observer| observer.diverged(divergence))
     }
 
     fn done(&mut self, outcome: &Outcome) -> Result<()> {
@@ -142,5 +218,40 @@ mod non_finite_is_null_option {
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
         Option::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(val_accuracy: Option<f64>, val_loss: Option<f64>) -> EpochRecord {
+        EpochRecord {
+            epoch: 1,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            val_loss,
+            val_accuracy,
+            seconds: 1.0,
+            samples_per_second: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_best_epoch_has_the_lowest_0_1_loss_then_the_lowest_loss() {
+        let best = record(Some(0.9), Some(0.5));
+        for (accuracy, loss, better) in [
+            (0.91, 0.9, true),
+            (0.89, 0.1, false),
+            (0.9, 0.4, true),
+            (0.9, 0.5, false),
+            (0.9, f64::NAN, false),
+        ] {
+            assert_eq!(record(Some(accuracy), Some(loss)).is_better_than(&best), better);
+        }
+        let diverged = record(Some(0.9), Some(f64::NAN));
+        assert!(best.is_better_than(&diverged));
+        assert!(!diverged.is_better_than(&diverged));
+        assert!(record(None, None).is_better_than(&record(None, None)));
     }
 }

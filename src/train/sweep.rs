@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub enum Status {
     /// All epochs, or until patience ran out.
     Done,
-    /// Its loss stopped being a number; the best epoch before that is kept.
+    /// Its numbers stopped being finite; the best epoch before that is kept.
     Diverged,
     /// It could not be trained; see [`RunResult::error`].
     Failed,
@@ -33,7 +33,7 @@ pub struct RunResult {
     pub number: usize,
     /// How it ended.
     pub status: Status,
-    /// Why it failed.
+    /// Why it failed, or where it diverged.
     pub error: Option<String>,
     /// The finished epochs.
     pub history: Vec<EpochRecord>,
@@ -64,11 +64,11 @@ impl RunResult {
         Self {
             number,
             status: match state {
-                state if state.has_diverged() => Status::Diverged,
+                state if state.diverged.is_some() => Status::Diverged,
                 state if state.is_finished() => Status::Done,
                 _ => Status::Unfinished,
             },
-            error: None,
+            error: state.diverged.map(|divergence| divergence.to_string()),
             history: state.history.clone(),
             best_epoch: state.best_epoch,
             test: None,
@@ -123,6 +123,8 @@ pub trait SweepHost: Sync {
     ///
     /// # Errors
     /// Ends the sweep.
+    ///
+    /// A run that an observer stopped is [`Status::Unfinished`], and the sweep ends behind it.
     fn ended(&self, result: RunResult) -> Result<()>;
 }
 
@@ -139,7 +141,7 @@ pub struct Opened<O> {
 /// No result depends on how many are trained at a time. None is tested.
 ///
 /// # Errors
-/// What [`SweepHost::ended`] returns; the errors of a run are part of its result.
+/// What [`SweepHost::ended`] returns, and [`Error::Stopped`] if a run was stopped; the errors of a run are part of its result.
 pub fn sweep<H: SweepHost>(
     runs: &[SweepRun],
     data: &Dataset,
@@ -166,7 +168,11 @@ pub fn sweep<H: SweepHost>(
                     ))
                 });
                 let result = result.unwrap_or_else(|error| RunResult::failed(number, &error));
-                if let Err(error) = host.ended(result) {
+                let stopped = match result.status {
+                    Status::Unfinished => Err(Error::Stopped),
+                    _ => Ok(()),
+                };
+                if let Err(error) = host.ended(result).and(stopped) {
                     stop.store(true, Relaxed);
                     if let Ok(mut failure) = failure.lock() {
                         failure.get_or_insert(error);
@@ -200,7 +206,10 @@ fn train<H: SweepHost>(
         Some(state) => Trainer::resume(state, data)?,
         None => Trainer::new(run.config.clone(), data)?,
     };
-    trainer.train(&mut observer)?;
+    match trainer.train(&mut observer) {
+        Ok(()) | Err(Error::Stopped) => {}
+        Err(error) => return Err(error),
+    }
     Ok(RunResult::of(number, trainer.state()))
 }
 

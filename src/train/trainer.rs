@@ -1,19 +1,23 @@
 //! The epoch loop.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ndarray::Array2;
 
-use super::{EpochEnd, EpochRecord, Observer, Outcome, TrainConfig, TrainerState};
+use super::{
+    Divergence, EpochEnd, EpochRecord, Observer, Outcome, PartialEpoch, Progress, Request,
+    TrainConfig, TrainerState,
+};
 use crate::data::{Dataset, Parts, epoch_order};
-use crate::engine::{Buffer, Engine, EngineOptions, Score, State, require_memory};
+use crate::engine::{Broken, Buffer, Engine, EngineOptions, Score, State, Trained, require_memory};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
 
-/// How often the parameters are in memory at most: themselves, two moments, the best ones, those four again in the bytes of a
-/// checkpoint, and one copy on the way to a file.
-const COPIES: usize = 9;
+/// How often the parameters are in memory at most: themselves, two moments, the best ones, a copy of those four that is being
+/// saved, the bytes of a checkpoint, and a model.
+const COPIES: usize = 13;
 
 /// A run over one data set.
 ///
@@ -42,6 +46,16 @@ pub struct Trainer<'d> {
     metadata: Metadata,
     backend: Backend,
     engine: Engine,
+    /// The samples of the current epoch, and that epoch: 0 before the first.
+    order: Vec<u32>,
+    order_of: usize,
+}
+
+/// Why the trainer looks up from its work.
+enum Pause {
+    Epoch { is_best: bool },
+    Asked(Request),
+    Diverged(Divergence),
 }
 
 impl<'d> Trainer<'d> {
@@ -63,8 +77,10 @@ impl<'d> Trainer<'d> {
             data_fingerprint: data.fingerprint(),
             optimizer: State::new(&params)?,
             history: Vec::new(),
+            partial: None,
             best_params: params,
             best_epoch: 0,
+            diverged: None,
         };
         Self::assemble(state, spec, data)
     }
@@ -93,8 +109,10 @@ impl<'d> Trainer<'d> {
             data_fingerprint: data.fingerprint(),
             optimizer: State::new(&model.params)?,
             history: Vec::new(),
+            partial: None,
             best_params: Buffer::copy_of(&model.params, "the network")?,
             best_epoch: 0,
+            diverged: None,
         };
         Self::assemble(state, spec.clone(), data)
     }
@@ -138,20 +156,37 @@ impl<'d> Trainer<'d> {
             backend,
             threads: config.threads,
             batch_size: config.batch_size.min(parts.train.len()),
+            deterministic: config.deterministic,
         };
+        if let Some(PartialEpoch { score, .. }) = state.partial {
+            let (batch, samples) = (options.batch_size as u64, parts.train.len() as u64);
+            if score.samples >= samples || !score.samples.is_multiple_of(batch) {
+                return Err(Error::invalid(
+                    "checkpoint",
+                    format!(
+                        "{} samples into an epoch of {samples} in batches of {batch}; expected whole batches",
+                        score.samples
+                    ),
+                ));
+            }
+        }
         let engine = Engine::new(&spec, options)?;
         let metadata = Metadata::of(data, config.split, state.data_fingerprint.clone());
-        Ok(Self { state, data, parts, spec, metadata, backend, engine })
+        let order = Vec::with_capacity(parts.train.len());
+        Ok(Self { state, data, parts, spec, metadata, backend, engine, order, order_of: 0 })
     }
 
     /// Trains to the end and tests the weights that were kept.
     ///
+    /// A run that diverges ends well, with the best epoch before that; see [`TrainerState::diverged`].
+    ///
     /// # Errors
-    /// What an observer returns.
+    /// What an observer returns; [`Error::Stopped`] if one asked to stop.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let start = Instant::now();
         self.train(observer)?;
-        let test = self.test();
+        let kept_something = self.state.best_epoch > 0;
+        let test = if kept_something { self.test() } else { None };
         let state = &self.state;
         let best = state.best_epoch.checked_sub(1).map(|best| &state.history[best]);
         let outcome = Outcome {
@@ -165,17 +200,37 @@ impl<'d> Trainer<'d> {
         Ok(outcome)
     }
 
-    /// Trains to the end: all epochs, or until patience runs out or the loss is not a number any more. Tests nothing, and
+    /// Trains to the end: all epochs, or until patience runs out or a number is not finite any more. Tests nothing, and
     /// does not say [`Observer::done`].
     ///
     /// # Errors
-    /// What an observer returns.
+    /// As [`Trainer::run`].
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<()> {
         observer.start(self)?;
+        let mut request = observer.request();
         while !self.state.is_finished() {
-            let is_best = self.epoch(observer);
-            let Some(record) = self.state.history.last() else { break };
-            observer.epoch(&EpochEnd { record, is_best, trainer: self })?;
+            let pause = match request {
+                Request::Continue => self.advance(observer),
+                asked => Pause::Asked(asked),
+            };
+            request = Request::Continue;
+            match pause {
+                Pause::Epoch { is_best } => {
+                    let Some(record) = self.state.history.last() else { break };
+                    observer.epoch(&EpochEnd { record, is_best, trainer: self })?;
+                    request = observer.request();
+                }
+                Pause::Asked(asked) => {
+                    observer.save(self, asked)?;
+                    if asked == Request::Stop {
+                        return Err(Error::Stopped);
+                    }
+                }
+                Pause::Diverged(divergence) => {
+                    self.state.diverged = Some(divergence);
+                    observer.diverged(&divergence)?;
+                }
+            }
         }
         Ok(())
     }
@@ -201,43 +256,74 @@ impl<'d> Trainer<'d> {
         self.engine.predict(&self.state.best_params, self.data, rows)
     }
 
-    /// One epoch and its validation; returns whether it is the best so far.
-    fn epoch(&mut self, observer: &mut dyn Observer) -> bool {
-        let Self { state, data, parts, engine, .. } = self;
-        let TrainerState { config, optimizer, history, .. } = state;
+    /// Trains until the end of the epoch, or until there is a reason to pause.
+    fn advance(&mut self, observer: &mut dyn Observer) -> Pause {
+        let Self { state, data, parts, engine, order, order_of, .. } = self;
+        let TrainerState { config, optimizer, history, partial, .. } = state;
         let epoch = history.len() + 1;
         let start = Instant::now();
-        let mut order = Vec::with_capacity(parts.train.len());
-        epoch_order(&mut order, &parts.train, config.shuffle, config.seed, epoch);
+        if *order_of != epoch {
+            epoch_order(order, &parts.train, config.shuffle, config.seed, epoch);
+            *order_of = epoch;
+        }
+        let PartialEpoch { score, seconds } = partial.get_or_insert_default();
+        let rest = &order[score.samples as usize..];
         let batch_size = config.batch_size.min(order.len());
-        let score = engine.train(optimizer, &config.adam(), data, &order, batch_size, |progress| {
-            observer.step(epoch, progress);
+        let total = order.len() as u64;
+        let mut request = Request::Continue;
+        let trained = engine.train(optimizer, &config.adam(), data, rest, batch_size, |step| {
+            *score += step;
+            observer.step(epoch, Progress { score: *score, total });
+            request = observer.request();
+            match request {
+                Request::Continue => ControlFlow::Continue(()),
+                Request::Save | Request::Stop => ControlFlow::Break(()),
+            }
         });
-        let seconds = start.elapsed().as_secs_f64();
+        *seconds += start.elapsed().as_secs_f64();
+        match trained {
+            Trained { broken: Some(broken), .. } => {
+                Pause::Diverged(Divergence { epoch, step: optimizer.steps, broken })
+            }
+            _ if score.samples < total => Pause::Asked(request),
+            _ => self.finish_epoch(),
+        }
+    }
+
+    /// Validates, and keeps the weights if they are the best so far.
+    fn finish_epoch(&mut self) -> Pause {
+        let Self { state, data, parts, engine, .. } = self;
+        let TrainerState { optimizer, history, partial, .. } = state;
+        let PartialEpoch { score, seconds } = partial.take().unwrap_or_default();
         let val =
             (!parts.val.is_empty()).then(|| engine.evaluate(&optimizer.params, data, &parts.val));
+        if val.is_some_and(|val| !val.loss_sum.is_finite()) {
+            let layer = self.spec.layers().len() - 1;
+            let (epoch, step) = (history.len() + 1, optimizer.steps);
+            return Pause::Diverged(Divergence { epoch, step, broken: Broken::Outputs { layer } });
+        }
         let record = EpochRecord {
-            epoch,
+            epoch: history.len() + 1,
             train_loss: score.loss(),
             train_accuracy: score.accuracy(),
             val_loss: val.map(|val| val.loss()),
             val_accuracy: val.map(|val| val.accuracy()),
             seconds,
-            samples_per_second: order.len() as f64 / seconds,
+            samples_per_second: score.samples as f64 / seconds,
         };
         let is_best = match state.best_epoch.checked_sub(1) {
-            Some(best) => is_better(&record, &history[best]),
+            Some(best) => record.is_better_than(&history[best]),
             None => true,
         };
         history.push(record);
         if is_best {
-            state.best_epoch = epoch;
+            state.best_epoch = history.len();
             state.best_params.copy_from_slice(&optimizer.params);
         }
-        is_best
+        Pause::Epoch { is_best }
     }
 
-    /// The state between two epochs.
+    /// The state between two steps.
     pub fn state(&self) -> &TrainerState {
         &self.state
     }
@@ -280,52 +366,5 @@ impl<'d> Trainer<'d> {
     fn model(&self, params: &[f32]) -> Model {
         let metadata = Some(self.metadata.clone());
         Model { spec: self.spec.clone(), params: params.to_vec(), metadata }
-    }
-}
-
-/// Whether an epoch beats the best one: a lower validation 0-1 loss, or an equal one with a lower loss. Without a
-/// validation part, later is better.
-fn is_better(new: &EpochRecord, best: &EpochRecord) -> bool {
-    let (Some(new_accuracy), Some(best_accuracy)) = (new.val_accuracy, best.val_accuracy) else {
-        return true;
-    };
-    let comparable =
-        |loss: Option<f64>| loss.filter(|loss| !loss.is_nan()).unwrap_or(f64::INFINITY);
-    let loss_is_lower = comparable(new.val_loss) < comparable(best.val_loss);
-    new_accuracy > best_accuracy || (new_accuracy == best_accuracy && loss_is_lower)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(val_accuracy: Option<f64>, val_loss: Option<f64>) -> EpochRecord {
-        EpochRecord {
-            epoch: 1,
-            train_loss: 0.0,
-            train_accuracy: 0.0,
-            val_loss,
-            val_accuracy,
-            seconds: 1.0,
-            samples_per_second: 1.0,
-        }
-    }
-
-    #[test]
-    fn the_best_epoch_has_the_lowest_0_1_loss_then_the_lowest_loss() {
-        let best = record(Some(0.9), Some(0.5));
-        for (accuracy, loss, better) in [
-            (0.91, 0.9, true),
-            (0.89, 0.1, false),
-            (0.9, 0.4, true),
-            (0.9, 0.5, false),
-            (0.9, f64::NAN, false),
-        ] {
-            assert_eq!(is_better(&record(Some(accuracy), Some(loss)), &best), better);
-        }
-        let diverged = record(Some(0.9), Some(f64::NAN));
-        assert!(is_better(&best, &diverged));
-        assert!(!is_better(&diverged, &diverged));
-        assert!(is_better(&record(None, None), &record(None, None)));
     }
 }

@@ -66,6 +66,12 @@ fn flush(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
 }
 
+/// The bits of a number without its sign.
+#[inline(always)]
+fn magnitude(x: f32) -> u32 {
+    x.to_bits() & 0x7fff_ffff
+}
+
 kernel! {
     /// One step: with `g` the gradients,
     /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g g`,
@@ -73,18 +79,25 @@ kernel! {
     ///
     /// All four slices have one length. Moments below the normal range become 0: those of an input that stays zero
     /// decay into it after some 700 steps.
-    pub fn adam_step(params: &mut [f32], m: &mut [f32], v: &mut [f32], grads: &[f32], step: AdamStep) {
+    ///
+    /// Returns whether all parameters and second moments are finite: a gradient that overflows when it is squared would
+    /// stop its parameter for good, and silently.
+    pub fn adam_step(params: &mut [f32], m: &mut [f32], v: &mut [f32], grads: &[f32], step: AdamStep) -> bool {
         let n = params.len();
         assert!(
             m.len() == n && v.len() == n && grads.len() == n,
             "adam: params {n}, m {}, v {}, grads {}", m.len(), v.len(), grads.len()
         );
+        // without their signs, the bits of numbers are in the order of the numbers, then come infinity and NaN
+        let mut largest = 0;
         for (((w, m), v), g) in params.iter_mut().zip(m).zip(v).zip(grads) {
             *m = flush(fma::<FMA>(step.beta1, *m, step.one_minus_beta1 * *g));
             *v = flush(fma::<FMA>(step.beta2, *v, step.one_minus_beta2 * *g * *g));
             let root = fma::<FMA>(v.sqrt(), step.root_correction, step.eps);
             *w = fma::<FMA>(*w, step.decay, -step.step_size * *m / root);
+            largest = largest.max(magnitude(*w)).max(magnitude(*v));
         }
+        largest < magnitude(f32::INFINITY)
     }
 }
 
@@ -118,7 +131,8 @@ mod tests {
                         params.iter().map(|&w| (f64::from(w), 0.0, 0.0)).collect();
                     for t in 1..=20 {
                         let grads: Vec<f32> = (0..n).map(|_| rng.symmetric()).collect();
-                        adam_step(isa, &mut params, &mut m, &mut v, &grads, adam.step(t));
+                        let step = adam.step(t);
+                        assert!(adam_step(isa, &mut params, &mut m, &mut v, &grads, step));
                         for ((w, m, v), &g) in expected.iter_mut().zip(&grads) {
                             reference(&adam, t, w, m, v, f64::from(g));
                         }
@@ -128,6 +142,33 @@ mod tests {
                         assert!((f64::from(m[i]) - m64).abs() < 1e-6);
                         assert!((f64::from(v[i]) - v64).abs() < 1e-7);
                     }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_not_finite_is_told_wherever_it_is() {
+        on_each_isa(|isa| {
+            for n in SIZES.into_iter().filter(|&n| n > 0) {
+                for (i, bad) in
+                    (0..n).zip([f32::NAN, -f32::NAN, f32::INFINITY, 1e30].into_iter().cycle())
+                {
+                    let (mut params, mut m, mut v) = (vec![1.0; n], vec![0.0; n], vec![0.0; n]);
+                    let mut grads = vec![-0.5; n];
+                    grads[i] = bad;
+                    let step = Adam::default().step(1);
+                    assert!(
+                        !adam_step(isa, &mut params, &mut m, &mut v, &grads, step),
+                        "{bad} {i}"
+                    );
+                    grads[i] = 1e18; // large, but its square is a number
+                    v.fill(0.0);
+                    m.fill(0.0);
+                    params.fill(f32::MAX / 2.0);
+                    assert!(adam_step(isa, &mut params, &mut m, &mut v, &grads, step), "{i}");
+                    params[i] = f32::NEG_INFINITY;
+                    assert!(!adam_step(isa, &mut params, &mut m, &mut v, &grads, step), "{i}");
                 }
             }
         });

@@ -1,10 +1,12 @@
 //! Softmax cross-entropy with its gradient, and softmax alone.
 
+use serde::{Deserialize, Serialize};
+
 use super::exp;
 use crate::isa::kernel;
 
 /// What a pass over some samples amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The sum of the samples' losses, in nats.
     pub loss_sum: f64,

@@ -11,8 +11,8 @@ use super::plots::{self, Axes, Effect, Series};
 use super::run::REPORT;
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
-use crate::report::RunDir;
 use crate::report::format::{duration, grouped, percent, plural};
+use crate::report::{RunDir, Standing};
 use crate::train::{RunResult, Status, SweepRun, TrainConfig, rank};
 
 /// The logarithm has no place for no error at all, in percent.
@@ -51,7 +51,7 @@ impl RankedRuns {
 pub fn ranked_runs(directories: &[PathBuf]) -> Result<RankedRuns> {
     let (mut runs, mut results) = (Vec::new(), Vec::new());
     for directory in directories {
-        let (_, config, state) = RunDir::open(directory)?;
+        let Standing { config, state } = RunDir::read(directory)?;
         if let Some(state) = state.filter(|state| state.epoch() > 0) {
             results.push(RunResult::of(runs.len(), &state));
             let parameters = state.optimizer.params.len();

@@ -1,0 +1,35 @@
+//! What is told of a training that diverged.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What stopped being finite in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "lowercase")]
+pub enum Broken {
+    /// A feature of a sample.
+    Inputs,
+    /// What a layer computes, which overflowed.
+    Outputs {
+        /// From 0.
+        layer: usize,
+    },
+    /// A layer's weights or biases, or their second moments, after an update by a gradient that overflowed.
+    Weights {
+        /// From 0.
+        layer: usize,
+    },
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inputs => write!(f, "the inputs are not finite"),
+            Self::Outputs { layer } => write!(f, "the outputs of layer {layer} are not finite"),
+            Self::Weights { layer } => {
+                write!(f, "the weights of layer {layer}, or their moments, are not finite")
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A thread that writes a run's models and checkpoints while the training goes on.
+//!
+//! Writing the state of a large network and waiting until the disk has it takes as long as some dozen steps. The trainer's
+//! thread only copies the state; at most one copy is on its way to the disk, and whoever brings the next one waits for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use super::run_dir::{BEST, CHECKPOINT, LAST};
+use crate::error::{Error, Result};
+use crate::files::{self, Survives};
+use crate::model::Model;
+use crate::train::{Divergence, Trainer, TrainerState};
+
+/// What to write of a state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selection {
+    pub best: bool,
+    pub last: bool,
+    pub checkpoint: bool,
+}
+
+/// A copy of a run's state, and the room for a model on its way to a file.
+struct Copy {
+    state: TrainerState,
+    model: Model,
+}
+
+/// The thread, from the outside.
+#[derive(Debug)]
+pub struct Saver {
+    jobs: Option<SyncSender<(Box<Copy>, Selection)>>,
+    results: Receiver<(Box<Copy>, Result<()>)>,
+    thread: Option<JoinHandle<()>>,
+    /// Here unless the thread has it.
+    copy: Option<Box<Copy>>,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for Copy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Copy").finish_non_exhaustive()
+    }
+}
+
+impl Saver {
+    /// Starts the thread for a run's directory, with a first copy of the state.
+    ///
+    /// # Errors
+    /// If the operating system refuses a thread.
+    pub fn new(path: &Path, trainer: &Trainer<'_>) -> Result<Self> {
+        let (jobs, inbox) = sync_channel::<(Box<Copy>, Selection)>(1);
+        let (outbox, results) = sync_channel(1);
+        let directory = path.to_owned();
+        let work = move || {
+            for (mut copy, selection) in inbox {
+                let result = copy.write(&directory, selection);
+                if outbox.send((copy, result)).is_err() {
+                    break;
+                }
+            }
+        };
+        let thread = Builder::new().name("densely-saver".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| {
+            Error::invalid("threads", format!("cannot start one that saves: {error}"))
+        })?;
+        let copy = Copy { state: trainer.state().clone(), model: trainer.last_model() };
+        let copy = Some(Box::new(copy));
+        Ok(Self { jobs: Some(jobs), results, thread: Some(thread), copy, path: path.to_owned() })
+    }
+
+    /// Copies the state, and has it written. A copy is made even where nothing is to be written: see [`Saver::diverged`].
+    ///
+    /// # Errors
+    /// What went wrong with the write before.
+    pub fn save(&mut self, state: &TrainerState, selection: Selection) -> Result<()> {
+        let copy = self.wait()?;
+        copy.state.copy_from(state);
+        if let (true, Some(jobs)) = (selection.any(), &self.jobs)
+            && let Some(copy) = self.copy.take()
+        {
+            jobs.send((copy, selection)).map_err(|_| self.gone())?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn flush(&mut self) -> Result<()> {
+        self.wait().map(|_| ())
+    }
+
+    /// Writes a checkpoint of the last state that was copied, with the reason why the run ends.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn diverged(&mut self, divergence: Divergence) -> Result<()> {
+        let path = self.path.clone();
+        let copy = self.wait()?;
+        copy.state.diverged = Some(divergence);
+        copy.write(&path, Selection { checkpoint: true, ..Selection::default() })
+    }
+
+    /// The copy, when the thread is done with it.
+    fn wait(&mut self) -> Result<&mut Copy> {
+        if self.copy.is_none() {
+            let (copy, result) = self.results.recv().map_err(|_| self.gone())?;
+            self.copy = Some(copy);
+            result?;
+        }
+        let gone = self.gone();
+        self.copy.as_deref_mut().ok_or(gone)
+    }
+
+    fn gone(&self) -> Error {
+        Error::invalid_file(&self.path, "the thread that saves has ended: a defect of densely")
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Selection {
+    fn any(self) -> bool {
+        self.best || self.last || self.checkpoint
+    }
+}
+
+impl Copy {
+    fn write(&mut self, directory: &Path, selection: Selection) -> Result<()> {
+        let Self { state, model } = self;
+        // models first: a checkpoint that has an epoch has its models as well
+        for (wanted, name, params) in [
+            (selection.best, BEST, &state.best_params),
+            (selection.last, LAST, &state.optimizer.params),
+        ] {
+            if wanted {
+                model.params.copy_from_slice(params);
+                model.save(&directory.join(name))?;
+            }
+        }
+        if selection.checkpoint {
+            let bytes = state.to_bytes()?;
+            files::write_atomic(&directory.join(CHECKPOINT), &bytes, Survives::Machine)?;
+        }
+        Ok(())
+    }
+}
