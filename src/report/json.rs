@@ -48,6 +48,8 @@ struct Diverged<'a> {
     event: &'static str,
     #[serde(flatten)]
     divergence: &'a Divergence,
+    /// Always null: it is not a number, or the weights that it would be of are not.
+    train_loss: Option<f64>,
     message: String,
 }
 
@@ -118,7 +120,12 @@ impl<W: Write> Observer for JsonLines<W> {
 
     fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
         let message = divergence.to_string();
-        self.write(&to_line(&Diverged { event: "diverged", divergence, message })?)
+        self.write(&to_line(&Diverged {
+            event: "diverged",
+            divergence,
+            train_loss: None,
+            message,
+        })?)
     }
 
     fn done(&mut self, outcome: &Outcome) -> Result<()> {

@@ -1,0 +1,225 @@
+//! What the machine does to a run: full disks, directories that cannot be written, files that vanish, readers that go away,
+//! a second process. Each ends in one line or not at all, and loses nothing that was saved.
+
+mod common;
+#[path = "common/process.rs"]
+mod process;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Sandbox, json_lines, text, write_idx};
+use densely::model::Model;
+use densely::train::TrainerState;
+use process::{say, wait_for};
+
+const FILES: [&str; 3] = ["best.safetensors", "last.safetensors", "config.toml"];
+
+fn train<'a>(out: &'a str, epochs: &'a str) -> Vec<&'a str> {
+    let args = "train data --hidden 16,8 --lr 0.01 --batch-size 20 --threads 2 --checkpoint-every 10 --quiet --no-report";
+    args.split(' ').chain(["--out", out, "--epochs", epochs]).collect()
+}
+
+/// Every model and checkpoint that is there is whole, and nothing is half-written.
+fn assert_whole(path: &Path) {
+    for entry in std::fs::read_dir(path).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        match &name[..] {
+            "best.safetensors" | "last.safetensors" => {
+                drop(Model::load(&entry.path(), &[]).unwrap())
+            }
+            "checkpoint.safetensors" => {
+                drop(TrainerState::from_bytes(&std::fs::read(entry.path()).unwrap()).unwrap());
+            }
+            "config.toml" | "metrics.jsonl" => {}
+            other => panic!("{other} was left behind"),
+        }
+    }
+}
+
+fn assert_equal(sandbox: &Sandbox, run: &str, whole: &str) {
+    for name in FILES {
+        let bytes = |run: &str| sandbox.bytes(&format!("{run}/{name}"));
+        assert!(bytes(run) == bytes(whole), "{run}: {name} differs from the undisturbed run's");
+    }
+    let epochs = json_lines(&text(&sandbox.bytes(&format!("{run}/metrics.jsonl")))).len();
+    assert_eq!(epochs, json_lines(&text(&sandbox.bytes(&format!("{whole}/metrics.jsonl")))).len());
+}
+
+/// The disk is full from some write on, for each write in turn.
+#[test]
+fn a_disk_that_fills_up_at_any_write_loses_nothing_that_was_saved() {
+    let sandbox = Sandbox::new();
+    let Some(shim) = sandbox.shim() else { return };
+    sandbox.ok(&train("whole", "5"));
+    let mut faults = 0;
+    for at in 1.. {
+        let mut command = sandbox.command(&train("run", "5"));
+        command.env("LD_PRELOAD", &shim).env("DENSELY_SHIM", format!("fail write {at} 28"));
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let path = sandbox.path("run");
+        if output.status.success() {
+            break;
+        }
+        faults += 1;
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.starts_with("error: ") && message.lines().count() == 1, "{message}");
+        assert!(message.contains("No space left on device"), "{message}");
+        assert_whole(&path);
+        let begun = path.join("config.toml").exists();
+        let resume = ["train", "--resume", "run", "--quiet", "--no-report"];
+        sandbox.ok(&if begun { resume.to_vec() } else { train("run", "5") });
+        assert_equal(&sandbox, "run", "whole");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+    say(&format!("faults: the disk was full at {faults} writes, every one that a training makes"));
+    assert!(faults > 20, "{faults}");
+}
+
+/// A script in a file system of its own, `disk`, of 200 kB; `None`, and said aloud, where that is not allowed.
+fn in_small_disk(sandbox: &Sandbox, script: &str) -> Option<String> {
+    std::fs::create_dir(sandbox.path("disk")).unwrap();
+    let mount = "mount -t tmpfs -o size=200k tmpfs disk";
+    for flags in [&["-m"][..], &["-rm"]] {
+        let run = |script: &str| {
+            let mut command = Command::new("unshare");
+            command.args(flags).args(["sh", "-c", script]).current_dir(sandbox.0.path());
+            command.env("DENSELY", env!("CARGO_BIN_EXE_densely")).output()
+        };
+        if run(mount).is_ok_and(|output| output.status.success()) {
+            let output = run(&format!("set -e; {mount}; {script}")).unwrap();
+            let shown = text(&output.stdout) + &text(&output.stderr);
+            assert!(output.status.success(), "{shown}");
+            return Some(shown);
+        }
+    }
+    say("skipped: this system does not let a test have a file system of its own (unshare, mount)");
+    None
+}
+
+#[test]
+fn a_disk_that_is_really_full_ends_a_run_that_goes_on_when_there_is_room() {
+    let sandbox = Sandbox::new();
+    // some 130 kB of parameters: the first files of the run find room, a later one does not
+    let args =
+        "train data --hidden 90,60 --batch-size 20 --threads 2 --epochs 3 --no-report --quiet";
+    sandbox.ok(&[&args.split(' ').collect::<Vec<_>>()[..], &["--out", "whole"]].concat());
+    let script = format!(
+        "code=0; $DENSELY {args} --out disk/run || code=$?; echo code $code; ls -a disk/run; \
+         mount -o remount,size=9m disk; $DENSELY train --resume disk/run --quiet --no-report; cp -r disk/run run"
+    );
+    let Some(shown) = in_small_disk(&sandbox, &script) else { return };
+    assert!(shown.contains("code 1"), "{shown}");
+    assert!(shown.contains("No space left on device") && !shown.contains("panicked"), "{shown}");
+    assert!(!shown.contains(".densely-"), "{shown}");
+    assert_equal(&sandbox, "run", "whole");
+}
+
+#[test]
+fn a_directory_that_becomes_read_only_is_told_and_left_as_it_was() {
+    let sandbox = Sandbox::new();
+    let args = "train data --hidden 8 --batch-size 20 --threads 2 --no-report --quiet";
+    let script = format!(
+        "$DENSELY {args} --epochs 2 --out disk/run; cp -r disk/run before; mount -o remount,ro disk; code=0; \
+         $DENSELY train --resume disk/run --epochs 4 --quiet --no-report || code=$?; echo code $code; code=0; \
+         $DENSELY {args} --out disk/new || code=$?; echo new $code; diff -r before disk/run && echo unchanged; \
+         mount -o remount,rw disk; $DENSELY train --resume disk/run --epochs 4 --quiet --no-report"
+    );
+    let Some(shown) = in_small_disk(&sandbox, &script) else { return };
+    assert!(shown.contains("code 1") && shown.contains("new 1"), "{shown}");
+    assert!(shown.contains("Read-only file system") && !shown.contains("panicked"), "{shown}");
+    assert!(shown.contains("unchanged") && shown.contains("best epoch"), "{shown}");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused_before_the_training() {
+    let sandbox = Sandbox::new();
+    let places: &[&str] =
+        if cfg!(target_os = "linux") { &["/proc/run", "data/none/\0"] } else { &[] };
+    for place in places.iter().filter(|place| !place.contains('\0')) {
+        let message = sandbox.fails(&train(place, "5"), 1);
+        assert!(message.contains(place) && message.lines().count() == 1, "{message}");
+    }
+    std::fs::write(sandbox.path("file"), "").unwrap();
+    let message = sandbox.fails(&train("file/run", "5"), 1);
+    assert!(message.contains("file/run"), "{message}");
+}
+
+#[test]
+fn files_that_vanish_are_there_again_and_a_directory_that_vanishes_is_told() {
+    let sandbox = Sandbox::new();
+    write_idx(&sandbox.path("data"), 6000, 600);
+    let lines = |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+    let metrics = sandbox.path("run/metrics.jsonl");
+
+    sandbox.ok(&train("whole", "30"));
+    let mut child = sandbox.command(&train("run", "30")).spawn().unwrap();
+    wait_for("three epochs", || lines(&metrics) >= 3);
+    for name in ["metrics.jsonl", "config.toml", "best.safetensors", "checkpoint.safetensors"] {
+        std::fs::remove_file(sandbox.path("run").join(name)).unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+    assert_equal(&sandbox, "run", "whole");
+    assert_whole(&sandbox.path("run"));
+
+    let mut command = sandbox.command(&train("gone", "3000"));
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("an epoch", || lines(&sandbox.path("gone/metrics.jsonl")) >= 1);
+    while sandbox.path("gone").exists() {
+        drop(std::fs::remove_dir_all(sandbox.path("gone"))); // a file may be made meanwhile
+    }
+    let output = child.wait_with_output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.starts_with("error: ") && message.contains("No such file"), "{message}");
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_training() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&train("whole", "5"));
+    for (out, more) in [("json", &["--json"][..]), ("plain", &[])] {
+        let mut command = sandbox.command(&[&train(out, "5")[..], more].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert!(child.wait().unwrap().success(), "{out}");
+        assert_equal(&sandbox, out, "whole");
+    }
+    let closed = "$DENSELY train data --epochs 1 --hidden 8 --out closed >&- 2>&- <&-";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", closed]).current_dir(sandbox.0.path());
+    shell.env("DENSELY", env!("CARGO_BIN_EXE_densely"));
+    assert!(shell.status().unwrap().success());
+    assert!(sandbox.path("closed/report.html").exists());
+}
+
+#[test]
+fn a_second_process_is_kept_out_of_a_run_and_of_a_sweep() {
+    let sandbox = Sandbox::new();
+    write_idx(&sandbox.path("data"), 6000, 600);
+    let mut run = sandbox.command(&train("run", "3000")).spawn().unwrap();
+    let sweep_args =
+        ["sweep", "data", "--hidden", "8", "--lr", "0.01", "--out", "sweep", "--quiet"];
+    let mut sweep = sandbox.command(&sweep_args).spawn().unwrap();
+    let begun = |path: &str| sandbox.path(path).join("checkpoint.safetensors").exists();
+    wait_for("both", || begun("run") && begun("sweep/1_lr0.01"));
+    let second = sandbox.fails(&["train", "--resume", "run"], 2);
+    assert!(second.contains("another densely is at work in run"), "{second}");
+    let again = sandbox.fails(&train("run", "5"), 2);
+    assert!(again.contains("already holds a run"), "{again}");
+    let second = sandbox.fails(&sweep_args, 2);
+    assert!(second.contains("another densely is at work in sweep"), "{second}");
+    for child in [&mut run, &mut sweep] {
+        assert!(child.try_wait().unwrap().is_none(), "it was still running");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // whoever was killed holds no lock
+    sandbox.ok(&["inspect", "run/last.safetensors"]);
+    let mut next = sandbox.command(&["train", "--resume", "run"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(next.try_wait().unwrap().is_none(), "the run does not go on");
+    next.kill().unwrap();
+    next.wait().unwrap();
+}

@@ -1,0 +1,158 @@
+//! Ctrl-C and its like: the state is saved, the way to go on is said, and the exit code tells the signal.
+#![cfg(unix)]
+
+mod common;
+#[path = "common/process.rs"]
+mod process;
+
+use std::process::{Child, Stdio};
+
+use common::{Sandbox, json_lines, text, write_idx};
+use densely::train::TrainerState;
+use process::{signal, wait_for};
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    write_idx(&sandbox.path("data"), 6000, 600);
+    sandbox
+}
+
+fn steps(sandbox: &Sandbox, run: &str) -> u64 {
+    let bytes = sandbox.bytes(&format!("{run}/checkpoint.safetensors"));
+    TrainerState::from_bytes(&bytes).unwrap().optimizer.steps
+}
+
+fn ended(child: Child) -> (Option<i32>, String, String) {
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const NETWORK: [&str; 10] = [
+    "--hidden",
+    "30,20",
+    "--lr",
+    "0.001",
+    "--batch-size",
+    "20",
+    "--threads",
+    "2",
+    "--no-report",
+    "--quiet",
+];
+
+#[test]
+fn a_signal_saves_the_state_within_an_epoch_and_the_run_goes_on_bit_for_bit() {
+    let sandbox = sandbox();
+    let train = |out: &'static str| {
+        [&["train", "data", "--out", out, "--epochs", "8", "--json"][..], &NETWORK].concat()
+    };
+    sandbox.ok(&train("whole"));
+    for (name, code, out) in [("INT", 130, "int"), ("TERM", 143, "term")] {
+        let mut args = train(out);
+        let mut stops = 0;
+        loop {
+            let mut command = sandbox.command(&args);
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let checkpoint = sandbox.path(out).join("checkpoint.safetensors");
+            wait_for("the run", || checkpoint.exists());
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            signal(&child, name);
+            let (found, stdout, stderr) = ended(child);
+            if found == Some(0) {
+                break; // the run was faster
+            }
+            stops += 1;
+            assert_eq!(found, Some(code), "{stderr}");
+            let step = steps(&sandbox, out);
+            assert!(
+                stderr.starts_with(&format!("interrupted by SIG{name} behind step {step} ")),
+                "{stderr}"
+            );
+            assert!(stderr.contains(&format!("densely train --resume {out}")), "{stderr}");
+            let lines = json_lines(&stdout);
+            let last = lines.last().unwrap();
+            assert_eq!((&last["event"], &last["step"]), (&"stopped".into(), &step.into()));
+            args = vec!["train", "--resume", out, "--json", "--quiet", "--no-report"];
+        }
+        assert!(stops > 0, "no run was stopped");
+        for file in ["best.safetensors", "last.safetensors"] {
+            let bytes = |run: &str| sandbox.bytes(&format!("{run}/{file}"));
+            assert!(bytes(out) == bytes("whole"), "{out}/{file} after {stops} stops");
+        }
+    }
+}
+
+/// Steps that take a second or so; the first signal waits for the one that is going on, the second does not.
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let sandbox = sandbox();
+    for (out, signals) in [("once", 1), ("twice", 2)] {
+        let args = ["train", "data", "--out", out, "--hidden", "2000,2000", "--batch-size", "5000"];
+        let mut command = sandbox.command(&[&args[..], &["--threads", "1", "--quiet"]].concat());
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let checkpoint = sandbox.path(out).join("checkpoint.safetensors");
+        wait_for("the run", || checkpoint.exists());
+        for _ in 0..signals {
+            signal(&child, "INT");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let (code, _, stderr) = ended(child);
+        assert_eq!(code, Some(130), "{stderr}");
+        // the step that was going on is finished only if there was one signal
+        assert_eq!(steps(&sandbox, out), u64::from(signals == 1), "{out}: {stderr}");
+        assert_eq!(stderr.contains("go on"), signals == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_sweep_that_is_interrupted_goes_on_by_the_same_command() {
+    let sandbox = sandbox();
+    let sweep = |out: &'static str| {
+        let args = [
+            "sweep",
+            "data",
+            "--out",
+            out,
+            "--hidden",
+            "30,20;16",
+            "--lr",
+            "0.001,0.01",
+            "--epochs",
+            "6",
+        ];
+        [
+            &args[..],
+            &["--batch-size", "20", "--jobs", "2", "--threads", "1", "--no-report", "--quiet"],
+        ]
+        .concat()
+    };
+    sandbox.ok(&sweep("whole"));
+    let mut stops = 0;
+    loop {
+        let child = sandbox.command(&sweep("stopped")).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the sweep", || sandbox.path("stopped/results.csv").exists());
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        signal(&child, "TERM");
+        let (code, _, stderr) = ended(child);
+        if code == Some(0) {
+            break;
+        }
+        stops += 1;
+        assert_eq!(code, Some(143), "{stderr}");
+        assert!(
+            stderr.contains("interrupted by SIGTERM") && stderr.contains("the same command"),
+            "{stderr}"
+        );
+    }
+    assert!(stops > 0, "the sweep was not stopped");
+    let rows = json_lines(&text(&sandbox.bytes("whole/results.jsonl")));
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        for file in ["best.safetensors", "last.safetensors"] {
+            let bytes = |sweep: &str| {
+                sandbox.bytes(&format!("{sweep}/{}/{file}", row["run"].as_str().unwrap()))
+            };
+            assert!(bytes("stopped") == bytes("whole"), "{} after {stops} stops", row["run"]);
+        }
+    }
+}
