@@ -154,12 +154,12 @@ fn files_that_vanish_are_there_again_and_a_directory_that_vanishes_is_told() {
     let metrics = sandbox.path("run/metrics.jsonl");
 
     sandbox.ok(&train("whole", "30"));
-    let mut child = sandbox.command(&train("run", "30")).spawn().unwrap();
+    let mut child = sandbox.start(&train("run", "30"));
     wait_for("three epochs", || lines(&metrics) >= 3);
     for name in ["metrics.jsonl", "config.toml", "best.safetensors", "checkpoint.safetensors"] {
         std::fs::remove_file(sandbox.path("run").join(name)).unwrap();
     }
-    assert!(child.wait().unwrap().success());
+    assert!(child.0.wait().unwrap().success());
     assert_equal(&sandbox, "run", "whole");
     assert_whole(&sandbox.path("run"));
 
@@ -198,10 +198,11 @@ fn a_reader_that_goes_away_does_not_stop_the_training() {
 fn a_second_process_is_kept_out_of_a_run_and_of_a_sweep() {
     let sandbox = Sandbox::new();
     write_idx(&sandbox.path("data"), 6000, 600);
-    let mut run = sandbox.command(&train("run", "3000")).spawn().unwrap();
+    let mut run = sandbox.start(&train("run", "3000"));
     let sweep_args =
-        ["sweep", "data", "--hidden", "8", "--lr", "0.01", "--out", "sweep", "--quiet"];
-    let mut sweep = sandbox.command(&sweep_args).spawn().unwrap();
+        "sweep data --hidden 8 --lr 0.01,0.02 --batch-size 20 --epochs 3000 --out sweep --quiet";
+    let sweep_args: Vec<&str> = sweep_args.split(' ').collect();
+    let mut sweep = sandbox.start(&sweep_args);
     let begun = |path: &str| sandbox.path(path).join("checkpoint.safetensors").exists();
     wait_for("both", || begun("run") && begun("sweep/1_lr0.01"));
     let second = sandbox.fails(&["train", "--resume", "run"], 2);
@@ -210,16 +211,12 @@ fn a_second_process_is_kept_out_of_a_run_and_of_a_sweep() {
     assert!(again.contains("already holds a run"), "{again}");
     let second = sandbox.fails(&sweep_args, 2);
     assert!(second.contains("another densely is at work in sweep"), "{second}");
-    for child in [&mut run, &mut sweep] {
-        assert!(child.try_wait().unwrap().is_none(), "it was still running");
-        child.kill().unwrap();
-        child.wait().unwrap();
+    for running in [&mut run, &mut sweep] {
+        assert!(running.0.try_wait().unwrap().is_none(), "it is no longer running");
     }
+    drop((run, sweep));
     // whoever was killed holds no lock
-    sandbox.ok(&["inspect", "run/last.safetensors"]);
-    let mut next = sandbox.command(&["train", "--resume", "run"]).spawn().unwrap();
+    let mut next = sandbox.start(&["train", "--resume", "run"]);
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(next.try_wait().unwrap().is_none(), "the run does not go on");
-    next.kill().unwrap();
-    next.wait().unwrap();
+    assert!(next.0.try_wait().unwrap().is_none(), "the run does not go on");
 }

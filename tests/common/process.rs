@@ -6,6 +6,16 @@ use std::process::{Child, Command, Stdio};
 
 use super::Sandbox;
 
+/// A process that is killed when the test is done with it, or fails.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 impl Sandbox {
     /// A command in the sandbox that shows nothing.
     pub fn command(&self, args: &[&str]) -> Command {
@@ -14,6 +24,11 @@ impl Sandbox {
         command.env("XDG_CACHE_HOME", self.path("cache"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
+    }
+
+    /// Starts a command that shows nothing.
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running(self.command(args).spawn().unwrap())
     }
 
     /// The library of `shim.rs`; `None`, and said aloud, where there is no such thing.
