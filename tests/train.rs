@@ -1,47 +1,17 @@
-//! Runs of the trainer: reproducible, resumable, and right about the best epoch.
+//! Runs of the trainer: reproducible, and right about the best epoch.
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
 use common::dataset;
 use densely::data::{Dataset, Part, Split};
 use densely::engine::{Engine, EngineOptions};
-use densely::gemm::{Backend, BackendChoice};
+use densely::gemm::BackendChoice;
 use densely::model::Model;
-use densely::train::{EpochEnd, EpochRecord, Observer, TrainConfig, Trainer, TrainerState};
-
-fn config(backend: BackendChoice, threads: usize) -> TrainConfig {
-    TrainConfig {
-        hidden: vec![24, 17, 9],
-        batch_size: 32,
-        epochs: 3,
-        lr: 0.01,
-        weight_decay: 0.01,
-        split: Split::Counts([200, 60, 40]),
-        seed: 5,
-        threads,
-        backend,
-        ..TrainConfig::default()
-    }
-}
-
-fn all_backends() -> Vec<BackendChoice> {
-    Backend::all().into_iter().map(Backend::choice).collect()
-}
-
-/// What a run leaves: model files, and the records without their times.
-fn remains(trainer: &Trainer<'_>) -> (Vec<u8>, Vec<u8>, Vec<EpochRecord>) {
-    let timeless = |record: &EpochRecord| EpochRecord {
-        seconds: 0.0,
-        samples_per_second: 0.0,
-        ..record.clone()
-    };
-    (
-        trainer.best_model().to_bytes().unwrap(),
-        trainer.last_model().to_bytes().unwrap(),
-        trainer.state().history.iter().map(timeless).collect(),
-    )
-}
+use densely::train::{EpochRecord, TrainConfig, Trainer};
+use runs::{all_backends, config, remains};
 
 fn run(config: TrainConfig, data: &Dataset) -> (Vec<u8>, Vec<u8>, Vec<EpochRecord>) {
     let mut trainer = Trainer::new(config, data).unwrap();
@@ -109,55 +79,6 @@ fn thread_counts_and_backends_agree_up_to_rounding() {
             }
         }
     }
-}
-
-#[test]
-fn three_epochs_equal_one_and_two_through_the_saved_state() {
-    /// Keeps the state behind each epoch.
-    struct States(Vec<Vec<u8>>);
-    impl Observer for States {
-        fn epoch(&mut self, end: &EpochEnd<'_>) -> densely::Result<()> {
-            self.0.push(end.trainer.state().to_bytes()?);
-            Ok(())
-        }
-    }
-    let data = dataset(300, 11, 4);
-    for backend in all_backends() {
-        for threads in [1, 2] {
-            let mut at_once = Trainer::new(config(backend, threads), &data).unwrap();
-            let mut states = States(Vec::new());
-            at_once.run(&mut states).unwrap();
-            for (saved, bytes) in states.0.iter().enumerate().take(2) {
-                let state = TrainerState::from_bytes(bytes).unwrap();
-                assert_eq!(state.epoch(), saved + 1);
-                let mut resumed = Trainer::resume(state, &data).unwrap();
-                resumed.run(&mut ()).unwrap();
-                assert_eq!(remains(&resumed), remains(&at_once), "{backend:?} {threads} {saved}");
-                assert_eq!(resumed.state().optimizer.steps, 3 * 7);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_state_is_refused_with_other_data_or_damage() {
-    let data = dataset(300, 11, 4);
-    let trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
-    let bytes = trainer.state().to_bytes().unwrap();
-    let state = || TrainerState::from_bytes(&bytes).unwrap();
-    let error = Trainer::resume(state(), &dataset(301, 11, 4)).unwrap_err().to_string();
-    assert!(error.contains("fingerprint"), "{error}");
-    let mut other = state();
-    other.config.hidden = vec![3];
-    other.config.activations.clear();
-    let error = Trainer::resume(other, &data).unwrap_err().to_string();
-    assert!(error.contains("parameters, expected"), "{error}");
-    for cut in [0, 9, bytes.len() / 2, bytes.len() - 1] {
-        assert!(TrainerState::from_bytes(&bytes[..cut]).is_err(), "{cut}");
-    }
-    let model = trainer.best_model().to_bytes().unwrap();
-    let error = TrainerState::from_bytes(&model).unwrap_err().to_string();
-    assert!(error.contains("expected a densely checkpoint"), "{error}");
 }
 
 #[test]

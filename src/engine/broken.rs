@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "lowercase")]
 pub enum Broken {
-    /// A feature of a sample.
-    Inputs,
     /// What a layer computes, which overflowed.
     Outputs {
         /// From 0.
@@ -25,7 +23,6 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inputs => write!(f, "the inputs are not finite"),
             Self::Outputs { layer } => write!(f, "the outputs of layer {layer} are not finite"),
             Self::Weights { layer } => {
                 write!(f, "the weights of layer {layer}, or their moments, are not finite")

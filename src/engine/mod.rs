@@ -222,17 +222,14 @@ impl Engine {
         trained
     }
 
-    /// What was the first not to be finite in a batch whose loss was not.
+    /// The first layer whose outputs were not finite in a batch whose loss was not. Data sets hold finite numbers.
     fn broken_outputs(&self, rows: usize) -> Broken {
         let (arena, layers) = (&self.workspace.arena, self.layout.layers());
-        let places = self.workspace.places.layers.iter().zip(layers);
-        let mut inputs =
-            places.map(|(place, layer)| &arena[place.input.clone()][..rows * layer.n_in]);
-        match inputs.position(|input| input.iter().any(|x| !x.is_finite())) {
-            Some(0) => Broken::Inputs,
-            Some(above) => Broken::Outputs { layer: above - 1 },
-            None => Broken::Outputs { layer: layers.len() - 1 },
-        }
+        let above = self.workspace.places.layers.iter().zip(layers).skip(1);
+        let mut outputs =
+            above.map(|(place, layer)| &arena[place.input.clone()][..rows * layer.n_in]);
+        let hidden = outputs.position(|outputs| outputs.iter().any(|x| !x.is_finite()));
+        Broken::Outputs { layer: hidden.unwrap_or(layers.len() - 1) }
     }
 
     /// The gradient of the mean loss over `rows`, written to `grads` (laid out like the parameters); no step is taken.

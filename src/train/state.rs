@@ -62,8 +62,10 @@ impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { epoch, step, broken } = self;
         let remedy = match broken {
-            Broken::Inputs => "mend the data",
-            _ => "a lower --lr helps",
+            Broken::Outputs { .. } => "a lower --lr helps",
+            Broken::Weights { .. } => {
+                "a lower --lr helps, or inputs that are not larger than some tens"
+            }
         };
         write!(f, "the training diverged in step {step} (epoch {epoch}): {broken}; {remedy}")
     }

@@ -1,0 +1,236 @@
+//! A run that is stopped, saved and continued, and one whose numbers stop being finite.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/runs.rs"]
+mod runs;
+
+use common::dataset;
+use densely::Error;
+use densely::data::{Dataset, Split};
+use densely::engine::Broken;
+use densely::gemm::BackendChoice;
+use densely::train::{Divergence, EpochEnd, Observer, Request, TrainConfig, Trainer, TrainerState};
+use ndarray::Array2;
+use runs::{all_backends, config, remains};
+
+/// Asks for something behind every so many steps, and keeps the state that it is offered.
+struct Every {
+    steps: u64,
+    request: Request,
+    step: u64,
+    offered: Vec<Vec<u8>>,
+}
+
+impl Every {
+    fn new(steps: u64, request: Request) -> Self {
+        Self { steps, request, step: 0, offered: Vec::new() }
+    }
+}
+
+impl Observer for Every {
+    fn step(&mut self, _epoch: usize, _progress: densely::train::Progress) {
+        self.step += 1;
+    }
+
+    fn request(&mut self) -> Request {
+        match self.step > 0 && self.step.is_multiple_of(self.steps) {
+            true => self.request,
+            false => Request::Continue,
+        }
+    }
+
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> densely::Result<()> {
+        assert_eq!(reason, self.request);
+        self.step = 0;
+        self.offered.push(trainer.state().to_bytes()?);
+        Ok(())
+    }
+
+    fn epoch(&mut self, end: &EpochEnd<'_>) -> densely::Result<()> {
+        assert!(end.trainer.state().partial.is_none());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_again_and_again_ends_as_if_it_had_not_been() {
+    let data = dataset(300, 11, 4);
+    for backend in all_backends() {
+        for (threads, deterministic) in [(1, false), (2, false), (3, true)] {
+            let config = TrainConfig { deterministic, ..config(backend, threads) };
+            let mut undisturbed = Trainer::new(config.clone(), &data).unwrap();
+            undisturbed.run(&mut ()).unwrap();
+            let expected = remains(&undisturbed);
+            // steps of a batch, of a whole epoch and of more than one: 7 make an epoch
+            for steps in 1..=9 {
+                let mut trainer = Trainer::new(config.clone(), &data).unwrap();
+                let mut stops = 0;
+                let outcome = loop {
+                    let mut observer = Every::new(steps, Request::Stop);
+                    match trainer.run(&mut observer) {
+                        Err(Error::Stopped) => stops += 1,
+                        other => break other.unwrap(),
+                    }
+                    let state = TrainerState::from_bytes(&observer.offered[0]).unwrap();
+                    assert_eq!(state.optimizer.steps, steps * stops);
+                    assert_eq!(state.epoch() as u64, steps * stops / 7);
+                    trainer = Trainer::resume(state, &data).unwrap();
+                };
+                let what = format!("{backend:?} {threads} {steps}");
+                assert_eq!(stops, 20 / steps, "{what}"); // behind the last step there is nothing to stop
+                assert_eq!(remains(&trainer), expected, "{what}");
+                assert_eq!(outcome.last_epoch, 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn saving_changes_nothing_and_each_saved_state_leads_to_the_same_end() {
+    let data = dataset(300, 11, 4);
+    for backend in all_backends() {
+        let mut undisturbed = Trainer::new(config(backend, 2), &data).unwrap();
+        undisturbed.run(&mut ()).unwrap();
+        let mut saver = Every::new(2, Request::Save);
+        let mut trainer = Trainer::new(config(backend, 2), &data).unwrap();
+        trainer.run(&mut saver).unwrap();
+        assert_eq!(remains(&trainer), remains(&undisturbed));
+        assert_eq!(saver.offered.len(), 10);
+        for bytes in saver.offered {
+            let state = TrainerState::from_bytes(&bytes).unwrap();
+            assert_eq!(state.to_bytes().unwrap(), bytes);
+            let mut resumed = Trainer::resume(state, &data).unwrap();
+            resumed.run(&mut ()).unwrap();
+            assert_eq!(remains(&resumed), remains(&undisturbed), "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn a_state_is_refused_with_other_data_or_damage() {
+    let data = dataset(300, 11, 4);
+    let trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
+    let bytes = trainer.state().to_bytes().unwrap();
+    let state = || TrainerState::from_bytes(&bytes).unwrap();
+    let error = Trainer::resume(state(), &dataset(301, 11, 4)).unwrap_err().to_string();
+    assert!(error.contains("fingerprint"), "{error}");
+    let mut other = state();
+    other.config.hidden = vec![3];
+    other.config.activations.clear();
+    let error = Trainer::resume(other, &data).unwrap_err().to_string();
+    assert!(error.contains("parameters, expected"), "{error}");
+    for cut in [0, 9, bytes.len() / 2, bytes.len() - 1] {
+        assert!(TrainerState::from_bytes(&bytes[..cut]).is_err(), "{cut}");
+    }
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        TrainerState::from_bytes(&bytes).unwrap_err().to_string()
+    };
+    let error = flipped(bytes.len() - 8);
+    assert!(error.contains("its checksum is not that of its contents"), "{error}");
+    let text = br#"format_version\":2"#;
+    let version = bytes.windows(text.len()).position(|window| window == text).unwrap();
+    let version = version + text.len() - 1;
+    let error = flipped(version);
+    assert!(error.contains("format version 3, expected 2"), "{error}");
+    let model = trainer.best_model().to_bytes().unwrap();
+    let error = TrainerState::from_bytes(&model).unwrap_err().to_string();
+    assert!(error.contains("expected a densely checkpoint"), "{error}");
+}
+
+#[test]
+fn a_state_within_an_epoch_that_does_not_fit_its_batches_is_refused() {
+    let data = dataset(300, 11, 4);
+    let mut observer = Every::new(3, Request::Stop);
+    let mut trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
+    trainer.run(&mut observer).unwrap_err();
+    for (samples, refused) in [(96, false), (95, true), (200, true), (u64::MAX, true)] {
+        let mut state = TrainerState::from_bytes(&observer.offered[0]).unwrap();
+        state.partial.as_mut().unwrap().score.samples = samples;
+        let result = Trainer::resume(state, &data);
+        assert_eq!(result.is_err(), refused, "{samples}");
+        if let Err(error) = result {
+            assert!(error.to_string().contains("expected whole batches"), "{error}");
+        }
+    }
+}
+
+/// Tells how a run ended that diverged.
+fn divergence(config: TrainConfig, data: &Dataset) -> (Divergence, usize) {
+    struct Watch(Option<Divergence>);
+    impl Observer for Watch {
+        fn diverged(&mut self, divergence: &Divergence) -> densely::Result<()> {
+            self.0 = Some(*divergence);
+            Ok(())
+        }
+    }
+    let mut watch = Watch(None);
+    let mut trainer = Trainer::new(config, data).unwrap();
+    let outcome = trainer.run(&mut watch).unwrap();
+    let state = trainer.state();
+    assert!(state.is_finished() && state.diverged.is_some());
+    assert_eq!(state.diverged, watch.0);
+    assert_eq!(outcome.best_epoch, state.best_epoch);
+    assert!(state.best_params.iter().all(|w| w.is_finite()));
+    (watch.0.unwrap(), state.best_epoch)
+}
+
+#[test]
+fn what_is_not_finite_is_found_in_its_step_and_layer() {
+    let split = Split::Counts([200, 60, 40]);
+    let labels: Vec<u32> = (0..300).map(|i| i % 4).collect();
+    let values = |scale: f32| {
+        Array2::from_shape_fn((300, 11), move |(i, j)| ((i * 7 + j * 5) % 13) as f32 * scale)
+    };
+    for backend in all_backends() {
+        for threads in [1, 3] {
+            let base = TrainConfig { split, shuffle: false, ..config(backend, threads) };
+            // weights of 1e30 behind the first step: the second layer's outputs overflow
+            let data = Dataset::from_arrays(values(0.1).view(), &labels).unwrap();
+            let (found, _) = divergence(
+                TrainConfig {
+                    lr: 1e30,
+                    weight_decay: 0.0,
+                    activations: vec![densely::model::Activation::Relu],
+                    ..base.clone()
+                },
+                &data,
+            );
+            let expected = Broken::Outputs { layer: 1 };
+            assert_eq!(found, Divergence { epoch: 1, step: 2, broken: expected });
+            let text = found.to_string();
+            assert!(
+                text.contains("step 2 (epoch 1)")
+                    && text.contains("layer 1")
+                    && text.contains("--lr"),
+                "{text}"
+            );
+
+            // inputs of 1e22: the loss is a number, the square of the gradient is not
+            let data = Dataset::from_arrays(values(1e22).view(), &labels).unwrap();
+            let (found, _) = divergence(TrainConfig { hidden: vec![], ..base.clone() }, &data);
+            let expected = Broken::Weights { layer: 0 };
+            assert_eq!(found, Divergence { epoch: 1, step: 1, broken: expected });
+        }
+    }
+}
+
+#[test]
+fn a_run_that_diverges_late_keeps_its_best_epoch() {
+    let data = dataset(300, 11, 4);
+    let mut trainer = Trainer::new(config(BackendChoice::Auto, 2), &data).unwrap();
+    trainer.run(&mut ()).unwrap();
+    let mut state = trainer.state().clone();
+    let (best_epoch, best_params) = (state.best_epoch, state.best_params.to_vec());
+    (state.config.epochs, state.config.lr, state.config.weight_decay) = (5, 1e30, 0.0);
+    let mut trainer = Trainer::resume(state, &data).unwrap();
+    let outcome = trainer.run(&mut ()).unwrap();
+    let state = trainer.state();
+    let divergence = state.diverged.unwrap();
+    assert_eq!((divergence.epoch, divergence.step), (4, 3 * 7 + 2));
+    assert_eq!((state.epoch(), state.best_epoch, outcome.best_epoch), (3, best_epoch, best_epoch));
+    assert_eq!(*state.best_params, best_params);
+    assert!(outcome.test.unwrap().loss_sum.is_finite());
+}
