@@ -47,6 +47,10 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=MAX_THREADS as i64))]
     threads: Vec<u32>,
 
+    /// Measure each cell with --deterministic too
+    #[arg(long)]
+    deterministic: bool,
+
     /// Seconds for each cell
     #[arg(long, value_name = "S", default_value_t = 6.0)]
     seconds: f64,
@@ -73,6 +77,7 @@ struct Measurement {
     batch_size: usize,
     backend: &'static str,
     threads: usize,
+    deterministic: bool,
     /// Seconds that an epoch over all samples would take: the median of the rounds, and each of them.
     epoch_seconds: f64,
     rounds: Vec<f64>,
@@ -126,7 +131,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) -> String {
     let mut text = format!(
         "{}: {} samples an epoch; {}, {peak:.0} GFLOP/s of multiply-adds on {}\n\n\
-         network            batch  backend  threads    s/epoch   samples/s  GFLOP/s  of peak\n",
+         network            batch  backend  threads  deterministic    s/epoch   samples/s  GFLOP/s  of peak\n",
         data.name(),
         grouped(data.len() as u64),
         Isa::detect().name(),
@@ -135,11 +140,12 @@ fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) ->
     for cell in measured {
         let name: Vec<String> = cell.hidden.iter().map(usize::to_string).collect();
         text += &format!(
-            "{:<18} {:>5}  {:<7} {:>8} {:>10.3} {:>11} {:>8.1} {:>7.0}%\n",
+            "{:<18} {:>5}  {:<7} {:>8}  {:<13} {:>10.3} {:>11} {:>8.1} {:>7.0}%\n",
             if name.is_empty() { "none".to_owned() } else { name.join("-") },
             cell.batch_size,
             cell.backend,
             cell.threads,
+            if cell.deterministic { "yes" } else { "no" },
             cell.epoch_seconds,
             grouped(cell.samples_per_second as u64),
             cell.gflops,
@@ -216,6 +222,7 @@ impl Cell {
             batch_size: self.options.batch_size,
             backend: self.options.backend.name(),
             threads: self.options.threads,
+            deterministic: self.options.deterministic,
             epoch_seconds,
             rounds: self.rounds,
             samples_per_second,
@@ -236,6 +243,7 @@ impl Args {
             [] => vec![default_threads()],
             chosen => chosen.iter().map(|&threads| threads as usize).collect(),
         };
+        let deterministic = if self.deterministic { &[false, true][..] } else { &[false] };
         let mut cells = Vec::new();
         for hidden in &self.hidden {
             for &batch_size in &self.batch_size {
@@ -250,9 +258,11 @@ impl Args {
                 }
                 for &threads in &threads {
                     for &backend in &backends {
-                        let options =
-                            EngineOptions { backend, threads, ..EngineOptions::new(batch_size) };
-                        cells.push(Cell::new(hidden, options, data)?);
+                        for &deterministic in deterministic {
+                            let options =
+                                EngineOptions { backend, threads, batch_size, deterministic };
+                            cells.push(Cell::new(hidden, options, data)?);
+                        }
                     }
                 }
             }
