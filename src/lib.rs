@@ -11,6 +11,7 @@ pub mod linalg;
 pub mod model;
 pub mod report;
 mod rng;
+mod sync;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -51,7 +51,8 @@ impl Occupancy {
         assert_eq!(union.len(), self.words_per_sample, "union_of: the length");
         union.fill(0);
         for &sample in samples {
-            let words = &self.words[sample as usize * self.words_per_sample..];
+            let start = sample as usize * self.words_per_sample;
+            let words = &self.words[start..start + self.words_per_sample];
             union.iter_mut().zip(words).for_each(|(union, word)| *union |= word);
         }
     }
@@ -77,6 +78,13 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn a_sample_that_is_not_there_is_refused() {
+        let data = Dataset::from_pixels(Array2::ones((5, 70)).view(), &[0; 5]).unwrap();
+        Occupancy::of(&data).union_of(&mut [0; 2], &[4, 5]);
+    }
 
     #[test]
     fn bits_are_set_where_values_are_not_zero() {

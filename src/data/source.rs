@@ -47,7 +47,8 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
     }
     let size = size.unwrap_or_default();
     let name = paths.first().map_or_else(String::new, |path| path.display().to_string());
-    let data = Dataset::new(name, Features::U8(pixels), vec![0; count], size.0 * size.1)?;
+    let n_features = size.0.saturating_mul(size.1);
+    let data = Dataset::new(name, Features::U8(pixels), vec![0; count], n_features)?;
     Ok(data.with_images(size, count))
 }
 

@@ -24,7 +24,10 @@ impl Step<'_> {
     /// Where the gradient of a piece of the parameters is to be written.
     ///
     /// # Safety
-    /// In phase 2, for a worker's own rows, and with no other result of this in use.
+    /// In phase 2, by the worker of that number, for its own rows, and with no other result of this in use.
+    ///
+    /// # Panics
+    /// If a worker's buffer has not so many values.
     pub unsafe fn gradient_place<'a>(
         &'a self,
         worker: usize,
@@ -35,17 +38,26 @@ impl Step<'_> {
             // SAFETY: phase 2, own rows.
             Update::Store { grads } => unsafe { grads.write(place.clone()) },
             Update::Adam { .. } => {
-                let start = self.places.workers[worker].gradient.start;
                 // SAFETY: a worker's own buffer.
-                unsafe { self.arena.write(start..start + place.len()) }
+                let own = unsafe { self.arena.write(self.places.workers[worker].gradient.clone()) };
+                &mut own[..place.len()]
             }
         }
     }
 }
 
-/// The range of some rows of a buffer with `n` columns.
+/// The range of some rows of a buffer with `n` columns. It lies within the buffer, so that nobody who has rows of one buffer
+/// reaches another.
+///
+/// # Panics
+/// If the buffer has no such rows.
 pub fn rows_of(place: &Range<usize>, n: usize, rows: &Range<usize>) -> Range<usize> {
-    place.start + rows.start * n..place.start + rows.end * n
+    match rows.end.checked_mul(n) {
+        Some(end) if rows.start <= rows.end && end <= place.len() => {
+            place.start + rows.start * n..place.start + end
+        }
+        _ => panic!("rows {rows:?} of {n} values in a buffer of {}", place.len()),
+    }
 }
 
 /// A contiguous slice as a row-major matrix to write.

@@ -1,12 +1,13 @@
 //! A reusable barrier that spins briefly, then sleeps, and can be broken.
 
-use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop};
 
 /// A quarter to half a millisecond on current CPUs: longer than workers of an even partition usually wait for one another,
-/// and not so long that other programs would miss it.
-const SPINS: u32 = 10_000;
+/// and not so long that other programs would miss it. loom tries every order, whatever the number.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 10_000 };
 
 /// Lets `participants` threads meet again and again.
 ///
@@ -53,13 +54,13 @@ impl Barrier {
         // AcqRel: the last to arrive has seen what the others wrote, and passes it on by the new generation
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.participants {
             self.arrived.store(0, Ordering::Relaxed);
-            self.generation.store(generation.wrapping_add(1), Ordering::SeqCst);
+            self.generation.store(generation.wrapping_add(1), Ordering::Release);
             self.wake_sleepers();
             return !self.broken.load(Ordering::Acquire);
         }
         let waiting = || {
-            self.generation.load(Ordering::SeqCst) == generation
-                && !self.broken.load(Ordering::SeqCst)
+            self.generation.load(Ordering::Acquire) == generation
+                && !self.broken.load(Ordering::Acquire)
         };
         for _ in 0..self.spins {
             if !waiting() {
@@ -68,20 +69,20 @@ impl Barrier {
             spin_loop();
         }
         if waiting() {
-            // SeqCst pairs this with `wake_sleepers`: either it sees the sleeper, or the sleeper sees the change
-            self.sleepers.fetch_add(1, Ordering::SeqCst);
+            // Acquire pairs this with the Release in `wake_sleepers`
+            self.sleepers.fetch_add(1, Ordering::Acquire);
             let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
             while waiting() {
                 guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
             }
-            self.sleepers.fetch_sub(1, Ordering::SeqCst);
+            self.sleepers.fetch_sub(1, Ordering::Relaxed);
         }
         !self.broken.load(Ordering::Acquire)
     }
 
     /// Releases everyone who waits, now and until [`Barrier::mend`]: their waits return false.
     pub fn break_all(&self) {
-        self.broken.store(true, Ordering::SeqCst);
+        self.broken.store(true, Ordering::Release);
         self.wake_sleepers();
     }
 
@@ -96,11 +97,126 @@ impl Barrier {
         self.broken.store(false, Ordering::Release);
     }
 
+    /// Behind a change of what `waiting` looks at.
     fn wake_sleepers(&self) {
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
+        // This and a sleeper's count of itself both read and write, so that one of the two is first and the other sees it:
+        // either this one sees the sleeper, or the sleeper sees the change. A load here could come before the change.
+        let nobody = self.sleepers.compare_exchange(0, 0, Ordering::Release, Ordering::Relaxed);
+        if nobody.is_err() {
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.wake.notify_all();
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+#[allow(unsafe_code)]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sync::{UnsafeCell, explore};
+
+    struct Table {
+        barrier: Barrier,
+        cells: Vec<UnsafeCell<usize>>,
+    }
+
+    // SAFETY: none is claimed: loom watches who is in a cell, and the models ask it whether they race.
+    unsafe impl Sync for Table {}
+
+    impl Table {
+        fn new(participants: usize, cores: usize) -> Arc<Self> {
+            let cells = (0..participants).map(|_| UnsafeCell::new(0)).collect();
+            Arc::new(Self { barrier: Barrier::new(participants, cores), cells })
+        }
+
+        /// Writes the own cell, meets, reads all.
+        fn sit(&self, number: usize, round: usize) {
+            // SAFETY: as above.
+            self.cells[number].with_mut(|cell| unsafe { *cell = round });
+            assert!(self.barrier.wait());
+            for cell in &self.cells {
+                // SAFETY: as above.
+                assert_eq!(cell.with(|cell| unsafe { *cell }), round);
+            }
+        }
+    }
+
+    /// Everyone at the table but the first has a thread.
+    fn with_threads(table: &Arc<Table>, others: fn(&Table, usize), first: impl FnOnce(&Table)) {
+        let threads: Vec<_> = (1..table.barrier.participants())
+            .map(|number| {
+                let table = Arc::clone(table);
+                loom::thread::spawn(move || others(&table, number))
+            })
+            .collect();
+        first(table);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    /// Meets twice: what is written before the first meeting is read behind it, what was read before the second one written.
+    fn twice(table: &Table, number: usize) {
+        table.sit(number, 1);
+        assert!(table.barrier.wait());
+        // SAFETY: as above.
+        table.cells[number].with_mut(|cell| unsafe { *cell = 2 });
+    }
+
+    #[test]
+    fn loom_what_was_written_before_a_meeting_is_seen_after_it() {
+        for (name, cores) in [("sleeping", 0), ("spinning, then sleeping", 3)] {
+            for (participants, bound) in [(2, Some(3)), (3, Some(2))] {
+                explore(&format!("{participants} meet, {name}"), bound, move || {
+                    let table = Table::new(participants, cores);
+                    with_threads(&table, twice, |table| twice(table, 0));
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn loom_a_break_releases_everyone_and_a_mended_barrier_is_as_new() {
+        for (name, cores) in [("sleeping", 0), ("spinning, then sleeping", 3)] {
+            for (participants, bound) in [(2, None), (3, Some(2))] {
+                explore(&format!("{participants}, one breaks, {name}"), bound, move || {
+                    let table = Table::new(participants, cores);
+                    // the first never comes: it breaks the barrier while the others wait, or are about to
+                    with_threads(
+                        &table,
+                        |table, _| assert!(!table.barrier.wait()),
+                        |table| table.barrier.break_all(),
+                    );
+                    assert!(table.barrier.is_broken());
+                    table.barrier.mend();
+                    with_threads(&table, |table, n| table.sit(n, 1), |table| table.sit(0, 1));
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn loom_a_break_behind_a_meeting_takes_nobody_by_surprise() {
+        explore("a meeting, then a break", None, || {
+            let table = Table::new(2, 0);
+            // whoever has met may hear of the break at once or at the next meeting, and sees what was written in either case
+            with_threads(
+                &table,
+                |table, _| {
+                    if table.barrier.wait() {
+                        assert!(!table.barrier.wait());
+                    }
+                    // SAFETY: as above.
+                    assert_eq!(table.cells[0].with(|cell| unsafe { *cell }), 7);
+                },
+                |table| {
+                    // SAFETY: as above.
+                    table.cells[0].with_mut(|cell| unsafe { *cell = 7 });
+                    assert!(table.barrier.wait());
+                    table.barrier.break_all();
+                },
+            );
+        });
     }
 }
 

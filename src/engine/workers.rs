@@ -6,14 +6,13 @@
 #![allow(unsafe_code)]
 
 use std::any::Any;
-use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::barrier::Barrier;
 use crate::error::{Error, Result};
+use crate::sync::{AtomicBool, Builder, JoinHandle, Mutex, UnsafeCell};
 
 /// What a worker other than the caller runs.
 type Job<'a> = dyn Fn(&Member<'_>) + Sync + 'a;
@@ -97,8 +96,10 @@ impl Workers {
         for number in 1..count {
             let crew = Arc::clone(&workers.crew);
             let spawned = Builder::new().name(format!("densely-{number}")).spawn(move || {
-                prepare();
-                crew.serve(number);
+                match catch_unwind(AssertUnwindSafe(prepare)) {
+                    Ok(()) => crew.serve(number),
+                    Err(_) => crew.gate.break_all(), // rather than let `run` wait for ever
+                }
             });
             // dropping `workers` ends those that have started
             workers.threads.push(spawned.map_err(|error| {
@@ -112,7 +113,8 @@ impl Workers {
     /// Runs a job: `caller` here, as worker 0, and `others` on every other worker. Returns when all have finished.
     ///
     /// # Panics
-    /// If a worker panicked: with its payload, after all have stopped. The crew remains usable.
+    /// If a worker panicked: with its payload, after all have stopped. The crew remains usable. Also if a thread's `prepare`
+    /// panicked, before anything is run.
     pub fn run(&mut self, caller: impl FnOnce(&Member<'_>), others: &Job<'_>) {
         let crew = &*self.crew;
         if self.threads.is_empty() {
@@ -123,12 +125,13 @@ impl Workers {
         // function leaves in no way before the second one.
         let job = unsafe { std::mem::transmute::<*const Job<'_>, *const Job<'static>>(job) };
         // SAFETY: the others are waiting at the gate and do not look at `job` before it opens.
-        unsafe { *crew.job.get() = Some(job) };
+        crew.job.with_mut(|place| unsafe { *place = Some(job) });
         let opened = crew.gate.wait();
-        debug_assert!(opened, "the gate is broken only by a drop");
+        // without all of its threads the crew's gate opens to nobody: no worker has seen the job
+        assert!(opened, "a worker could not be prepared");
         crew.guarded(|| caller(&crew.member(0)));
         let finished = crew.gate.wait();
-        debug_assert!(finished, "the gate is broken only by a drop");
+        debug_assert!(finished, "a gate that has opened is broken only by a drop");
         if crew.meeting.is_broken() {
             crew.meeting.mend();
             let payload = crew.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -146,7 +149,7 @@ impl Crew {
     fn serve(&self, number: usize) {
         while self.gate.wait() && !self.quit.load(Ordering::Acquire) {
             // SAFETY: between the gates `job` is set, does not change, and outlives its use (see `run`).
-            if let Some(job) = unsafe { *self.job.get() } {
+            if let Some(job) = self.job.with(|place| unsafe { *place }) {
                 // SAFETY: as above.
                 let job = unsafe { &*job };
                 self.guarded(|| job(&self.member(number)));
@@ -161,8 +164,10 @@ impl Crew {
     fn guarded(&self, share: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(share)) {
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
-            if first.is_none() && !payload.is::<OtherPanicked>() {
-                *first = Some(payload);
+            match first.is_none() && !payload.is::<OtherPanicked>() {
+                true => *first = Some(payload),
+                // not dropped: that runs code of whoever panicked, and a panic from here would leave the others in the job
+                false => std::mem::forget(payload),
             }
             self.meeting.break_all();
         }
@@ -176,6 +181,88 @@ impl Drop for Workers {
         for thread in self.threads.drain(..) {
             // a worker's panics are caught in `guarded`; there is nothing left to learn here
             drop(thread.join());
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::explore;
+
+    struct Cells(Vec<UnsafeCell<usize>>);
+
+    // SAFETY: none is claimed: loom watches who is in a cell, and the models ask it whether they race.
+    unsafe impl Sync for Cells {}
+
+    impl Cells {
+        fn write(&self, number: usize, value: usize) {
+            // SAFETY: as above.
+            self.0[number].with_mut(|cell| unsafe { *cell = value });
+        }
+
+        fn all_are(&self, value: usize) {
+            // SAFETY: as above.
+            assert!(self.0.iter().all(|cell| cell.with(|cell| unsafe { *cell }) == value));
+        }
+    }
+
+    fn cells(count: usize) -> Cells {
+        Cells((0..count).map(|_| UnsafeCell::new(0)).collect())
+    }
+
+    /// A job whose data are gone behind it: what it leaves is read by the caller alone.
+    fn run(workers: &mut Workers, count: usize, value: usize) {
+        let cells = cells(count);
+        let share = |member: &Member<'_>| {
+            cells.write(member.number(), value);
+            member.meet();
+            cells.all_are(value);
+        };
+        workers.run(share, &share);
+        (0..count).for_each(|number| cells.write(number, 0));
+    }
+
+    #[test]
+    fn loom_jobs_follow_one_another() {
+        for (count, jobs, bound) in [(2, 2, Some(3)), (3, 1, Some(1))] {
+            explore(&format!("{count} workers, {jobs} jobs"), bound, move || {
+                let mut workers = Workers::new(count, || ()).unwrap();
+                (1..=jobs).for_each(|job| run(&mut workers, count, job));
+            });
+        }
+    }
+
+    #[test]
+    fn loom_a_crew_without_a_job_ends() {
+        for (count, bound) in [(2, None), (3, Some(2))] {
+            explore(&format!("{count} workers, no job"), bound, move || {
+                drop(Workers::new(count, || ()).unwrap());
+            });
+        }
+    }
+
+    #[test]
+    fn loom_a_panic_ends_the_job_everywhere_and_the_crew_survives() {
+        for (count, culprit, bound) in
+            [(2, 0, Some(2)), (2, 1, Some(2)), (3, 0, Some(1)), (3, 2, Some(1))]
+        {
+            explore(&format!("{count} workers, {culprit} panics"), bound, move || {
+                let mut workers = Workers::new(count, || ()).unwrap();
+                let cells = cells(count);
+                let share = |member: &Member<'_>| {
+                    cells.write(member.number(), 1);
+                    if member.number() == culprit {
+                        resume_unwind(Box::new("on purpose"));
+                    }
+                    member.meet();
+                    unreachable!("worker {culprit} does not come");
+                };
+                let job = AssertUnwindSafe(|| workers.run(share, &share));
+                assert_eq!(catch_unwind(job).unwrap_err().downcast_ref(), Some(&"on purpose"));
+                cells.all_are(1);
+                run(&mut workers, count, 2);
+            });
         }
     }
 }
@@ -225,5 +312,38 @@ mod tests {
             workers.run(share, &share);
             assert_eq!(sum.load(Ordering::Relaxed), 3);
         }
+    }
+
+    #[test]
+    fn a_second_payload_whose_drop_panics_does_not_end_the_job_early() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        let mut workers = Workers::new(2, || ()).unwrap();
+        let share = |member: &Member<'_>| match member.number() {
+            0 => {
+                assert!(catch_unwind(AssertUnwindSafe(|| member.meet())).is_err());
+                resume_unwind(Box::new(Bomb));
+            }
+            _ => resume_unwind(Box::new("the first")),
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| workers.run(share, &share)));
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"the first"));
+        workers.run(|member| member.meet(), &|member| member.meet());
+    }
+
+    #[test]
+    fn a_crew_that_could_not_be_prepared_refuses_jobs() {
+        let prepare = || {
+            if std::thread::current().name() == Some("densely-2") {
+                resume_unwind(Box::new("no memory"));
+            }
+        };
+        let mut workers = Workers::new(3, prepare).unwrap();
+        let share = |_: &Member<'_>| unreachable!("no job is run");
+        assert!(catch_unwind(AssertUnwindSafe(|| workers.run(share, &share))).is_err());
     }
 }

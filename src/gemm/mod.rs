@@ -142,7 +142,7 @@ pub fn calls() -> Calls {
 ///
 /// # Panics
 /// If the shapes do not fit; with the BLAS backend also if an operand has a unit stride along neither axis, or a
-/// dimension beyond `i32`.
+/// dimension beyond `i32`; with the other one if a dimension is beyond 2^33.
 pub fn gemm(
     backend: Backend,
     c: ArrayViewMut2<'_, f32>,

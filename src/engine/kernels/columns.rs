@@ -13,12 +13,19 @@ pub struct Columns {
 
 impl Columns {
     /// None of `n` columns; later choices do not allocate.
+    ///
+    /// # Panics
+    /// If there are too many columns to be numbered in 32 bits.
     pub fn none_of(n: usize) -> Self {
+        assert!(u32::try_from(n).is_ok(), "{n} columns");
         Self { words: vec![0; n.div_ceil(64)], numbers: Vec::with_capacity(n) }
     }
 
     /// Chooses the columns whose bits `mark` sets.
     pub fn choose(&mut self, mark: impl FnOnce(&mut [u64])) {
+        // should `mark` panic, bits and numbers differ; a column that no row has keeps everyone from using them
+        self.numbers.clear();
+        self.numbers.push(u32::MAX);
         mark(&mut self.words);
         self.numbers.clear();
         for (w, word) in self.words.iter().enumerate() {
@@ -57,7 +64,7 @@ impl Columns {
     pub fn pick_in_place(&self, isa: Isa, row: &mut [f32]) {
         self.assert_within(row);
         match isa.0 {
-            // SAFETY: as in `pick`; a vector is stored at or below the place that it was read from.
+            // SAFETY: the instruction set is there; the chosen columns are within the row.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { avx512::pick_in_place(row, &self.words) },
             _ => self.numbers.iter().enumerate().for_each(|(to, &i)| row[to] = row[i as usize]),
@@ -68,7 +75,7 @@ impl Columns {
     pub fn spread_in_place(&self, isa: Isa, row: &mut [f32]) {
         self.assert_within(row);
         match isa.0 {
-            // SAFETY: the instruction set is there; the bits are those of the row's columns.
+            // SAFETY: the instruction set is there; the chosen columns are within the row, and `count` of them.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { avx512::spread_in_place(row, &self.words, self.count()) },
             _ => {
@@ -115,7 +122,7 @@ mod avx512 {
     }
 
     /// # Safety
-    /// As [`pick`].
+    /// AVX-512 has to be there; all bits of `words` are columns of the row.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn pick_in_place(row: &mut [f32], words: &[u64]) {
         let (len, row) = (row.len(), row.as_mut_ptr());
@@ -123,7 +130,8 @@ mod avx512 {
         for start in (0..len).step_by(16) {
             let chosen = mask(words, start);
             let count = chosen.count_ones();
-            // SAFETY: as in `pick`; `to` is at most `start`.
+            // SAFETY: only chosen columns are read. `to` is at most `start`, and what is written behind it no more than was read,
+            // so that it lies within the row and nothing is overwritten that is still to be read.
             unsafe {
                 let values = _mm512_maskz_loadu_ps(chosen, row.add(start));
                 let first = ((1u32 << count) - 1) as u16;

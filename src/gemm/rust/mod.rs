@@ -30,6 +30,9 @@ const B_BLOCK: usize = 96 * 1024;
 /// Up to so many rows of A, a B with contiguous rows is read where it is: its copy would not be used often enough.
 const ROWS_IN_PLACE: usize = 16;
 
+// what the unsafe code below counts on: `Simd::squeeze` stores whole vectors, and a tile is two vectors wide
+const _: () = assert!(K_BLOCK.is_multiple_of(16) && MAX_COLUMNS == 2 * 16);
+
 /// The packed copies.
 #[derive(Clone, Copy, Zeroable)]
 #[repr(C, align(64))]
@@ -126,7 +129,8 @@ impl Product {
             let (to, steps_to) = (packed.a.as_mut_ptr(), packed.steps.as_mut_ptr());
             assert!(rows <= MAX_ROWS && k <= K_BLOCK, "squeeze: {rows}x{k}");
             let stride = a.strides()[0] as usize;
-            // SAFETY: the rows of `a` are contiguous; `packed` has room for the largest panel; the instruction set is there.
+            // SAFETY: the rows of `a` are contiguous; `packed` has room for the largest panel and as many steps, the former in
+            // rows `K_BLOCK` apart; the instruction set is there.
             let kept = unsafe { (self.kernels.squeeze)(to, steps_to, a.as_ptr(), stride, rows, k) };
             steps = (kept < k).then_some(&packed.steps[..kept]);
         } else {
@@ -183,6 +187,7 @@ fn add_tile(mut c: ArrayViewMut2<'_, f32>, tile: &[f32], width: usize, beta: f32
 fn pieces(total: usize, most: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
     let units = total.div_ceil(unit);
     let count = units.div_ceil((most / unit).max(1));
+    assert!(units.checked_mul(count).is_some(), "gemm: a size of {total} is too large");
     let cut = move |i: usize| (units * i / count * unit).min(total);
     (0..count).map(move |i| cut(i)..cut(i + 1))
 }

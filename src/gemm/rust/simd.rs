@@ -44,9 +44,10 @@ pub trait Simd: Copy {
     }
 
     /// Copies the columns that are not all zero out of `rows` rows of k values, `stride` apart, into rows `to_stride` apart,
-    /// in order; writes their numbers to `steps` and returns how many they are.
+    /// in order; writes their numbers to `steps` and returns how many they are. What lies behind them in a row and in
+    /// `steps` is undefined.
     ///
-    /// `to_stride` is a multiple of 16 and at least k; `steps` has room for as many.
+    /// `to_stride` is a multiple of 16 and at least k, `to` has room for so many rows of it; `steps` has room for as many.
     #[inline(always)]
     unsafe fn squeeze(
         (to, to_stride): (*mut f32, usize),
