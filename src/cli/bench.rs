@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use densely::data::{self, Dataset, epoch_order};
 use densely::engine::{
-    Adam, Engine, EngineOptions, Isa, MAX_THREADS, State, default_threads, peak_gflops,
+    Adam, Buffer, Engine, EngineOptions, Isa, MAX_THREADS, State, default_threads, peak_gflops,
 };
 use densely::gemm::{Backend, BackendChoice};
 use densely::model::{Init, Spec, initialize};
@@ -162,7 +162,7 @@ impl Cell {
     fn new(hidden: &Sizes, options: EngineOptions, data: &Dataset) -> Result<Self> {
         let spec = Spec::new(data.n_features(), &hidden.0, &[], data.n_classes())?;
         let layout = densely::model::Layout::new(&spec)?;
-        let mut params = vec![0.0; layout.len()];
+        let mut params = Buffer::zeros(layout.len(), "the network")?;
         initialize(&mut params, &spec, &layout, Init::Auto, 0)?;
         let state = State::new(&params)?;
         let layers = layout.layers().iter().enumerate();
