@@ -223,3 +223,11 @@ pub fn lists(bytes: &[u8]) {
     }
     accepted(text.parse::<Init>());
 }
+
+/// Sets the length of the JSON at the beginning of a safetensors file, which a mutation has moved: it ends at the last `}`.
+pub fn mend_length(bytes: &mut [u8]) {
+    let end = bytes.iter().rposition(|&byte| byte == b'}').map_or(0, |place| place + 1);
+    if let (Some(length), Some(first)) = (end.checked_sub(8), bytes.first_chunk_mut()) {
+        *first = (length as u64).to_le_bytes();
+    }
+}
