@@ -16,14 +16,17 @@ use densely::engine::{Engine, EngineOptions};
 use densely::gemm::Backend;
 use densely::model::{Activation, Init, Layout, Model, Spec};
 use densely::report::{RankedRuns, add_tests};
-use densely::train::{Grid, RunResult, TrainConfig, Trainer, TrainerState, rank};
+use densely::train::{Grid, RunResult, SweepRun, TrainConfig, Trainer, TrainerState, rank};
 use ndarray::Array2;
 
 use cli::grid_settings::grid_file;
 use cli::settings::{SWEEP_KEYS, Settings};
 
+/// Reads, or refuses, any bytes.
+pub type Reader = fn(&[u8]);
+
 /// The name of a corpus and its reader.
-pub const READERS: [(&str, fn(&[u8])); 10] = [
+pub const READERS: [(&str, Reader); 10] = [
     ("checkpoint", checkpoint),
     ("config", config),
     ("directory", directory),
@@ -60,6 +63,16 @@ pub fn samples() -> &'static Dataset {
     })
 }
 
+/// The first runs of the default sweep.
+fn runs() -> &'static [SweepRun] {
+    static RUNS: OnceLock<Vec<SweepRun>> = OnceLock::new();
+    RUNS.get_or_init(|| {
+        let mut runs = Grid::default().runs(784, 10).expect("it is the default");
+        runs.truncate(3);
+        runs
+    })
+}
+
 /// A model file. What is read is written and read again, and computes.
 pub fn model(bytes: &[u8]) {
     accepted(Model::from_bytes(bytes, &[Activation::Tanh]));
@@ -91,8 +104,7 @@ pub fn checkpoint(bytes: &[u8]) {
 
     let result = RunResult::of(0, &state);
     assert!(result.seconds() >= 0.0 && (result.best_epoch == 0 || result.best().is_some()));
-    let runs = accepted(Grid::default().runs(4, 3)).expect("the default");
-    if let Some(ranked) = accepted(RankedRuns::new(runs, vec![result])) {
+    if let Some(ranked) = accepted(RankedRuns::new(runs().to_vec(), vec![result])) {
         assert_eq!(ranked.results.len(), 1);
     }
     if accepted(state.config.check()).is_some() {
@@ -192,14 +204,13 @@ pub fn directory(bytes: &[u8]) {
 /// The `results.jsonl` of a sweep that is reported on.
 pub fn results(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    let runs = accepted(Grid::default().runs(784, 10)).expect("the default");
     let mut results: Vec<RunResult> =
         (0..3).map(|number| RunResult::failed(number, &densely::Error::usage("no"))).collect();
-    add_tests(&mut results, &runs, text);
+    add_tests(&mut results, runs(), text);
     for test in results.iter().filter_map(|result| result.test) {
         assert!((0.0..=1.0).contains(&test.accuracy()) && test.correct <= test.samples);
     }
-    rank(&mut results, &runs);
+    rank(&mut results, runs());
 }
 
 /// The text of a split.

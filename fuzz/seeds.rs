@@ -1,6 +1,7 @@
 //! The files that fuzzing begins with: small, valid and nearly valid, made by the program itself where it can.
 //!
 //! `cargo test --test corpora -- --ignored` writes them into `fuzz/corpus`, beside what the fuzzer has found.
+#![allow(clippy::unwrap_used)]
 
 use std::io::Write as _;
 

@@ -1,4 +1,5 @@
 //! What the fuzzer has found, and what it began with, given to the same readers by an ordinary test.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../fuzz/readers.rs"]
 mod readers;
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use readers::READERS;
+use readers::{READERS, Reader};
 
 fn corpora() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
@@ -33,7 +34,7 @@ fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Gives bytes to a reader; a panic names the corpus, the file and what was done to it.
-fn replay(reader: fn(&[u8]), bytes: &[u8], what: &dyn Fn() -> String) {
+fn replay(reader: Reader, bytes: &[u8], what: &dyn Fn() -> String) {
     if catch_unwind(AssertUnwindSafe(|| reader(bytes))).is_err() {
         panic!("{}: a reader panicked, see above", what());
     }
