@@ -72,12 +72,12 @@ impl Error {
 
     /// An [`Error::Usage`].
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::Usage(message.into())
+        Self::Usage(visible(message.into()))
     }
 
     /// An [`Error::Invalid`] about a named thing.
     pub fn invalid(subject: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid { subject: subject.into(), problem: problem.into() }
+        Self::Invalid { subject: visible(subject.into()), problem: visible(problem.into()) }
     }
 
     /// An [`Error::Invalid`] about a file.
@@ -89,5 +89,27 @@ impl Error {
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+/// A message may quote a file: its control characters are shown, not obeyed by a terminal, and the message stays one line.
+fn visible(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_control_characters_are_shown() {
+        let message = Error::usage("unknown key `a\nb\u{1b}[2J`; é").to_string();
+        assert_eq!(message, "unknown key `a\\nb\\u{1b}[2J`; é");
+        let message = Error::invalid("a\tb", "c\rd").to_string();
+        assert_eq!(message, "a\\tb: c\\rd");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::fs::{self, TryLockError};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::memory::require_bytes;
 
 /// What a finished write outlives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,12 +96,36 @@ pub fn le_bytes(values: &[f32]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Reads a whole file; a directory is refused in words of its own.
+/// What is no ordinary file, such as a pipe, says nothing of its length: more is not read.
+const LONGEST_STREAM: u64 = 1 << 30;
+
+/// Reads a whole file; a directory is refused in words of its own, and so is what is larger than the memory that can be had,
+/// before it is tried.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {
         return Err(Error::invalid_file(path, "expected a file, found a directory"));
     }
-    fs::read(path).map_err(Error::io("read", path))
+    let file = fs::File::open(path).map_err(Error::io("read", path))?;
+    let metadata = file.metadata().map_err(Error::io("read", path))?;
+    require_bytes(metadata.len(), &path.display().to_string(), "expected a smaller file")?;
+    // a file that grows meanwhile, or whose length is not told, is no larger problem than a pipe
+    let (len, limit) = (metadata.len(), metadata.len().max(LONGEST_STREAM));
+    let mut bytes = Vec::new();
+    if let Ok(len) = usize::try_from(len) {
+        let full = |_| Error::io("read", path)(std::io::ErrorKind::OutOfMemory.into());
+        bytes.try_reserve_exact(len).map_err(full)?;
+    }
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    if bytes.len() as u64 > limit {
+        let problem = format!("more than {limit} bytes, and no end; expected an ordinary file");
+        return Err(Error::invalid_file(path, problem));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole file as text.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| Error::invalid_file(path, "expected UTF-8 text"))
 }
 
 #[cfg(test)]
@@ -151,5 +176,21 @@ mod tests {
         );
         let message = read(directory.path()).unwrap_err().to_string();
         assert!(message.contains("found a directory"), "{message}");
+    }
+
+    #[test]
+    fn what_does_not_fit_into_memory_or_never_ends_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sparse");
+        // 1 TB that takes no room on the disk
+        fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(message.contains("sparse needs 1099.5 GB of memory"), "{message}");
+        if cfg!(target_os = "linux") {
+            let message = read(Path::new("/dev/zero")).unwrap_err().to_string();
+            assert!(message.starts_with("/dev/zero: more than 1073741824 bytes"), "{message}");
+            // says that it is empty
+            assert!(read_text(Path::new("/proc/self/status")).unwrap().contains("VmSize"));
+        }
     }
 }

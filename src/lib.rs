@@ -8,6 +8,7 @@ mod files;
 pub mod gemm;
 mod isa;
 pub mod linalg;
+mod memory;
 pub mod model;
 pub mod report;
 mod rng;

@@ -1,6 +1,7 @@
 //! `densely eval`.
 
 use densely::data::{self, Dataset, Part, Split};
+use densely::engine::require_memory;
 use densely::model::Model;
 use densely::report::{Confusion, grouped, percent, say};
 use densely::{Error, Result};
@@ -59,13 +60,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let rows = rows(args, &model, data)?;
     let backend = args.engine.backend()?;
+    // the counts of the confusion matrix take 64 bits each
+    let classes = model.spec.n_out();
+    require_memory(classes.saturating_mul(2 * classes), "the confusion matrix of the classes")?;
+    let mut engine = args.engine.engine(&model, backend, rows.len())?;
     say(&format!(
         "{} on {}: {} samples",
         backend.describe(),
         data.name(),
         grouped(rows.len() as u64)
     ));
-    let mut engine = args.engine.engine(&model, backend)?;
     let score = engine.evaluate(&model.params, data, &rows);
     let logits = engine.logits(&model.params, data, &rows);
     let truth = rows.iter().map(|&row| data.labels()[row as usize]);

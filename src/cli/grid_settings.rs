@@ -1,6 +1,6 @@
 //! The settings of a sweep: those of a run, of which some are lists.
 
-use densely::train::{Grid, TrainConfig};
+use densely::train::{Grid, MAX_RUNS, TrainConfig};
 use densely::{Error, Result};
 use toml::{Table, Value};
 
@@ -87,6 +87,11 @@ impl Settings {
             }
             value => vec![value],
         };
+        if values.len() > MAX_RUNS {
+            let problem =
+                format!("`{key}` has {} values, expected at most {MAX_RUNS}", values.len());
+            return Err(self.refuse(&problem));
+        }
         values.into_iter().map(|value| self.one(key, value)).collect()
     }
 }

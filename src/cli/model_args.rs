@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use densely::Result;
-use densely::engine::{Engine, EngineOptions, default_threads};
+use densely::engine::{Engine, EngineOptions, default_threads, require_memory};
 use densely::gemm::{Backend, BackendChoice};
 use densely::model::{Activation, Model};
 
@@ -90,8 +90,12 @@ impl EngineArgs {
         self.threads.unwrap_or_else(default_threads)
     }
 
-    /// An engine that evaluates a model; it is not made for training.
-    pub fn engine(&self, model: &Model, backend: Backend) -> Result<Engine> {
+    /// An engine that computes a model's outputs for so many samples; it is not made for training.
+    pub fn engine(&self, model: &Model, backend: Backend, samples: usize) -> Result<Engine> {
+        // the outputs, and a number for each sample
+        let values = samples.saturating_mul(model.spec.n_out().saturating_add(1));
+        let what = format!("the output of {samples} samples");
+        require_memory(values, &what)?;
         let options = EngineOptions { backend, threads: self.threads(), ..EngineOptions::new(1) };
         Engine::new(&model.spec, options)
     }

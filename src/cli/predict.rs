@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let data = load_images(&args.input)?;
     model.check_inputs(&data)?;
     let backend = args.engine.backend_to_predict()?;
-    let mut engine = args.engine.engine(&model, backend)?;
+    let mut engine = args.engine.engine(&model, backend, data.len())?;
     let rows: Vec<u32> = (0..data.len() as u32).collect();
     let start = Instant::now();
     let probabilities = engine.predict(&model.params, &data, &rows);

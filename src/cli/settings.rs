@@ -1,5 +1,7 @@
 //! Settings from three places: the defaults, a configuration file, the flags; the later one wins.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use densely::model::Activation;
@@ -22,6 +24,9 @@ pub struct Settings {
 /// Settings that are no part of what is computed.
 const OUTPUT_KEYS: [&str; 5] = ["out", "json", "quiet", "no_report", "checkpoint_every"];
 
+/// More than the lists of the largest sweep need.
+const LONGEST_FILE: u64 = 1 << 20;
+
 /// Settings that only a sweep has.
 pub const SWEEP_KEYS: [&str; 2] = ["jobs", "test_all"];
 
@@ -43,10 +48,15 @@ impl Settings {
     }
 
     fn read_with(path: &Path, more_keys: &[&str]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::usage(format!("--config {}: cannot read it: {error}", path.display()))
-        })?;
         let source = path.display().to_string();
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(LONGEST_FILE + 1).read_to_string(&mut text))
+            .map_err(|error| Error::usage(format!("--config {source}: cannot read it: {error}")))?;
+        if text.len() as u64 > LONGEST_FILE {
+            let problem = format!("more than {LONGEST_FILE} bytes; expected settings");
+            return Err(Error::usage(format!("--config {source}: {problem}")));
+        }
         Self::parse(&text, source, more_keys)
     }
 

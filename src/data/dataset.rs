@@ -28,6 +28,7 @@ pub struct Dataset {
     image: Option<(usize, usize)>,
     train_file_len: Option<usize>,
     occupancy: OnceLock<Occupancy>,
+    fingerprint: OnceLock<String>,
 }
 
 impl Dataset {
@@ -90,6 +91,7 @@ impl Dataset {
             image: None,
             train_file_len: None,
             occupancy: OnceLock::new(),
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -150,8 +152,13 @@ impl Dataset {
         self.train_file_len
     }
 
-    /// 128 bits (XXH3) over the sizes, the labels and the values: tells data sets apart, proves nothing.
+    /// 128 bits (XXH3) over the sizes, the labels and the values: tells data sets apart, proves nothing. Computed once, when
+    /// it is first asked for.
     pub fn fingerprint(&self) -> String {
+        self.fingerprint.get_or_init(|| self.compute_fingerprint()).clone()
+    }
+
+    fn compute_fingerprint(&self) -> String {
         let mut hash = Xxh3::new();
         for size in [self.len(), self.n_features, self.n_classes] {
             hash.update(&(size as u64).to_le_bytes());

@@ -12,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::{Dataset, Features};
 use crate::error::{Error, Result};
+use crate::memory::require_bytes;
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
@@ -21,20 +22,25 @@ const LABELS_MAGIC: u32 = 0x0801;
 pub struct Images {
     /// (count, height, width), row by row.
     pub pixels: Vec<u8>,
+    /// How many images.
     pub count: usize,
+    /// Rows of an image; not 0.
     pub height: usize,
+    /// Columns of an image; not 0.
     pub width: usize,
 }
 
 /// One half of a data set: images with as many labels.
 #[derive(Debug)]
 pub struct Half {
+    /// The examples.
     pub images: Images,
+    /// A class for each.
     pub labels: Vec<u8>,
 }
 
 /// Reads a directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and, if it has them, the two `t10k` files.
-pub fn read_directory(directory: &Path) -> Result<Dataset> {
+pub(crate) fn read_directory(directory: &Path) -> Result<Dataset> {
     let Some(train) = read_half(directory, "train")? else {
         return Err(Error::invalid_file(
             directory,
@@ -47,9 +53,15 @@ pub fn read_directory(directory: &Path) -> Result<Dataset> {
 }
 
 /// Joins the halves in file order; `subject` is what an error names.
+///
+/// # Errors
+/// If the images differ in size, a test label is no class of the training file, or there are no examples.
 pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Result<Dataset> {
     let Half { images, labels } = train;
     let Images { mut pixels, count, height, width } = images;
+    let of_test = test.as_ref().map_or(0, |half| half.labels.len() * height * width);
+    let samples = labels.len() + test.as_ref().map_or(0, |half| half.labels.len());
+    require_values(subject, pixels.len() + of_test + 4 * samples)?;
     let mut labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
     let n_classes = labels.iter().max().map_or(0, |&max| max + 1);
     if let Some(Half { images, labels: test_labels }) = test {
@@ -120,13 +132,11 @@ fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
     Ok(Some(Half { images, labels }))
 }
 
-/// Opens a file.
-fn open(path: &Path) -> Result<Box<dyn Read>> {
+fn open(path: &Path) -> Result<File> {
     if path.is_dir() {
         return Err(Error::invalid_file(path, "expected an IDX file, found a directory"));
     }
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    decoded(file, path)
+    File::open(path).map_err(Error::io("open", path))
 }
 
 /// Reads through a gzip decoder if the first bytes say so.
@@ -138,17 +148,16 @@ fn decoded<'a>(source: impl Read + 'a, path: &Path) -> Result<Box<dyn Read + 'a>
 }
 
 /// Reads a file of images, raw or compressed.
-pub fn read_images_file(path: &Path) -> Result<Images> {
+pub(crate) fn read_images_file(path: &Path) -> Result<Images> {
     read_images(open(path)?, path)
 }
 
-/// Reads images, raw or compressed, from a stream; `path` is only named in errors.
-pub fn read_images_from(source: impl Read, path: &Path) -> Result<Images> {
-    read_images(decoded(source, path)?, path)
-}
-
-/// Reads a file of images; `path` is only named in errors.
-pub fn read_images(mut reader: impl Read, path: &Path) -> Result<Images> {
+/// Reads images, raw or compressed, to the end of a stream; `path` is only named in errors.
+///
+/// # Errors
+/// If it is damaged or no IDX file of images, or its header says more than the memory that can be had.
+pub fn read_images(source: impl Read, path: &Path) -> Result<Images> {
+    let mut reader = decoded(source, path)?;
     let [count, height, width] = read_header(&mut reader, path, IMAGES_MAGIC, "images")?;
     if height == 0 || width == 0 {
         return Err(Error::invalid_file(path, format!("images of {height}x{width} pixels")));
@@ -157,8 +166,12 @@ pub fn read_images(mut reader: impl Read, path: &Path) -> Result<Images> {
     Ok(Images { pixels, count, height, width })
 }
 
-/// Reads a file of labels; `path` is only named in errors.
-pub fn read_labels(mut reader: impl Read, path: &Path) -> Result<Vec<u8>> {
+/// Reads labels, raw or compressed, to the end of a stream; `path` is only named in errors.
+///
+/// # Errors
+/// As [`read_images`].
+pub fn read_labels(source: impl Read, path: &Path) -> Result<Vec<u8>> {
+    let mut reader = decoded(source, path)?;
     let [count] = read_header(&mut reader, path, LABELS_MAGIC, "labels")?;
     read_values(reader, path, &[count])
 }
@@ -191,12 +204,19 @@ fn read_header<const DIMENSIONS: usize>(
     Ok(sizes)
 }
 
+/// Refuses more bytes than there is memory for.
+pub(super) fn require_values(subject: &str, bytes: usize) -> Result<()> {
+    let remedy = "expected less data, or an undamaged header";
+    require_bytes(bytes as u64, subject, remedy)
+}
+
 /// Reads exactly the product of `sizes` bytes; memory grows with what is there, not with what the header claims.
 fn read_values(mut reader: impl Read, path: &Path, sizes: &[usize]) -> Result<Vec<u8>> {
     let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
     let Some(expected) = product.filter(|&product| product < 1 << 62) else {
         return Err(Error::invalid_file(path, format!("sizes {sizes:?} overflow")));
     };
+    require_values(&path.display().to_string(), expected as usize)?;
     let mut values = Vec::new();
     (reader.by_ref().take(expected).read_to_end(&mut values))
         .map_err(|error| unreadable(error, path, "the values"))?;
@@ -271,7 +291,9 @@ mod tests {
         let huge = idx(IMAGES_MAGIC, &[u32::MAX, u32::MAX, u32::MAX], &[0]);
         assert!(images_error(&huge).contains("overflow"));
         let large = images_error(&idx(IMAGES_MAGIC, &[u32::MAX, 28, 28], &[0]));
-        assert!(large.contains("promises 3367254359280 bytes"), "{large}");
+        assert!(large.contains("the-file needs 3367.3 GB of memory"), "{large}");
+        let short = images_error(&idx(IMAGES_MAGIC, &[1000, 28, 28], &[0]));
+        assert!(short.contains("promises 784000 bytes"), "{short}");
         assert!(images_error(&idx(IMAGES_MAGIC, &[5, 0, 3], &[])).contains("0x3 pixels"));
     }
 

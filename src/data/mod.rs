@@ -5,7 +5,7 @@
 //! [`Parts`], and [`epoch_order`] shuffles.
 
 mod dataset;
-mod idx;
+pub mod idx;
 mod mnist;
 mod occupancy;
 mod sampler;

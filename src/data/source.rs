@@ -24,7 +24,7 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
     let mut count = 0;
     for path in paths {
         let images = if path.as_os_str() == "-" {
-            idx::read_images_from(std::io::stdin().lock(), Path::new("standard input"))?
+            idx::read_images(std::io::stdin().lock(), Path::new("standard input"))?
         } else {
             idx::read_images_file(path)?
         };
@@ -40,6 +40,11 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
             return Err(Error::invalid_file(path, problem));
         }
         count += images.count;
+        // a joined copy, and a label each
+        idx::require_values(
+            &path.display().to_string(),
+            pixels.len() + images.pixels.len() + 4 * count,
+        )?;
         match pixels.is_empty() {
             true => pixels = images.pixels,
             false => pixels.extend_from_slice(&images.pixels),

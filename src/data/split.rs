@@ -160,8 +160,14 @@ impl fmt::Display for Split {
             Self::Pooled => f.write_str("pooled"),
             Self::Canonical => f.write_str("canonical"),
             Self::Counts([train, val, test]) => write!(f, "{train},{val},{test}"),
-            // {:?} keeps the decimal point of 1.0
-            Self::Fractions([train, val, test]) => write!(f, "{train:?},{val:?},{test:?}"),
+            // never with an exponent, and with a point that tells them from counts
+            Self::Fractions(fractions) => {
+                let [train, val, test] = fractions.map(|x| match x.fract() {
+                    0.0 => format!("{x}.0"),
+                    _ => x.to_string(),
+                });
+                write!(f, "{train},{val},{test}")
+            }
         }
     }
 }
@@ -235,7 +241,9 @@ mod tests {
 
     #[test]
     fn text_round_trips() {
-        for text in ["pooled", "canonical", "5,0,2", "0.8,0.1,0.1", "1.0,0.0,0.0"] {
+        for text in
+            ["pooled", "canonical", "5,0,2", "0.8,0.1,0.1", "1.0,0.0,0.0", "0.0000001,0.5,0.0"]
+        {
             assert_eq!(text.parse::<Split>().unwrap().to_string(), text);
         }
     }

@@ -4,7 +4,10 @@ use std::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory::too_large;
+
+pub use crate::memory::require_memory;
 
 /// 64 bytes: a cache line, and one AVX-512 register.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -48,35 +51,6 @@ impl Buffer {
     pub fn next_line(position: usize) -> usize {
         position.next_multiple_of(LINE)
     }
-}
-
-/// Smaller buffers are allocated without looking at the machine's memory.
-const WORTH_ASKING: usize = 1 << 24;
-
-/// Refuses what the machine cannot give, before anything is allocated: the kernel would grant it, and end the process
-/// when the pages are touched.
-///
-/// # Errors
-/// [`Error::Memory`]: `what` needs so many values.
-pub fn require_memory(values: usize, what: &str) -> Result<()> {
-    let needed = values as u64 * 4;
-    if values > WORTH_ASKING && available_bytes().is_some_and(|available| needed > available) {
-        return Err(too_large(values, what));
-    }
-    Ok(())
-}
-
-fn too_large(values: usize, what: &str) -> Error {
-    let remedy = "use smaller layers or a smaller batch";
-    Error::Memory { what: what.to_owned(), needed_bytes: values as u64 * 4, remedy }
-}
-
-/// What Linux says can be allocated without swapping; `None` on other systems.
-fn available_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
 }
 
 impl Deref for Buffer {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Activation, Layout, Metadata, Model, Spec};
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
+use crate::memory::{require_memory, too_large};
 
 /// The metadata key; other programs' keys are left alone.
 const METADATA_KEY: &str = "densely";
@@ -83,6 +84,10 @@ impl Model {
         let n_layers = tensors.len() / 2;
         let mut sizes = Vec::with_capacity(n_layers + 1);
         let mut params = Vec::new();
+        // no tensor that is accepted has less than 4 bytes a value
+        let capacity = bytes.len() / 4;
+        require_memory(capacity, "the model")?;
+        params.try_reserve_exact(capacity).map_err(|_| too_large(capacity, "the model"))?;
         for i in 0..n_layers {
             let weight = tensor(&tensors, &format!("layers.{i}.weight"))?;
             let bias = tensor(&tensors, &format!("layers.{i}.bias"))?;

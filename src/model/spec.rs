@@ -26,13 +26,19 @@ impl Spec {
     /// [`default_activations`]). No hidden layer at all is softmax regression.
     ///
     /// # Errors
-    /// [`Error::Usage`] if a size is 0 or the counts do not match; both are named.
+    /// [`Error::Usage`] if a size is 0, there are more than 1000 hidden layers, or the counts do not match.
     pub fn new(
         n_in: usize,
         hidden: &[usize],
         activations: &[Activation],
         n_classes: usize,
     ) -> Result<Self> {
+        if hidden.len() > MAX_HIDDEN_LAYERS {
+            return Err(Error::usage(format!(
+                "{} hidden layers: expected at most {MAX_HIDDEN_LAYERS}",
+                hidden.len()
+            )));
+        }
         let activations = match activations {
             [] => default_activations(hidden.len()),
             [one] => vec![*one; hidden.len()],
@@ -87,6 +93,9 @@ impl Spec {
     }
 }
 
+/// Deeper networks are refused: no one trains them, and a sweep repeats the list of sizes for every run.
+const MAX_HIDDEN_LAYERS: usize = 1000;
+
 /// What the hidden layers do if nobody says: ReLU, SELU, tanh for three of them, ReLU for any other number.
 pub fn default_activations(hidden_layers: usize) -> Vec<Activation> {
     match hidden_layers {
@@ -120,5 +129,7 @@ mod tests {
         assert!(message.contains("2 activations for 3 hidden layer(s)"), "{message}");
         assert!(Spec::new(4, &[5, 0], &[], 3).is_err());
         assert!(Spec::new(4, &[], &[], 0).is_err());
+        let message = Spec::new(4, &[1; 1001], &[], 3).unwrap_err().to_string();
+        assert!(message.contains("1001 hidden layers: expected at most 1000"), "{message}");
     }
 }

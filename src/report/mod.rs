@@ -20,7 +20,7 @@ pub use page::{REPORT, RankedRuns, ranked_runs, write_run_report, write_sweep_re
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use run_dir::{RunDir, Standing};
-pub use sweep_dir::SweepDir;
+pub use sweep_dir::{SweepDir, add_tests};
 pub use sweep_progress::{SweepTerminal, ranking};
 
 /// Writes a line to standard error. A reader that has gone away, or a full disk behind it, is no reason to stop.

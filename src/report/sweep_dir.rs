@@ -1,5 +1,6 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -171,21 +172,8 @@ impl SweepDir {
     /// Adds the scores on the test part that an earlier [`SweepDir::write_results`] wrote; what is not there, or cannot be
     /// read, is left out.
     pub fn read_tests(&self, results: &mut [RunResult], runs: &[SweepRun]) {
-        let text = std::fs::read_to_string(self.path.join(JSON)).unwrap_or_default();
-        for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            let (Some(accuracy), Some(loss), Some(samples)) = (
-                row["test_accuracy"].as_f64(),
-                row["test_loss"].as_f64(),
-                row["test_samples"].as_u64(),
-            ) else {
-                continue;
-            };
-            let named = |result: &&mut RunResult| row["run"] == runs[result.number].name;
-            if let Some(result) = results.iter_mut().find(named) {
-                let correct = (accuracy * samples as f64).round() as u64;
-                result.test = Some(Score { loss_sum: loss * samples as f64, correct, samples });
-            }
-        }
+        let text = files::read_text(&self.path.join(JSON)).unwrap_or_default();
+        add_tests(results, runs, &text);
     }
 
     /// Writes the results, in the order of their ranks, as a table and as JSON lines.
@@ -210,6 +198,28 @@ impl SweepDir {
         files::write_atomic(&self.path.join(JSON), json.as_bytes(), Survives::Process)
     }
 }
+
+/// [`SweepDir::read_tests`] from the text of `results.jsonl`; a line that no sweep writes is left out.
+pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
+    let places: HashMap<&str, usize> =
+        results.iter().enumerate().map(|(i, result)| (&runs[result.number].name[..], i)).collect();
+    for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let place = row["run"].as_str().and_then(|name| places.get(name));
+        let (Some(&place), Some(accuracy), Some(loss), Some(samples)) = (
+            place,
+            row["test_accuracy"].as_f64().filter(|share| (0.0..=1.0).contains(share)),
+            row["test_loss"].as_f64(),
+            row["test_samples"].as_u64().filter(|&samples| (1..=MOST_SAMPLES).contains(&samples)),
+        ) else {
+            continue;
+        };
+        let correct = (accuracy * samples as f64).round() as u64;
+        results[place].test = Some(Score { loss_sum: loss * samples as f64, correct, samples });
+    }
+}
+
+/// Samples are numbered in 32 bits.
+const MOST_SAMPLES: u64 = u32::MAX as u64;
 
 impl<'a> Row<'a> {
     /// The columns of the table.

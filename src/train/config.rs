@@ -84,6 +84,9 @@ impl Default for TrainConfig {
     }
 }
 
+/// No system opens a longer path.
+const LONGEST_PATH: usize = 4096;
+
 impl TrainConfig {
     /// Refuses what cannot be meant; each message names the flag.
     ///
@@ -94,6 +97,13 @@ impl TrainConfig {
         let positive = |x: f64| x > 0.0 && (x as f32).is_normal();
         let decay = |x: f64| (0.0..1.0).contains(&x);
         let checks = [
+            (
+                self.data.len() > LONGEST_PATH,
+                format!(
+                    "data: a name of {} bytes; expected at most {LONGEST_PATH}",
+                    self.data.len()
+                ),
+            ),
             (
                 self.hidden.contains(&0),
                 format!("--hidden {:?}: expected sizes of at least 1", self.hidden),
@@ -150,6 +160,7 @@ mod tests {
         let default = TrainConfig::default();
         default.check().unwrap();
         for (config, flag) in [
+            (TrainConfig { data: "x".repeat(5000), ..default.clone() }, "data: a name of 5000"),
             (TrainConfig { hidden: vec![3, 0], ..default.clone() }, "--hidden"),
             (TrainConfig { lr: -1.0, ..default.clone() }, "--lr"),
             (TrainConfig { lr: f64::NAN, ..default.clone() }, "--lr"),

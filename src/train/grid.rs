@@ -193,6 +193,12 @@ fn distinct<T: PartialEq>(flag: &str, values: &[T], shown: impl Fn(&T) -> String
     if values.is_empty() {
         return Err(Error::usage(format!("--{flag}: expected at least one value")));
     }
+    if values.len() > MAX_RUNS {
+        return Err(Error::usage(format!(
+            "--{flag}: {} values; expected at most {MAX_RUNS}",
+            values.len()
+        )));
+    }
     for (i, value) in values.iter().enumerate() {
         if values[..i].contains(value) {
             return Err(Error::usage(format!("--{flag}: {} is there twice", shown(value))));
@@ -246,6 +252,7 @@ mod tests {
             (Grid { lr: vec![0.1, -0.1], ..default() }, "--lr -1e-1"),
             (Grid { hidden: vec![vec![5], vec![0]], ..default() }, "--hidden"),
             (Grid { activations: vec![vec![Activation::Relu; 2]], ..default() }, "2 activations"),
+            (Grid { seed: (0..10_001).collect(), ..default() }, "--seed: 10001 values"),
             (Grid { jobs: Some(0), ..default() }, "--jobs 0"),
             (Grid { threads: Some(65), ..default() }, "--threads 65"),
             (Grid { jobs: Some(9), threads: Some(8), ..default() }, "64 threads in all"),

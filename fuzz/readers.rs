@@ -1,0 +1,244 @@
+//! Every reader of bytes from outside, each as a function that must return whatever it is given.
+//!
+//! What is refused must be refused in one line. What is accepted goes through what follows in the program: it is written
+//! and read again, checked, split, computed with. The fuzz targets call these functions, and so does `tests/corpora.rs`.
+#![allow(dead_code)]
+
+#[path = "cli.rs"]
+mod cli;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use densely::Result;
+use densely::data::{self, Dataset, Split, idx};
+use densely::engine::{Engine, EngineOptions};
+use densely::gemm::Backend;
+use densely::model::{Activation, Init, Layout, Model, Spec};
+use densely::report::{RankedRuns, add_tests};
+use densely::train::{Grid, RunResult, SweepRun, TrainConfig, Trainer, TrainerState, rank};
+use ndarray::Array2;
+
+use cli::grid_settings::grid_file;
+use cli::settings::{SWEEP_KEYS, Settings};
+
+/// Reads, or refuses, any bytes.
+pub type Reader = fn(&[u8]);
+
+/// The name of a corpus and its reader.
+pub const READERS: [(&str, Reader); 10] = [
+    ("checkpoint", checkpoint),
+    ("config", config),
+    ("directory", directory),
+    ("grid", grid),
+    ("images", images),
+    ("lists", lists),
+    ("model", model),
+    ("results", results),
+    ("settings", settings),
+    ("split", split),
+];
+
+/// `Ok` as an option; an error has to be one line, without characters that a terminal obeys.
+fn accepted<T>(result: Result<T>) -> Option<T> {
+    result
+        .inspect_err(|error| {
+            let text = error.to_string();
+            assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?}");
+        })
+        .ok()
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+/// 14 samples of 4 pixels in 3 classes; the checkpoints of the corpus were trained on it.
+pub fn samples() -> &'static Dataset {
+    static DATA: OnceLock<Dataset> = OnceLock::new();
+    DATA.get_or_init(|| {
+        let pixels = Array2::from_shape_fn((14, 4), |(i, j)| (i * 37 + j * 91) as u8);
+        let labels: Vec<u32> = (0..14).map(|i| i % 3).collect();
+        Dataset::from_pixels(pixels.view(), &labels).expect("the lengths agree")
+    })
+}
+
+/// The first runs of the default sweep.
+fn runs() -> &'static [SweepRun] {
+    static RUNS: OnceLock<Vec<SweepRun>> = OnceLock::new();
+    RUNS.get_or_init(|| {
+        let mut runs = Grid::default().runs(784, 10).expect("it is the default");
+        runs.truncate(3);
+        runs
+    })
+}
+
+/// A model file. What is read is written and read again, and computes.
+pub fn model(bytes: &[u8]) {
+    accepted(Model::from_bytes(bytes, &[Activation::Tanh]));
+    let Some(model) = accepted(Model::from_bytes(bytes, &[])) else { return };
+    let again = model.to_bytes().expect("what was read can be written");
+    let read = Model::from_bytes(&again, &model.spec.activations()).expect("and read");
+    assert_eq!((&read.spec, &read.metadata), (&model.spec, &model.metadata));
+    assert_eq!(read.to_bytes().expect("as before"), again);
+    assert_eq!(model.labels().len(), model.spec.n_out());
+    accepted(model.check_finite("model"));
+    accepted(model.check_inputs(samples()));
+    if model.params.len() < 1 << 14 {
+        let options = EngineOptions { backend: Backend::Rust, threads: 1, batch_size: 1 };
+        let mut engine = Engine::new(&model.spec, options).expect("it is small");
+        let data = Array2::from_elem((2, model.spec.n_in()), 7);
+        let data = Dataset::from_pixels(data.view(), &[0, 0]).expect("the lengths agree");
+        let outputs = engine.predict(&model.params, &data, &[0, 1]);
+        assert_eq!(outputs.dim(), (2, model.spec.n_out()));
+    }
+}
+
+/// A checkpoint. What is read is written and read again, ranked, and trained for an epoch where it fits the data.
+pub fn checkpoint(bytes: &[u8]) {
+    let Some(mut state) = accepted(TrainerState::from_bytes(bytes)) else { return };
+    let again = state.to_bytes().expect("what was read can be written");
+    let read = TrainerState::from_bytes(&again).expect("and read");
+    assert_eq!(read.to_bytes().expect("as before"), again);
+    let (_, _) = (state.is_finished(), state.has_diverged());
+
+    let result = RunResult::of(0, &state);
+    assert!(result.seconds() >= 0.0 && (result.best_epoch == 0 || result.best().is_some()));
+    if let Some(ranked) = accepted(RankedRuns::new(runs().to_vec(), vec![result])) {
+        assert_eq!(ranked.results.len(), 1);
+    }
+    if accepted(state.config.check()).is_some() {
+        state.config.threads = 1;
+        state.config.epochs = state.epoch() + 1;
+        if let Some(mut trainer) = accepted(Trainer::resume(state, samples())) {
+            trainer.train(&mut ()).expect("nobody watches");
+        }
+    }
+}
+
+/// The `config.toml` of a run.
+pub fn config(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Ok(config) = toml::from_str::<TrainConfig>(text) else { return };
+    use_config(&config);
+}
+
+/// A configuration is written and read again, checked, and made a network.
+fn use_config(config: &TrainConfig) {
+    let again = toml::to_string(config).expect("what was read can be written");
+    let read: TrainConfig = toml::from_str(&again).expect("and read");
+    assert_eq!(toml::to_string(&read).expect("as before"), again);
+    if accepted(config.check()).is_some() {
+        let spec = Spec::new(4, &config.hidden, &config.activations, 3);
+        accepted(spec.and_then(|spec| Layout::new(&spec)));
+        accepted(config.split.apply(samples()));
+    }
+}
+
+/// A file for `train --config`.
+pub fn settings(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Some(settings) = accepted(Settings::parse(text, "file".to_owned(), &[])) else { return };
+    accepted(settings.text("out"));
+    accepted(settings.switch("json"));
+    if let Some(config) = accepted(settings.config()) {
+        use_config(&config);
+    }
+}
+
+/// A file for `sweep --config`.
+pub fn grid(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let parse = |text: &str| Settings::parse(text, "file".to_owned(), &SWEEP_KEYS)?.grid();
+    let Some(grid) = accepted(parse(text)) else { return };
+    if let Some(runs) = accepted(grid.runs(4, 3)) {
+        assert!(!runs.is_empty() && grid.jobs_for(runs[0].config.threads) > 0);
+        let again = grid_file(&grid).expect("what was read can be written");
+        let read = parse(&again).expect("and read");
+        assert_eq!(grid_file(&read).expect("as before"), again);
+    }
+}
+
+/// A file of images, raw or compressed, as `predict` takes them from standard input.
+pub fn images(bytes: &[u8]) {
+    accepted(idx::read_labels(bytes, Path::new("file")));
+    let Some(images) = accepted(idx::read_images(bytes, Path::new("file"))) else { return };
+    let idx::Images { pixels, count, height, width } = images;
+    assert_eq!(pixels.len(), count * height * width);
+    let pixels = Array2::from_shape_vec((count, height * width), pixels).expect("the product");
+    if let Some(data) = accepted(Dataset::from_pixels(pixels.view(), &vec![0; count])) {
+        assert_eq!(data.occupancy().words_per_sample(), (height * width).div_ceil(64));
+    }
+}
+
+/// A directory of IDX files: the lengths of the first three of them in 16 bits each, then the four, one behind the other.
+pub fn directory(bytes: &[u8]) {
+    let Some((lengths, mut rest)) = bytes.split_at_checked(6) else { return };
+    let directory = tempfile::tempdir().expect("a place for temporary files");
+    let names = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"];
+    for (i, name) in names.into_iter().enumerate() {
+        let len = match lengths.get(2 * i..2 * i + 2) {
+            Some(len) => usize::from(u16::from_le_bytes([len[0], len[1]])).min(rest.len()),
+            None => rest.len(),
+        };
+        let (file, behind) = rest.split_at(len);
+        rest = behind;
+        if i < 2 || !file.is_empty() {
+            let path = directory.path().join(format!("{name}-ubyte"));
+            std::fs::write(path, file).expect("it can be written");
+        }
+    }
+    let source = directory.path().to_str().expect("a plain name");
+    let Some(loaded) = accepted(data::load(source)) else { return };
+    let data = loaded.data;
+    assert!(data.labels().iter().all(|&label| (label as usize) < data.n_classes()));
+    assert_eq!(data.image().map(|(height, width)| height * width), Some(data.n_features()));
+    for split in [Split::Pooled, Split::Canonical, Split::Counts([1, 1, 0])] {
+        if let Some(parts) = accepted(split.apply(&data)) {
+            let rows = [parts.train, parts.val, parts.test].concat();
+            assert!(rows.into_iter().all(|row| (row as usize) < data.len()));
+        }
+    }
+}
+
+/// The `results.jsonl` of a sweep that is reported on.
+pub fn results(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let mut results: Vec<RunResult> =
+        (0..3).map(|number| RunResult::failed(number, &densely::Error::usage("no"))).collect();
+    add_tests(&mut results, runs(), text);
+    for test in results.iter().filter_map(|result| result.test) {
+        assert!((0.0..=1.0).contains(&test.accuracy()) && test.correct <= test.samples);
+    }
+    rank(&mut results, runs());
+}
+
+/// The text of a split.
+pub fn split(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Some(split) = accepted(text.parse::<Split>()) else { return };
+    assert_eq!(split.to_string().parse::<Split>().expect("it was written"), split);
+    accepted(split.apply(samples()));
+}
+
+/// The lists and names of the command line: sizes, activations, initial weights.
+pub fn lists(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    if let Ok(sizes) = cli::values::sizes(text)
+        && let Some(spec) = accepted(Spec::new(4, &sizes.0, &[], 3))
+    {
+        accepted(Layout::new(&spec));
+    }
+    if let Ok(activations) = cli::values::activations(text) {
+        accepted(Spec::new(4, &[5, 6], &activations.0, 3));
+    }
+    accepted(text.parse::<Init>());
+}
+
+/// Sets the length of the JSON at the beginning of a safetensors file, which a mutation has moved: it ends at the last `}`.
+pub fn mend_length(bytes: &mut [u8]) {
+    let end = bytes.iter().rposition(|&byte| byte == b'}').map_or(0, |place| place + 1);
+    if let (Some(length), Some(first)) = (end.checked_sub(8), bytes.first_chunk_mut()) {
+        *first = (length as u64).to_le_bytes();
+    }
+}

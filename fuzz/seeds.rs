@@ -1,0 +1,198 @@
+//! The files that fuzzing begins with: small, valid and nearly valid, made by the program itself where it can.
+//!
+//! `cargo test --test corpora -- --ignored` writes them into `fuzz/corpus`, beside what the fuzzer has found.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write as _;
+
+use densely::data::Split;
+use densely::model::{Activation, Layout, Metadata, Model, Spec};
+use densely::train::{TrainConfig, Trainer};
+
+use super::readers::samples;
+
+/// The name of a corpus, of a file, and its bytes.
+pub type Seed = (&'static str, &'static str, Vec<u8>);
+
+/// All of them.
+pub fn seeds() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    seeds.extend(models().map(|(name, bytes)| ("model", name, bytes)));
+    seeds.extend(checkpoints().map(|(name, bytes)| ("checkpoint", name, bytes)));
+    seeds.extend(images().map(|(name, bytes)| ("images", name, bytes)));
+    seeds.extend(directories().map(|(name, bytes)| ("directory", name, bytes)));
+    seeds.extend(texts().map(|(corpus, name, text)| (corpus, name, text.as_bytes().to_vec())));
+    let resolved = TrainConfig {
+        activations: vec![Activation::Gelu, Activation::Silu, Activation::LeakyRelu],
+        patience: Some(3),
+        init_from: Some("m.safetensors".to_owned()),
+        split: Split::Fractions([0.5, 0.25, 0.25]),
+        threads: 2,
+        ..TrainConfig::default()
+    };
+    let resolved = toml::to_string(&resolved).unwrap().into_bytes();
+    seeds.extend(
+        ["config", "settings", "grid"].map(|corpus| (corpus, "resolved", resolved.clone())),
+    );
+    seeds
+}
+
+fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let model = |hidden: &[usize], with_metadata: bool| {
+        let spec = Spec::new(4, hidden, &[], 3).unwrap();
+        let params = (0..Layout::new(&spec).unwrap().len()).map(|i| i as f32 / 8.0 - 1.0).collect();
+        let data = samples();
+        let metadata = with_metadata.then(|| Metadata::of(data, Split::Pooled, data.fingerprint()));
+        Model { spec, params, metadata }.to_bytes().unwrap()
+    };
+    let plain = model(&[2], false);
+    let full = model(&[2, 2], true);
+    let turned = replaced(&plain, b"[2,4]", b"[4,2]");
+    let of_bytes = replaced(&plain, b"\"F32\"", b"\"I32\"");
+    let elsewhere = replaced(&plain, b"layers.1.bias", b"layers.9.bias");
+    let newer = replaced(&full, b"format_version\\\":1", b"format_version\\\":2");
+    let mut endless = plain.clone();
+    endless[..8].fill(0xff);
+    [
+        ("softmax-regression", model(&[], true)),
+        ("cut", full[..full.len() - 3].to_vec()),
+        ("three-hidden", model(&[2, 1, 2], true)),
+        ("endless-header", endless),
+        ("turned-weight", turned),
+        ("whole-numbers", of_bytes),
+        ("a-layer-elsewhere", elsewhere),
+        ("newer-version", newer),
+        ("plain", plain),
+        ("full", full),
+    ]
+    .into_iter()
+}
+
+fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let config = TrainConfig {
+        hidden: vec![2],
+        batch_size: 5,
+        epochs: 2,
+        threads: 1,
+        split: Split::Counts([10, 2, 2]),
+        ..TrainConfig::default()
+    };
+    let mut trainer = Trainer::new(config, samples()).unwrap();
+    let fresh = trainer.state().to_bytes().unwrap();
+    trainer.train(&mut ()).unwrap();
+    let mut state = trainer.state().clone();
+    for record in &mut state.history {
+        (record.seconds, record.samples_per_second) = (0.5, 20.0); // the same on every machine
+    }
+    let finished = state.to_bytes().unwrap();
+    state.history[1].train_loss = f64::NAN;
+    let diverged = state.to_bytes().unwrap();
+    state.history[1].epoch = 1;
+    let twice = state.to_bytes().unwrap();
+    let short = replaced(&finished, b"\"best_params\":{", b"\"best_paramz\":{");
+    [
+        ("fresh", fresh),
+        ("cut", finished[..finished.len() / 2].to_vec()),
+        ("finished", finished),
+        ("diverged", diverged),
+        ("an-epoch-twice", twice),
+        ("a-vector-is-missing", short),
+    ]
+    .into_iter()
+}
+
+/// `from` by `to` of the same length, once.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let place = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let mut bytes = bytes.to_vec();
+    bytes[place..place + from.len()].copy_from_slice(to);
+    bytes
+}
+
+fn file(magic: u32, sizes: &[u32], values: &[u8]) -> Vec<u8> {
+    let words = [&[magic], sizes].concat();
+    let header = words.into_iter().flat_map(u32::to_be_bytes);
+    header.chain(values.iter().copied()).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn images() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let raw = file(0x803, &[2, 1, 3], &[0, 1, 2, 3, 4, 255]);
+    let bomb = gzip(&file(0x803, &[1, 1000, 1000], &[0; 1_000_000]));
+    let lying_bomb = gzip(&file(0x803, &[u32::MAX, 28, 28], &[0; 500_000]));
+    let members = [gzip(&raw[..9]), gzip(&raw[9..])].concat();
+    [
+        ("raw", raw.clone()),
+        ("labels", file(0x801, &[4], &[0, 1, 2, 1])),
+        ("labels-compressed", gzip(&file(0x801, &[4], &[0, 1, 2, 1]))),
+        ("compressed", gzip(&raw)),
+        ("two-members", members),
+        ("bytes-behind-it", [&raw[..], b"x"].concat()),
+        ("sizes-overflow", file(0x803, &[u32::MAX; 3], &[0])),
+        ("a-hundred-gigabytes", file(0x803, &[100_000, 1000, 1000], &[0])),
+        ("no-pixels", file(0x803, &[9, 0, 3], &[])),
+        ("no-images", file(0x803, &[0, 1, 3], &[])),
+        ("a-megabyte-in-a-kilobyte", bomb),
+        ("a-bomb-that-promises-more", lying_bomb),
+    ]
+    .into_iter()
+}
+
+fn directories() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let framed = |files: [&[u8]; 4]| {
+        let lengths = files[..3].iter().flat_map(|file| (file.len() as u16).to_le_bytes());
+        lengths.chain(files.concat()).collect::<Vec<u8>>()
+    };
+    let images = |count: u32| file(0x803, &[count, 1, 2], &vec![7; 2 * count as usize]);
+    let labels = |values: &[u8]| file(0x801, &[values.len() as u32], values);
+    let (train, train_labels) = (images(13), labels(&[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]));
+    [
+        ("both-halves", framed([&train, &train_labels, &images(2), &labels(&[2, 0])])),
+        ("training-alone", framed([&train, &train_labels, b"", b""])),
+        ("compressed", framed([&gzip(&train), &gzip(&train_labels), &images(1), &labels(&[1])])),
+        ("a-label-too-large", framed([&train, &train_labels, &images(1), &labels(&[3])])),
+        ("a-label-too-few", framed([&train, &labels(&[0, 1]), b"", b""])),
+        ("no-test-labels", framed([&train, &train_labels, &images(1), b""])),
+        (
+            "other-images",
+            framed([&train, &train_labels, &file(0x803, &[1, 2, 1], &[1, 2]), &labels(&[1])]),
+        ),
+        ("nothing-in-them", framed([&images(0), &labels(&[]), b"", b""])),
+    ]
+    .into_iter()
+}
+
+fn texts() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    [
+        ("config", "extremes", "lr = 1e308\nbeta1 = 0.999999999999\neps = nan\nweight_decay = inf\nseed = 9223372036854775807\nepochs = 9223372036854775807\nthreads = 0\n"),
+        ("config", "unknown", "learning = 3\n"),
+        ("config", "split", "split = '1.0,0.0,0.0'\nactivations = ['relu', 'tanh']\nhidden = [3, 2]\n"),
+        ("settings", "lists-in-strings", "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nout = 'x'\nlr = 1\nshuffle = 'off'\njson = true"),
+        ("settings", "a-key-of-two-lines", "\"a\\nb\\u001b\" = 3\n"),
+        ("settings", "twice", "batch-size = 3\nbatch_size = 4"),
+        ("settings", "no-value", "lr = "),
+        ("settings", "wide", "hidden = [9223372036854775807, 9223372036854775807]\ninit = 'orthogonal'\n"),
+        ("grid", "all-lists", "hidden = '128,64,28; 64,32;'\nactivations = 'relu;gelu'\nlr = [0.1, 1]\nseed = [1, 2, 3]\nbatch_size = 7\nepochs = 3\njobs = 2\nthreads = 4\npatience = 5"),
+        ("grid", "nested", "hidden = [[512], [256, 3]]\nactivations = [['relu'], ['tanh']]\ninit = ['auto', 'he-normal']\nweight-decay = [0.0, 1e-6]\n"),
+        ("grid", "too-many", "seed = [1,2,3,4,5,6,7,8,9,10]\nlr = [1e-1,1e-2,1e-3,1e-4,1e-5,1e-6]\nbatch_size = [1,2,3,4,5,6]\nweight_decay = [0,1e-1,1e-2,1e-3,1e-4,1e-5]\n"),
+        ("grid", "jobs", "jobs = -1\nthreads = 99\n"),
+        ("results", "a-line", "{\"run\":\"01_784-784-784_lr0.01_b100\",\"test_accuracy\":0.98,\"test_loss\":0.07,\"test_samples\":15000}\n"),
+        ("results", "out-of-range", "{\"run\":\"02_784-784-784_lr0.01_b500\",\"test_accuracy\":1e300,\"test_loss\":-1e308,\"test_samples\":18446744073709551615}\n[]\n{\n\"run\"\n"),
+        ("split", "pooled", "pooled"),
+        ("split", "canonical", "canonical"),
+        ("split", "counts", "10,2,2"),
+        ("split", "counts-overflow", "18446744073709551615,1,1"),
+        ("split", "fractions", "0.8, 0.1,1e-1"),
+        ("split", "tiny-fractions", "0.0000001,0.0000001,0.0000001"),
+        ("lists", "sizes", "512, 256,1"),
+        ("lists", "sizes-overflow", "4294967296,4294967296,4294967296"),
+        ("lists", "activations", "leaky-relu,silu"),
+        ("lists", "initial-weights", "orthogonal"),
+    ]
+    .into_iter()
+}
