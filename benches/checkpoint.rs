@@ -3,6 +3,7 @@
 //! Trains on MNIST with the observer that keeps a run's directory, in a temporary directory. The shares are of the time of
 //! an epoch, its validation included; the thread's CPU time is shared by all cores, so that at worst it delays the training
 //! by that time divided by their number.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 

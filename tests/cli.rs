@@ -76,33 +76,6 @@ fn json_lines_are_start_epochs_and_done() {
 }
 
 #[test]
-fn divergence_ends_a_run_with_the_place_and_a_remedy() {
-    let sandbox = Sandbox::new();
-    let args = ["--lr", "1e30", "--epochs", "2", "--quiet", "--batch-size", "20", "--out", "r"];
-    let output =
-        sandbox.run(&[&["train", "data", "--hidden", "9,8", "--json"], &args[..]].concat());
-    let (out, message) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(1));
-    let expected = "r: the training diverged in step 2 (epoch 1): the outputs of layer 1 are not finite; a lower --lr helps";
-    assert_eq!(message.trim_end(), format!("error: {expected}"));
-    let lines = json_lines(&out);
-    assert_eq!(lines.len(), 3, "{out}");
-    assert_eq!((&lines[1]["event"], &lines[1]["what"]), (&"diverged".into(), &"outputs".into()));
-    assert_eq!((&lines[1]["step"], &lines[1]["layer"]), (&2.into(), &1.into()));
-    assert_eq!(lines[1]["train_loss"], Value::Null);
-    assert_eq!((&lines[2]["event"], &lines[2]["test_loss"]), (&"done".into(), &Value::Null));
-    // the state before is kept, and the run is known to be over
-    let before = sandbox.bytes("r/checkpoint.safetensors");
-    let output = sandbox.run(&["train", "--resume", "r"]);
-    assert!(output.status.success());
-    assert!(
-        text(&output.stderr).contains("the run in r is finished: the training diverged in step 2")
-    );
-    assert_eq!(sandbox.bytes("r/checkpoint.safetensors"), before);
-    assert!(!sandbox.path("r/best.safetensors").exists());
-}
-
-#[test]
 fn reruns_and_resumed_runs_are_equal_to_the_byte() {
     let sandbox = Sandbox::new();
     for backend in if cfg!(feature = "openblas") { &["blas", "rust"][..] } else { &["rust"] } {

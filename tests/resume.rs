@@ -5,7 +5,7 @@ mod common;
 #[path = "common/runs.rs"]
 mod runs;
 
-use common::dataset;
+use common::{Sandbox, dataset, json_lines, text};
 use densely::Error;
 use densely::data::{Dataset, Split};
 use densely::engine::Broken;
@@ -13,6 +13,7 @@ use densely::gemm::BackendChoice;
 use densely::train::{Divergence, EpochEnd, Observer, Request, TrainConfig, Trainer, TrainerState};
 use ndarray::Array2;
 use runs::{all_backends, config, remains};
+use serde_json::Value;
 
 /// Asks for something behind every so many steps, and keeps the state that it is offered.
 struct Every {
@@ -233,4 +234,31 @@ fn a_run_that_diverges_late_keeps_its_best_epoch() {
     assert_eq!((state.epoch(), state.best_epoch, outcome.best_epoch), (3, best_epoch, best_epoch));
     assert_eq!(*state.best_params, best_params);
     assert!(outcome.test.unwrap().loss_sum.is_finite());
+}
+
+#[test]
+fn divergence_ends_a_run_with_the_place_and_a_remedy() {
+    let sandbox = Sandbox::new();
+    let args = ["--lr", "1e30", "--epochs", "2", "--quiet", "--batch-size", "20", "--out", "r"];
+    let output =
+        sandbox.run(&[&["train", "data", "--hidden", "9,8", "--json"], &args[..]].concat());
+    let (out, message) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "r: the training diverged in step 2 (epoch 1): the outputs of layer 1 are not finite; a lower --lr helps";
+    assert_eq!(message.trim_end(), format!("error: {expected}"));
+    let lines = json_lines(&out);
+    assert_eq!(lines.len(), 3, "{out}");
+    assert_eq!((&lines[1]["event"], &lines[1]["what"]), (&"diverged".into(), &"outputs".into()));
+    assert_eq!((&lines[1]["step"], &lines[1]["layer"]), (&2.into(), &1.into()));
+    assert_eq!(lines[1]["train_loss"], Value::Null);
+    assert_eq!((&lines[2]["event"], &lines[2]["test_loss"]), (&"done".into(), &Value::Null));
+    // the state before is kept, and the run is known to be over
+    let before = sandbox.bytes("r/checkpoint.safetensors");
+    let output = sandbox.run(&["train", "--resume", "r"]);
+    assert!(output.status.success());
+    assert!(
+        text(&output.stderr).contains("the run in r is finished: the training diverged in step 2")
+    );
+    assert_eq!(sandbox.bytes("r/checkpoint.safetensors"), before);
+    assert!(!sandbox.path("r/best.safetensors").exists());
 }

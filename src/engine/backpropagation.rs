@@ -104,7 +104,7 @@ impl Step<'_> {
         let (own, layers) = (cut.rows.clone(), self.layout.layers());
         self.gather_rows(&batch[own.clone()], &own, columns);
         clock.lap(|phases| &mut phases.gather);
-        // SAFETY: a worker's own buffer, which has no other use in phase 1.
+        // SAFETY: a worker's own buffer, which has no other use in phase 1 since the piece before returned.
         let room =
             unsafe { self.arena.write(self.places.workers[cut.member.number()].picked.clone()) };
         let mut picked = columns.map(|columns| Picked { columns, room });
@@ -144,7 +144,8 @@ impl Step<'_> {
             let slope = keeps_slope.then(|| self.write_part(&places.slope, layer.n_out, part));
             (self.write_part(to, layer.n_out, part), slope)
         };
-        // SAFETY: phase 1: these rows were written before the worker's part was cut, and are not written again.
+        // SAFETY: phase 1: these rows were written before the worker's part was cut, by this worker, or by others before the
+        // meeting in `Cut::next`; they are not written again.
         let input = unsafe { self.arena.read(rows_of(&places.input, layer.n_in, &part.rows)) };
         let input = matrix(input, part.rows.len(), layer.n_in);
         self.layer_forward(l, z, slope, input, &part.columns, picked);
@@ -171,7 +172,8 @@ impl Step<'_> {
         };
         // SAFETY: phase 1, the worker's own part.
         let mut da = unsafe { self.write_part(&below.dz, n_in, part) };
-        // SAFETY: phase 1: these rows were written before the worker's part was cut, and are not written again.
+        // SAFETY: phase 1: these rows were written before the worker's part was cut, by this worker, or by others before the
+        // meeting in `Cut::next`; they are not written again.
         let (dz, kept) = unsafe {
             (
                 self.arena.read(rows_of(&places.dz, n_out, &part.rows)),

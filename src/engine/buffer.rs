@@ -47,9 +47,9 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// `position` rounded up to the start of a line.
-    pub fn next_line(position: usize) -> usize {
-        position.next_multiple_of(LINE)
+    /// `position` rounded up to the start of a line; `None` if there is none.
+    pub fn next_line(position: usize) -> Option<usize> {
+        position.checked_next_multiple_of(LINE)
     }
 }
 

@@ -24,7 +24,8 @@ impl Step<'_> {
     pub fn evaluate(&self, member: &Member<'_>, rows: &[u32], out: &[Mutex<Score>]) {
         let (labels, n_out) = (self.data.labels(), self.spec.n_out());
         self.draw_chunks(rows, out, |samples, out| {
-            let logits = self.logits(member.number(), samples);
+            // SAFETY: the member's own number; the logits before are used up; this is an evaluation.
+            let logits = unsafe { self.logits(member.number(), samples) };
             *out = softmax_cross_entropy(self.isa, logits, labels, samples, n_out, 1.0);
         });
     }
@@ -39,7 +40,8 @@ impl Step<'_> {
         output: Output,
     ) {
         self.draw_chunks(rows, out, |samples, out| {
-            let logits = self.logits(member.number(), samples);
+            // SAFETY: as in `evaluate`.
+            let logits = unsafe { self.logits(member.number(), samples) };
             if output == Output::Probabilities {
                 softmax(self.isa, logits, self.spec.n_out());
             }
@@ -58,23 +60,27 @@ impl Step<'_> {
 
     /// Forward alone, for one worker and at most [`EVALUATION_ROWS`] samples; returns their logits (samples, n_out).
     ///
-    /// The parameters must not change meanwhile.
-    fn logits(&self, worker: usize, samples: &[u32]) -> &mut [f32] {
+    /// # Safety
+    /// `worker` is the number of the member that calls; what an earlier call returned is not used any more; nobody writes the
+    /// parameters.
+    unsafe fn logits(&self, worker: usize, samples: &[u32]) -> &mut [f32] {
         assert!(samples.len() <= EVALUATION_ROWS, "logits: {} samples", samples.len());
         let places = &self.places.workers[worker];
         let buffer = |which: usize, n: usize| {
-            let start = places.evaluation[which % 2].start;
-            // SAFETY: a worker's own buffer; its two halves are used by turns.
-            unsafe { self.arena.write(start..start + samples.len() * n) }
+            let place = places.evaluation[which % 2].clone();
+            // SAFETY: a worker's own buffers, used by turns: the one that is lent has no other use now.
+            let buffer = unsafe { self.arena.write(place) };
+            &mut buffer[..samples.len() * n]
         };
         gather(self.isa, buffer(0, self.spec.n_in()), self.data, samples);
         for (l, layer) in self.layout.layers().iter().enumerate() {
             let (rows, n_in, n_out) = (samples.len(), layer.n_in, layer.n_out);
             let keeps_slope = !self.activation(l).derivative_follows_from_value();
             let slope = keeps_slope.then(|| {
-                let start = places.evaluation_slope.start;
-                // SAFETY: a worker's own buffer.
-                unsafe { self.arena.write(start..start + rows * n_out) }
+                let place = places.evaluation_slope.clone();
+                // SAFETY: a worker's own buffer, written by one layer at a time.
+                let buffer = unsafe { self.arena.write(place) };
+                &mut buffer[..rows * n_out]
             });
             let slope = slope.map(|slope| matrix_mut(slope, rows, n_out));
             let z = matrix_mut(buffer(l + 1, n_out), rows, n_out);

@@ -303,7 +303,10 @@ impl Engine {
         output: Output,
     ) -> Array2<f32> {
         let n_out = self.spec.n_out();
-        let mut values = vec![0.0; rows.len() * n_out];
+        let Some(len) = rows.len().checked_mul(n_out) else {
+            panic!("{} rows of {n_out} outputs overflow", rows.len())
+        };
+        let mut values = vec![0.0; len];
         let out: Vec<_> = values.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
         self.run(
             Params::Fixed(params),

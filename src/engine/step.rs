@@ -10,7 +10,8 @@
 //! a piece changes nothing in it. Where the result is not to depend on the number of workers, all pieces are drawn.
 //!
 //! Who writes what, which is what every `SAFETY` in these files rests on, together with this: a [`Member`] exists once per
-//! worker and job, so that "own" means one thread.
+//! worker and job, so that "own" means one thread. The methods of [`Step`] trust each other to keep to it; [`super::Engine`] alone
+//! starts a job, always with one of those that [`Step`] lists as jobs, and the boundary of what has to be trusted is that module.
 //!
 //! | buffer | phase 1 | phase 2 |
 //! |---|---|---|

@@ -70,7 +70,7 @@ impl Step<'_> {
             let dz_block = dz_matrix.slice(s![.., block.clone()]);
             let parts = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
             for (is_bias, place) in parts.into_iter().enumerate() {
-                // SAFETY: phase 2, own rows; the gradient before is no longer used.
+                // SAFETY: phase 2, rows of a piece that is this worker's, by number or by draw; the gradient before is no longer used.
                 let gradient = unsafe { self.gradient_place(worker, update, &place) };
                 if is_bias == 1 {
                     rows::column_sums(self.isa, gradient, dz, n_out, block.start);
@@ -96,7 +96,7 @@ impl Step<'_> {
     /// Adam on a piece of a layer's parameters whose gradient has just been computed.
     fn apply(&self, update: &Update<'_>, l: usize, place: Range<usize>, gradient: &[f32]) {
         if let Update::Adam { params, m, v, step } = update {
-            // SAFETY: phase 2, own rows of three different vectors.
+            // SAFETY: phase 2, rows of a piece that is this worker's, of three different vectors.
             let (w, m, v) =
                 unsafe { (params.write(place.clone()), m.write(place.clone()), v.write(place)) };
             if !adam_step(self.isa, w, m, v, gradient, *step) {

@@ -95,14 +95,15 @@ impl Workspace {
         let mut end = 0usize;
         let mut take = |rows: usize, columns: usize| -> Result<Range<usize>> {
             let len = rows.checked_mul(columns).filter(|&len| len <= isize::MAX as usize / 64);
-            let start = Buffer::next_line(end);
-            let next = len.and_then(|len| start.checked_add(len));
-            end = next.ok_or_else(|| {
+            let place = len.zip(Buffer::next_line(end));
+            let place = place.and_then(|(len, start)| Some(start..start.checked_add(len)?));
+            let place = place.ok_or_else(|| {
                 Error::usage(format!(
                     "a batch of {batch} samples overflows; expected a smaller one"
                 ))
             })?;
-            Ok(start..end)
+            end = place.end;
+            Ok(place)
         };
         let keeps_slope = |activation: Activation| !activation.derivative_follows_from_value();
         let mut layers = Vec::with_capacity(layout.layers().len());
@@ -185,5 +186,9 @@ mod tests {
         let layout = Layout::new(&spec).unwrap();
         let partition = Partition { workers: 1, fixed: false };
         assert!(Workspace::new(&spec, &layout, usize::MAX / 100, partition).is_err());
+        // each buffer has room by itself, and their sum just misses the end of what can be addressed
+        let spec = Spec::new(1, &[1; 63], &[], 1).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        assert!(Workspace::new(&spec, &layout, (1 << 57) - 1, partition).is_err());
     }
 }
