@@ -211,7 +211,7 @@ fn bad_data_gets_one_line() {
         ("train-images-idx3-ubyte", &images[..images.len() - 1], "truncated"),
         ("train-images-idx3-ubyte", &wrong_magic[..], "magic number"),
         ("train-images-idx3-ubyte", &huge, "overflow"),
-        ("train-images-idx3-ubyte", &large, "promises"),
+        ("train-images-idx3-ubyte", &large, "GB of memory"),
         ("train-images-idx3-ubyte", b"", "truncated"),
         ("train-labels-idx1-ubyte", &labels[..7], "truncated"),
         ("train-labels-idx1-ubyte", &header(0x0801, &[0]), "0 labels, expected 240"),
