@@ -6,8 +6,9 @@
 use std::io::Write as _;
 
 use densely::data::Split;
+use densely::engine::{Broken, Buffer, Score};
 use densely::model::{Activation, Layout, Metadata, Model, Spec};
-use densely::train::{TrainConfig, Trainer};
+use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer, TrainerState};
 
 use super::readers::samples;
 
@@ -85,20 +86,63 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         (record.seconds, record.samples_per_second) = (0.5, 20.0); // the same on every machine
     }
     let finished = state.to_bytes().unwrap();
-    state.history[1].train_loss = f64::NAN;
-    let diverged = state.to_bytes().unwrap();
-    state.history[1].epoch = 1;
-    let twice = state.to_bytes().unwrap();
-    let short = replaced(&finished, b"\"best_params\":{", b"\"best_paramz\":{");
+    let short = replaced(&finished, b"\"m\":{", b"\"n\":{");
+    let turned = flipped(&finished, finished.len() - 3);
+    let newer = replaced(&finished, b"format_version\\\":2", b"format_version\\\":9");
+    let with = |change: &dyn Fn(&mut TrainerState)| {
+        let mut state = state.clone();
+        change(&mut state);
+        state.to_bytes().unwrap()
+    };
+    let score = Score { loss_sum: 5.5, correct: 2, samples: 5 };
+    let within = |state: &mut TrainerState| {
+        state.history.truncate(1);
+        state.best_epoch = 1;
+        state.optimizer.steps = 3;
+        state.partial = Some(PartialEpoch { score, seconds: 0.25 });
+    };
+    let diverged = |state: &mut TrainerState| {
+        within(state);
+        let broken = Broken::Outputs { layer: 1 };
+        state.diverged = Some(Divergence { epoch: 2, step: 4, broken });
+    };
     [
         ("fresh", fresh),
         ("cut", finished[..finished.len() / 2].to_vec()),
         ("finished", finished),
-        ("diverged", diverged),
-        ("an-epoch-twice", twice),
         ("a-vector-is-missing", short),
+        ("turned-bit", turned),
+        ("newer-version", newer),
+        ("within-an-epoch", with(&within)),
+        ("diverged", with(&diverged)),
+        ("an-epoch-twice", with(&|state| state.history[1].epoch = 1)),
+        (
+            "more-samples-than-an-epoch",
+            with(&|state| {
+                within(state);
+                state.partial = Some(PartialEpoch {
+                    score: Score { samples: 1 << 40, ..score },
+                    seconds: 0.25,
+                });
+            }),
+        ),
+        ("endless-steps", with(&|state| state.optimizer.steps = u64::MAX)),
+        ("not-a-number", with(&|state| state.optimizer.v[3] = f32::NAN)),
+        (
+            "vectors-of-two-lengths",
+            with(&|state| {
+                state.optimizer.m = Buffer::zeros(5, "the seed").unwrap();
+            }),
+        ),
     ]
     .into_iter()
+}
+
+/// One bit turned.
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes
 }
 
 /// `from` by `to` of the same length, once.

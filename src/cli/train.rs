@@ -124,7 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let finished = trainer.state().is_finished();
     let mut run_dir = match plan.directory {
         Directory::New(path) => RunDir::create(&path)?,
-        Directory::Open(run_dir) => run_dir,
+        Directory::Open(run_dir) => *run_dir,
     };
     run_dir.checkpoint_every(settings.checkpoint_every()?);
     let (path, best_model) = (run_dir.path().to_owned(), run_dir.best_model());
@@ -215,7 +215,7 @@ enum Start {
 /// The run's directory: made as late as possible, so that a refused run leaves nothing behind.
 enum Directory {
     New(PathBuf),
-    Open(RunDir),
+    Open(Box<RunDir>),
 }
 
 /// A new run.
@@ -250,9 +250,9 @@ fn resumed(path: &Path, epochs: Option<usize>) -> Result<Plan> {
             }
             state.config = config.clone();
             let start = Start::State(Box::new(state));
-            Ok(Plan { config, start, directory: Directory::Open(run_dir) })
+            Ok(Plan { config, start, directory: Directory::Open(Box::new(run_dir)) })
         }
-        None => begin(config, true, Directory::Open(run_dir)),
+        None => begin(config, true, Directory::Open(Box::new(run_dir))),
     }
 }
 

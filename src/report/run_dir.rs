@@ -230,17 +230,17 @@ fn exists(path: &Path) -> Result<bool> {
 
 /// Writes a file unless it holds just this.
 fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
-    match fs::read(path) {
-        Ok(found) if found == bytes => Ok(()),
-        _ => files::write_atomic(path, bytes, Survives::Machine),
+    let same_length = fs::metadata(path).is_ok_and(|found| found.len() == bytes.len() as u64);
+    if same_length && fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
     }
+    files::write_atomic(path, bytes, Survives::Machine)
 }
 
 /// Reads a resolved configuration.
 fn read_config(path: &Path) -> Result<TrainConfig> {
-    let text = String::from_utf8(files::read(path)?)
-        .map_err(|_| Error::invalid_file(path, "expected UTF-8 text"))?;
-    toml::from_str(&text).map_err(|error| Error::invalid_file(path, error.message()))
+    toml::from_str(&files::read_text(path)?)
+        .map_err(|error| Error::invalid_file(path, error.message()))
 }
 
 impl Observer for RunDir {

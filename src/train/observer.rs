@@ -29,6 +29,14 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
+    /// Whether its figures can come from training: shares within 0..=1, a time that has an end.
+    pub(super) fn is_plausible(&self) -> bool {
+        let is_share = |x: f64| (0.0..=1.0).contains(&x);
+        is_share(self.train_accuracy)
+            && self.val_accuracy.is_none_or(is_share)
+            && is_plausible_time(self.seconds)
+    }
+
     /// Whether the epoch beats another one: a lower validation 0-1 loss, or an equal one with a lower loss. Without a
     /// validation part, later is better.
     pub fn is_better_than(&self, best: &Self) -> bool {
@@ -41,6 +49,11 @@ impl EpochRecord {
         let loss_is_lower = comparable(self.val_loss) < comparable(best.val_loss);
         new_accuracy > best_accuracy || (new_accuracy == best_accuracy && loss_is_lower)
     }
+}
+
+/// Whether so many seconds can have been measured.
+pub(super) fn is_plausible_time(seconds: f64) -> bool {
+    (0.0..=1e12).contains(&seconds)
 }
 
 /// How far an epoch has come.

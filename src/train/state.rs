@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::observer::is_plausible_time;
 use super::{EpochRecord, TrainConfig};
 use crate::engine::{Broken, Buffer, Score, State};
 use crate::error::{Error, Result};
@@ -44,6 +45,13 @@ pub struct PartialEpoch {
     pub score: Score,
     /// The time that the training took.
     pub seconds: f64,
+}
+
+impl PartialEpoch {
+    fn is_plausible(&self) -> bool {
+        let Score { loss_sum, correct, samples } = self.score;
+        loss_sum.is_finite() && correct <= samples && is_plausible_time(self.seconds)
+    }
 }
 
 /// The end of a run whose numbers stopped being finite.
@@ -94,6 +102,8 @@ struct Version {
 
 const METADATA_KEY: &str = "densely-checkpoint";
 const FORMAT_VERSION: u32 = 2;
+/// More than any machine takes, and far from where their number overflows.
+const MOST_STEPS: u64 = 1 << 53;
 
 impl TrainerState {
     /// The number of finished epochs.
@@ -226,6 +236,19 @@ impl TrainerState {
         let epochs = self.history.iter().map(|record| record.epoch);
         if !epochs.eq(1..=self.history.len()) || self.best_epoch > self.history.len() {
             return Err(damaged("its epochs are not consecutive"));
+        }
+        if self.history.is_empty() != (self.best_epoch == 0) {
+            return Err(damaged("an epoch is kept that is none of its epochs"));
+        }
+        if let Some(record) = self.history.iter().find(|record| !record.is_plausible()) {
+            return Err(damaged(format!("the figures of epoch {} are out of range", record.epoch)));
+        }
+        if self.partial.is_some_and(|partial| !partial.is_plausible()) {
+            return Err(damaged("the figures of the epoch that has begun are out of range"));
+        }
+        let steps = self.optimizer.steps;
+        if steps > MOST_STEPS {
+            return Err(damaged(format!("{steps} steps, expected at most {MOST_STEPS}")));
         }
         let vectors = [params, m, v, &self.best_params];
         if vectors.into_iter().any(|vector| vector.iter().any(|x| !x.is_finite())) {
