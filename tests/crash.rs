@@ -1,6 +1,7 @@
 //! Trainings and sweeps that are killed: each is resumed as often as it takes, and ends as if nothing had happened.
 //!
 //! `DENSELY_KILLS=1000 cargo test --release --test crash` kills more often.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 #[path = "common/process.rs"]

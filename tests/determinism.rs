@@ -1,4 +1,5 @@
 //! Equal settings give equal bits: again by default, and for any number of threads with `--deterministic`.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

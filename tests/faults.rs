@@ -1,5 +1,6 @@
 //! What the machine does to a run: full disks, directories that cannot be written, files that vanish, readers that go away,
 //! a second process. Each ends in one line or not at all, and loses nothing that was saved.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 #[path = "common/process.rs"]

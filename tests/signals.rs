@@ -1,4 +1,5 @@
 //! Ctrl-C and its like: the state is saved, the way to go on is said, and the exit code tells the signal.
+#![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
 mod common;

@@ -6,6 +6,8 @@
 //! --no-default-features --test stress`
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
+
 use densely::data::Dataset;
 use densely::engine::{Adam, Engine, EngineOptions, Score, State};
 use densely::gemm::Backend;
@@ -37,14 +39,17 @@ fn run(
     let mut state = State::new(start).unwrap();
     let order: Vec<u32> = (0..batch * steps).map(|i| (i * 11 % SAMPLES) as u32).collect();
     let mut heard = 0;
-    let trained = engine.train(&mut state, &Adam::default(), data, &order, batch, |_| heard += 1);
+    let trained = engine.train(&mut state, &Adam::default(), data, &order, batch, |_| {
+        heard += 1;
+        ControlFlow::Continue(())
+    });
     assert_eq!(heard, steps);
     let mut grads = vec![f32::NAN; start.len()];
     let rows: Vec<u32> = (0..SAMPLES as u32).collect();
     let gradient = engine.gradient(&mut grads, &state.params, data, &rows[..batch]);
     let evaluated = engine.evaluate(&state.params, data, &rows);
     let predicted = engine.predict(&state.params, data, &rows);
-    let scores = [trained, gradient, evaluated].map(|score| score.loss() as f32);
+    let scores = [trained.score, gradient, evaluated].map(|score| score.loss() as f32);
     let all =
         [&scores, &*state.params, &*state.m, &*state.v, &grads, predicted.as_slice().unwrap()];
     (all.into_iter().flatten().map(|x| x.to_bits()).collect(), evaluated)
@@ -59,8 +64,9 @@ fn stress(hidden: &[usize], activations: &[Activation], batch: usize, steps: usi
     initialize(&mut start, &spec, &layout, Init::Glorot, 3).unwrap();
     for backend in Backend::all() {
         let mut alone = None;
-        for threads in [1, 2, 3, 8] {
-            let options = EngineOptions { backend, threads, batch_size: batch };
+        let cases = [(1, false), (2, false), (3, false), (8, false), (2, true), (8, true)];
+        for (threads, deterministic) in cases {
+            let options = EngineOptions { backend, threads, batch_size: batch, deterministic };
             let mut engine = Engine::new(&spec, options).unwrap();
             let (first, score) = run(&mut engine, &start, &data, batch, steps);
             for time in 1..times {
