@@ -132,7 +132,7 @@ fn a_sweep_that_is_interrupted_goes_on_by_the_same_command() {
     loop {
         let child = sandbox.command(&sweep("stopped")).stderr(Stdio::piped()).spawn().unwrap();
         wait_for("the sweep", || sandbox.path("stopped/results.csv").exists());
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        std::thread::sleep(std::time::Duration::from_millis(100));
         signal(&child, "TERM");
         let (code, _, stderr) = ended(child);
         if code == Some(0) {
