@@ -7,6 +7,7 @@ mod common;
 mod process;
 
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use common::{Sandbox, json_lines, text, write_idx};
 use densely::train::TrainerState;
@@ -28,39 +29,29 @@ fn ended(child: Child) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-const NETWORK: [&str; 10] = [
-    "--hidden",
-    "30,20",
-    "--lr",
-    "0.001",
-    "--batch-size",
-    "20",
-    "--threads",
-    "2",
-    "--no-report",
-    "--quiet",
-];
-
 #[test]
 fn a_signal_saves_the_state_within_an_epoch_and_the_run_goes_on_bit_for_bit() {
     let sandbox = sandbox();
-    let train = |out: &'static str| {
-        [&["train", "data", "--out", out, "--epochs", "8", "--json"][..], &NETWORK].concat()
+    let train = |out: &'static str| -> Vec<&str> {
+        let args = "train data --epochs 12 --hidden 30,20 --lr 0.001 --batch-size 20 --threads 2 --no-report --quiet --json";
+        args.split(' ').chain(["--out", out]).collect()
     };
     sandbox.ok(&train("whole"));
     for (name, code, out) in [("INT", 130, "int"), ("TERM", 143, "term")] {
         let mut args = train(out);
         let mut stops = 0;
-        loop {
+        for time in 0.. {
             let mut command = sandbox.command(&args);
             let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             let checkpoint = sandbox.path(out).join("checkpoint.safetensors");
             wait_for("the run", || checkpoint.exists());
-            std::thread::sleep(std::time::Duration::from_millis(60));
+            std::thread::sleep(Duration::from_millis(60 + 10 * time));
             signal(&child, name);
             let (found, stdout, stderr) = ended(child);
-            if found == Some(0) {
-                break; // the run was faster
+            match found {
+                Some(0) => break, // the run was faster
+                None => continue, // it did not listen yet, and had changed nothing
+                Some(_) => {}
             }
             stops += 1;
             assert_eq!(found, Some(code), "{stderr}");
@@ -95,7 +86,7 @@ fn a_second_signal_ends_the_process_at_once() {
         wait_for("the run", || checkpoint.exists());
         for _ in 0..signals {
             signal(&child, "INT");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         let (code, _, stderr) = ended(child);
         assert_eq!(code, Some(130), "{stderr}");
@@ -108,35 +99,23 @@ fn a_second_signal_ends_the_process_at_once() {
 #[test]
 fn a_sweep_that_is_interrupted_goes_on_by_the_same_command() {
     let sandbox = sandbox();
-    let sweep = |out: &'static str| {
-        let args = [
-            "sweep",
-            "data",
-            "--out",
-            out,
-            "--hidden",
-            "30,20;16",
-            "--lr",
-            "0.001,0.01",
-            "--epochs",
-            "6",
-        ];
-        [
-            &args[..],
-            &["--batch-size", "20", "--jobs", "2", "--threads", "1", "--no-report", "--quiet"],
-        ]
-        .concat()
+    let sweep = |out: &'static str| -> Vec<&str> {
+        let args = "sweep data --hidden 30,20;16 --lr 0.001,0.01 --epochs 60 --batch-size 20 --jobs 2 --threads 1 --no-report \
+                    --quiet";
+        args.split(' ').chain(["--out", out]).collect()
     };
     sandbox.ok(&sweep("whole"));
     let mut stops = 0;
-    loop {
+    for time in 0.. {
         let child = sandbox.command(&sweep("stopped")).stderr(Stdio::piped()).spawn().unwrap();
         wait_for("the sweep", || sandbox.path("stopped/results.csv").exists());
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(200 + 10 * time));
         signal(&child, "TERM");
         let (code, _, stderr) = ended(child);
-        if code == Some(0) {
-            break;
+        match code {
+            Some(0) => break,
+            None => continue,
+            Some(_) => {}
         }
         stops += 1;
         assert_eq!(code, Some(143), "{stderr}");

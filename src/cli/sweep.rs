@@ -219,6 +219,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     if !settings.switch("no_report")? {
+        if let Some(interrupted) = signals.received() {
+            say(&format!(
+                "{interrupted}; the sweep is finished, its report is made by: densely report {}",
+                path.display()
+            ));
+            return Err(interrupted.into());
+        }
         let ranked = RankedRuns::new(runs, results)?;
         let page = super::report::of_sweep(&directory, &path, data, &ranked)?;
         if !json {

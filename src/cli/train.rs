@@ -165,16 +165,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     // the report of a run that was finished before is left as it is
     let page = path.join(REPORT);
-    let wanted = !finished && !settings.switch("no_report")? && outcome.best_epoch > 0;
-    if wanted && signals.received().is_none() {
+    if !finished && !settings.switch("no_report")? && outcome.best_epoch > 0 {
+        if let Some(interrupted) = signals.received() {
+            say(&format!(
+                "{interrupted}; the run is finished, its report is made by: densely report {}",
+                path.display()
+            ));
+            return Err(interrupted.into());
+        }
         write_run_report(&mut trainer, &path, &path)?;
     }
     if !json && page.exists() {
         print_result(&format!("report: {}", page.display()))?;
-    }
-    if let Some(interrupted) = signals.received() {
-        say(&format!("{interrupted}; the run in {} is finished", path.display()));
-        return Err(interrupted.into());
     }
     match trainer.state().diverged {
         Some(divergence) if !finished => {
