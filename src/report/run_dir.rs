@@ -16,7 +16,7 @@ use super::saver::{Saver, Selection};
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
 use crate::train::{
-    Divergence, EpochEnd, EpochRecord, Observer, Progress, Request, TrainConfig, Trainer,
+    Divergence, EpochEnd, EpochRecord, Observer, Outcome, Progress, Request, TrainConfig, Trainer,
     TrainerState,
 };
 
@@ -291,6 +291,10 @@ impl Observer for RunDir {
             self.agree(end.trainer)?; // a file that was removed meanwhile is there again
         }
         Ok(())
+    }
+
+    fn done(&mut self, _outcome: &Outcome) -> Result<()> {
+        self.flush()
     }
 
     fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
