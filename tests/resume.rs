@@ -262,3 +262,40 @@ fn divergence_ends_a_run_with_the_place_and_a_remedy() {
     assert_eq!(sandbox.bytes("r/checkpoint.safetensors"), before);
     assert!(!sandbox.path("r/best.safetensors").exists());
 }
+
+#[test]
+fn settings_that_were_changed_in_the_directory_are_named_and_more_epochs_taken() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "2", "--no-report"]);
+    let config = text(&sandbox.bytes("run/config.toml"));
+    let edit = |from: &str, to: &str| {
+        assert!(config.contains(from));
+        std::fs::write(sandbox.path("run/config.toml"), config.replace(from, to)).unwrap();
+    };
+    let before = sandbox.bytes("run/checkpoint.safetensors");
+    edit("lr = 0.01", "lr = 0.02");
+    let message = sandbox.fails(&["train", "--resume", "run"], 2);
+    assert!(
+        message.contains("run/config.toml is not that of its checkpoint: lr is 0.02, not 0.01"),
+        "{message}"
+    );
+    edit("hidden = [16, 8]", "hidden = [16, 9]");
+    let message = sandbox.fails(&["train", "--resume", "run"], 2);
+    assert!(message.contains("hidden is [16, 9], not [16, 8]"), "{message}");
+    assert_eq!(sandbox.bytes("run/checkpoint.safetensors"), before);
+    edit("epochs = 2", "epochs = 3");
+    sandbox.ok(&["train", "--resume", "run", "--quiet", "--no-report"]);
+    assert_eq!(json_lines(&text(&sandbox.bytes("run/metrics.jsonl"))).len(), 3);
+    std::fs::remove_file(sandbox.path("run/config.toml")).unwrap();
+    sandbox.ok(&["train", "--resume", "run", "--quiet"]);
+    assert_eq!(text(&sandbox.bytes("run/config.toml")), config.replace("epochs = 2", "epochs = 3"));
+}
+
+#[test]
+fn other_data_in_the_place_of_the_first_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "2", "--no-report"]);
+    common::write_idx(&sandbox.path("data"), 241, 60);
+    let message = sandbox.fails(&["train", "--resume", "run", "--epochs", "4"], 2);
+    assert!(message.contains("the run was trained on data with the fingerprint"), "{message}");
+}

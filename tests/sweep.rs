@@ -205,9 +205,9 @@ fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
         sandbox.ok(&["report", "sweep", "--out", "elsewhere"]).contains("elsewhere/report.html")
     );
 
-    let lock = std::fs::File::open(sandbox.path("sweep/sweep.toml")).unwrap();
+    let lock = std::fs::File::open(sandbox.path("sweep")).unwrap();
     lock.lock().unwrap();
-    assert!(sandbox.fails(&args, 2).contains("another densely is sweeping"));
+    assert!(sandbox.fails(&args, 2).contains("another densely is at work in sweep"));
     drop(lock);
 
     std::fs::write(sandbox.path("grid.toml"), "init_from = 'model.safetensors'").unwrap();

@@ -126,7 +126,24 @@ impl RunDir {
             Error::Invalid { problem, .. } => Error::invalid_file(&checkpoint, problem),
             other => other,
         })?;
-        Ok(Standing { config: state.config.clone(), state: Some(state) })
+        let config = Self::agreed_config(path, &state)?;
+        Ok(Standing { config, state: Some(state) })
+    }
+
+    /// The settings of a run that has a checkpoint. Its settings file may be missing, and name another number of epochs.
+    fn agreed_config(path: &Path, state: &TrainerState) -> Result<TrainConfig> {
+        let Ok(found) = read_config(&path.join(CONFIG)) else { return Ok(state.config.clone()) };
+        let epochs = state.config.epochs;
+        if (TrainConfig { epochs, ..found.clone() }) == state.config {
+            return Ok(found);
+        }
+        let table = |config: &TrainConfig| toml::to_string(config).unwrap_or_default();
+        Err(Error::usage(format!(
+            "{}/{CONFIG} is not that of its checkpoint{}; expected the settings that the run began with (for others: a new \
+             run, by --config)",
+            path.display(),
+            difference(&table(&found), &table(&state.config))
+        )))
     }
 
     fn require_run(path: &Path) -> Result<()> {
@@ -241,6 +258,23 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
 fn read_config(path: &Path) -> Result<TrainConfig> {
     toml::from_str(&files::read_text(path)?)
         .map_err(|error| Error::invalid_file(path, error.message()))
+}
+
+/// Which settings differ between two configurations.
+pub fn difference(found: &str, asked: &str) -> String {
+    let (Ok(found), Ok(asked)) = (found.parse::<toml::Table>(), asked.parse::<toml::Table>())
+    else {
+        return ": its file is damaged".to_owned();
+    };
+    let keys: std::collections::BTreeSet<&String> = found.keys().chain(asked.keys()).collect();
+    let shown = |value: Option<&toml::Value>| {
+        value.map_or_else(|| "not set".to_owned(), toml::Value::to_string)
+    };
+    let different = keys.into_iter().filter(|key| found.get(*key) != asked.get(*key));
+    let texts: Vec<String> = different
+        .map(|key| format!("{key} is {}, not {}", shown(found.get(key)), shown(asked.get(key))))
+        .collect();
+    format!(": {}", texts.join("; "))
 }
 
 impl Observer for RunDir {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::page::RankedRuns;
 use super::predictions::csv_field;
-use super::run_dir::{RunDir, Standing};
+use super::run_dir::{RunDir, Standing, difference};
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::files::{self, Survives};
@@ -284,23 +284,6 @@ fn csv_value(value: &Value) -> String {
         Value::String(text) => csv_field(text),
         other => other.to_string(),
     }
-}
-
-/// Which settings differ between two grids.
-fn difference(found: &str, asked: &str) -> String {
-    let (Ok(found), Ok(asked)) = (found.parse::<toml::Table>(), asked.parse::<toml::Table>())
-    else {
-        return ": its file is damaged".to_owned();
-    };
-    let keys: std::collections::BTreeSet<&String> = found.keys().chain(asked.keys()).collect();
-    let shown = |value: Option<&toml::Value>| {
-        value.map_or_else(|| "not set".to_owned(), toml::Value::to_string)
-    };
-    let different = keys.into_iter().filter(|key| found.get(*key) != asked.get(*key));
-    let texts: Vec<String> = different
-        .map(|key| format!("{key} is {}, not {}", shown(found.get(key)), shown(asked.get(key))))
-        .collect();
-    format!(": {}", texts.join("; "))
 }
 
 #[cfg(test)]
