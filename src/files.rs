@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::{self, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::memory::require_bytes;
@@ -60,21 +60,70 @@ pub fn remove_temporaries(directory: &Path) {
     }
 }
 
-/// Keeps other processes out of a directory until the result is dropped, or the process ends in whatever way. `None` on
-/// file systems without locks.
+/// Writes a file unless it holds just this.
+pub fn write_if_changed(path: &Path, bytes: &[u8], survives: Survives) -> Result<()> {
+    let same_length = fs::metadata(path).is_ok_and(|found| found.len() == bytes.len() as u64);
+    if same_length && fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    write_atomic(path, bytes, survives)
+}
+
+/// Lets a file that is there survive a power cut.
+pub fn sync(path: &Path) -> Result<()> {
+    let synced = fs::File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(Error::io("sync", path))
+}
+
+/// Refuses a directory in which no file can be made.
+pub fn require_writable(directory: &Path) -> Result<()> {
+    let probe = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory);
+    probe.map(drop).map_err(|error| Error::io("write in", directory)(without_path(error)))
+}
+
+/// Keeps other processes out of a directory until it is dropped, or the process ends in whatever way; not on file systems
+/// without locks.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    directory: Option<fs::File>,
+}
+
+impl Lock {
+    /// Refuses to go on where the directory has been removed, or replaced by another, which would not be locked.
+    ///
+    /// # Errors
+    /// If it has.
+    pub fn check(&self) -> Result<()> {
+        #[cfg(unix)]
+        if let Some(directory) = &self.directory {
+            use std::os::unix::fs::MetadataExt as _;
+            let found = fs::metadata(&self.path).map_err(Error::io("write in", &self.path))?;
+            let held = directory.metadata().map_err(Error::io("look at", &self.path))?;
+            if (found.dev(), found.ino()) != (held.dev(), held.ino()) {
+                let problem = "it is not the directory that this process began in, which was moved or removed meanwhile";
+                return Err(Error::invalid_file(&self.path, problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Locks a directory.
 ///
 /// # Errors
 /// [`Error::Usage`] if another process is in it.
-pub fn lock(directory: &Path) -> Result<Option<fs::File>> {
+pub fn lock(directory: &Path) -> Result<Lock> {
+    let path = directory.to_owned();
     // the directory itself: no file of a name of its own, which could be left behind or removed
-    let Ok(file) = fs::File::open(directory) else { return Ok(None) };
+    let Ok(file) = fs::File::open(directory) else { return Ok(Lock { path, directory: None }) };
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Lock { path, directory: Some(file) }),
         Err(TryLockError::WouldBlock) => Err(Error::usage(format!(
             "another densely is at work in {}; wait until it has ended, or choose another --out",
             directory.display()
         ))),
-        Err(TryLockError::Error(_)) => Ok(None),
+        Err(TryLockError::Error(_)) => Ok(Lock { path, directory: None }),
     }
 }
 
@@ -158,11 +207,17 @@ mod tests {
     fn a_directory_is_locked_until_the_lock_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let held = lock(directory.path()).unwrap();
-        assert!(held.is_some(), "this file system has no locks");
+        assert!(held.directory.is_some(), "this file system has no locks");
+        held.check().unwrap();
         let message = lock(directory.path()).unwrap_err().to_string();
         assert!(message.contains("another densely is at work in"), "{message}");
         drop(held);
-        assert!(lock(directory.path()).unwrap().is_some());
+        let held = lock(directory.path()).unwrap();
+        fs::rename(directory.path(), directory.path().with_extension("moved")).unwrap();
+        assert!(held.check().unwrap_err().to_string().contains("No such file"));
+        fs::create_dir(directory.path()).unwrap();
+        assert!(held.check().unwrap_err().to_string().contains("not the directory that"));
+        fs::remove_dir(directory.path().with_extension("moved")).unwrap();
     }
 
     #[test]

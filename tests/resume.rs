@@ -254,11 +254,10 @@ fn divergence_ends_a_run_with_the_place_and_a_remedy() {
     assert_eq!((&lines[2]["event"], &lines[2]["test_loss"]), (&"done".into(), &Value::Null));
     // the state before is kept, and the run is known to be over
     let before = sandbox.bytes("r/checkpoint.safetensors");
-    let output = sandbox.run(&["train", "--resume", "r"]);
-    assert!(output.status.success());
-    assert!(
-        text(&output.stderr).contains("the run in r is finished: the training diverged in step 2")
-    );
+    let output = sandbox.run(&["train", "--resume", "r", "--json", "--epochs", "9"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(json_lines(&text(&output.stdout))[1], lines[1]);
+    assert!(text(&output.stderr).contains(&format!("error: {expected}")));
     assert_eq!(sandbox.bytes("r/checkpoint.safetensors"), before);
     assert!(!sandbox.path("r/best.safetensors").exists());
 }
@@ -298,4 +297,30 @@ fn other_data_in_the_place_of_the_first_are_refused() {
     common::write_idx(&sandbox.path("data"), 241, 60);
     let message = sandbox.fails(&["train", "--resume", "run", "--epochs", "4"], 2);
     assert!(message.contains("the run was trained on data with the fingerprint"), "{message}");
+}
+
+#[test]
+fn how_often_to_save_is_remembered_and_may_change() {
+    let sandbox = Sandbox::new();
+    let line = || {
+        let config = text(&sandbox.bytes("run/config.toml"));
+        config.lines().find(|line| line.starts_with("checkpoint_every")).map(str::to_owned)
+    };
+    sandbox.train("run", &["--epochs", "2", "--no-report", "--checkpoint-every", "3 steps"]);
+    assert_eq!(line().unwrap(), r#"checkpoint_every = "3 steps""#);
+    let resume = |more: &[&str]| {
+        sandbox.ok(&[&["train", "--resume", "run", "--quiet", "--no-report"], more].concat());
+    };
+    resume(&["--epochs", "3"]);
+    assert_eq!(line().unwrap(), r#"checkpoint_every = "3 steps""#);
+    resume(&["--epochs", "4", "--checkpoint-every", "2m"]);
+    assert_eq!(line().unwrap(), r#"checkpoint_every = "120s""#);
+    // a finished run stays as it is
+    resume(&["--checkpoint-every", "7"]);
+    assert_eq!(line().unwrap(), r#"checkpoint_every = "120s""#);
+    std::fs::write(sandbox.path("c.toml"), "checkpoint_every = 50\nepochs = 1").unwrap();
+    let printed = sandbox.ok(&["train", "data", "--config", "c.toml", "--print-config"]);
+    assert!(printed.contains(r#"checkpoint_every = "50 steps""#), "{printed}");
+    let message = sandbox.fails(&["train", "data", "--checkpoint-every", "often"], 2);
+    assert!(message.contains("expected a time such as 30s"), "{message}");
 }

@@ -101,17 +101,18 @@ fn a_sweep_that_is_interrupted_goes_on_by_the_same_command() {
     let sandbox = sandbox();
     let sweep = |out: &'static str| -> Vec<&str> {
         let args = "sweep data --hidden 30,20;16 --lr 0.001,0.01 --epochs 60 --batch-size 20 --jobs 2 --threads 1 --no-report \
-                    --quiet";
+                    --quiet --json";
         args.split(' ').chain(["--out", out]).collect()
     };
     sandbox.ok(&sweep("whole"));
     let mut stops = 0;
     for time in 0.. {
-        let child = sandbox.command(&sweep("stopped")).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = sandbox.command(&sweep("stopped"));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_for("the sweep", || sandbox.path("stopped/results.csv").exists());
         std::thread::sleep(Duration::from_millis(200 + 10 * time));
         signal(&child, "TERM");
-        let (code, _, stderr) = ended(child);
+        let (code, stdout, stderr) = ended(child);
         match code {
             Some(0) => break,
             None => continue,
@@ -119,6 +120,7 @@ fn a_sweep_that_is_interrupted_goes_on_by_the_same_command() {
         }
         stops += 1;
         assert_eq!(code, Some(143), "{stderr}");
+        assert_eq!(json_lines(&stdout).last().unwrap()["event"], "stopped");
         assert!(
             stderr.contains("interrupted by SIGTERM") && stderr.contains("the same command"),
             "{stderr}"

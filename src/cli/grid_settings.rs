@@ -116,6 +116,7 @@ pub fn grid_file(grid: &Grid) -> Result<String> {
     let problem = |error: toml::ser::Error| Error::usage(error.to_string());
     let mut table = Table::try_from(&grid.base).map_err(problem)?;
     table.remove("threads");
+    table.remove("checkpoint_every"); // may change while a sweep goes on
     let hidden = grid.hidden.iter().map(|hidden| sizes(hidden)).collect::<Result<Vec<_>>>()?;
     let several = grid.activations.iter().map(|several| activations(several));
     let count = |&n: &usize| n as i64;

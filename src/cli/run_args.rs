@@ -2,7 +2,7 @@
 
 use densely::data::Split;
 use densely::gemm::BackendChoice;
-use densely::report::CheckpointEvery;
+use densely::train::CheckpointEvery;
 
 use super::settings::Settings;
 use super::values;

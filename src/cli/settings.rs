@@ -5,8 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use densely::model::Activation;
-use densely::report::CheckpointEvery;
-use densely::train::TrainConfig;
+use densely::train::{CheckpointEvery, TrainConfig};
 use densely::{Error, Result};
 use serde::Deserialize as _;
 use toml::{Table, Value};
@@ -22,7 +21,7 @@ pub struct Settings {
 }
 
 /// Settings that are no part of what is computed.
-const OUTPUT_KEYS: [&str; 5] = ["out", "json", "quiet", "no_report", "checkpoint_every"];
+const OUTPUT_KEYS: [&str; 4] = ["out", "json", "quiet", "no_report"];
 
 /// More than the lists of the largest sweep need.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -116,12 +115,6 @@ impl Settings {
         }
     }
 
-    /// How often the state is saved within epochs.
-    pub fn checkpoint_every(&self) -> Result<Option<CheckpointEvery>> {
-        let every = self.text("checkpoint_every")?.map(str::parse).transpose();
-        every.map_err(|problem: String| self.refuse(&format!("`checkpoint_every`: {problem}")))
-    }
-
     /// The settings of the run itself, over the defaults.
     pub fn config(&self) -> Result<TrainConfig> {
         self.config_over(TrainConfig::default())
@@ -177,8 +170,12 @@ fn advice(name: &str, known: &[String]) -> String {
 
 /// Every key that a file may hold.
 fn known_keys(more: &[&str]) -> Result<Vec<String>> {
-    let full =
-        TrainConfig { patience: Some(1), init_from: Some(String::new()), ..TrainConfig::default() };
+    let full = TrainConfig {
+        patience: Some(1),
+        init_from: Some(String::new()),
+        checkpoint_every: Some(CheckpointEvery::Steps(1)),
+        ..TrainConfig::default()
+    };
     let table = Table::try_from(full).map_err(|error| Error::usage(error.to_string()))?;
     Ok(table
         .into_iter()

@@ -10,7 +10,7 @@ use densely::engine::Score;
 use densely::gemm::Backend;
 use densely::model::Init;
 use densely::report::{
-    CheckpointEvery, RankedRuns, RunDir, SweepDir, SweepTerminal, duration, percent, ranking, say,
+    RankedRuns, RunDir, SweepDir, SweepTerminal, duration, percent, ranking, say,
 };
 use densely::train::{
     Divergence, EpochEnd, Observer, Opened, Progress, Request, RunResult, Status, SweepHost,
@@ -145,7 +145,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let signals = Signals::watch()?;
     let host = Host {
         runs: &runs,
-        checkpoint_every: settings.checkpoint_every()?,
         signals: &signals,
         directory: &directory,
         terminal: (!quiet).then(|| SweepTerminal::new(&runs, data.name(), backend)),
@@ -162,6 +161,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let Host { results, terminal, .. } = host;
     terminal.iter().for_each(SweepTerminal::finish);
     if let (Err(Error::Stopped), Some(interrupted)) = (&swept, signals.received()) {
+        if json {
+            let sweep_dir = path.display().to_string();
+            print_result(&json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string())?;
+        }
         say(&format!(
             "{interrupted}; the states of all runs are saved in {}: the same command goes on",
             path.display()
@@ -246,7 +249,6 @@ fn test(directory: &SweepDir, run: &SweepRun, data: &Dataset) -> Result<Option<S
 /// Keeps the runs' files, and shows what happens.
 struct Host<'a> {
     runs: &'a [SweepRun],
-    checkpoint_every: Option<CheckpointEvery>,
     signals: &'a Signals,
     directory: &'a SweepDir,
     terminal: Option<SweepTerminal<'a>>,
@@ -267,8 +269,10 @@ impl<'a> SweepHost for &'a Host<'a> {
     type Observer = Watch<'a>;
 
     fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Watch<'a>>> {
-        let (mut run_dir, state) = self.directory.open_run(run)?;
-        run_dir.checkpoint_every(self.checkpoint_every);
+        let (run_dir, mut state) = self.directory.open_run(run)?;
+        if let Some(state) = state.as_mut().filter(|state| !state.is_finished()) {
+            state.config.checkpoint_every = run.config.checkpoint_every;
+        }
         if state.as_ref().is_none_or(|state| !state.is_finished()) {
             self.trained.store(true, Ordering::Relaxed);
             self.terminal.iter().for_each(|terminal| terminal.begins(number));

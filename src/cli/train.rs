@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let (json, quiet) = (settings.switch("json")?, settings.switch("quiet")?);
     let plan = match &args.resume {
-        Some(directory) => resumed(directory, args.epochs.map(|epochs| epochs as usize))?,
+        Some(directory) => resumed(directory, &settings)?,
         None => fresh(&settings)?,
     };
     if args.print_config {
@@ -126,7 +126,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Directory::New(path) => RunDir::create(&path)?,
         Directory::Open(run_dir) => *run_dir,
     };
-    run_dir.checkpoint_every(settings.checkpoint_every()?);
     let (path, best_model) = (run_dir.path().to_owned(), run_dir.best_model());
     let signals = Signals::watch()?;
 
@@ -151,17 +150,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             ));
             return Err(interrupted.into());
         }
+        // what can be gone on with is said; a usage error has begun nothing
+        (Err(error @ Error::Io { .. }), _) if path.join("checkpoint.safetensors").exists() => {
+            anyhow::bail!(
+                "{error}; go on with what was saved by: densely train --resume {}",
+                path.display()
+            );
+        }
         (result, _) => result?,
     };
-    if finished && !quiet {
+    if finished && !quiet && trainer.state().diverged.is_none() {
         print_note(&format!(
             "the run in {} is finished: {}",
             path.display(),
             reason(trainer.state())
         ));
     }
+    let mut printed = Ok(());
     if !json && outcome.best_epoch > 0 {
-        print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()))?;
+        printed = print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()));
     }
     // the report of a run that was finished before is left as it is
     let page = path.join(REPORT);
@@ -178,9 +185,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !json && page.exists() {
         print_result(&format!("report: {}", page.display()))?;
     }
+    if finished && !quiet && !page.exists() && outcome.best_epoch > 0 {
+        print_note(&format!("it has no report; one is made by: densely report {}", path.display()));
+    }
+    printed?;
     match trainer.state().diverged {
-        Some(divergence) if !finished => {
-            Err(Error::invalid(path.display().to_string(), divergence.to_string()).into())
+        Some(divergence) => {
+            let last = path.join("last.safetensors");
+            let more = match outcome.last_epoch {
+                0 => String::new(),
+                _ => format!("; a new run can begin with --init-from {}", last.display()),
+            };
+            Err(Error::invalid(path.display().to_string(), format!("{divergence}{more}")).into())
         }
         _ => Ok(()),
     }
@@ -188,9 +204,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Why there is nothing left to train.
 fn reason(state: &TrainerState) -> String {
-    if let Some(divergence) = state.diverged {
-        return divergence.to_string();
-    }
     match state.config.patience {
         Some(patience) if state.epoch() < state.config.epochs => format!(
             "its patience of {patience} ran out behind epoch {}; a new run can begin with --init-from its model",
@@ -236,25 +249,33 @@ fn fresh(settings: &Settings) -> Result<Plan> {
 }
 
 /// A run that goes on: from its checkpoint, or from the beginning if it did not get that far.
-fn resumed(path: &Path, epochs: Option<usize>) -> Result<Plan> {
-    let (run_dir, Standing { mut config, state }) = RunDir::open(path)?;
-    config.epochs = epochs.unwrap_or(config.epochs);
+fn resumed(path: &Path, settings: &Settings) -> Result<Plan> {
+    let (run_dir, Standing { config, state }) = RunDir::open(path)?;
+    let config = settings.config_over(config)?;
     config.check()?;
     match state {
         Some(mut state) => {
             let begun = state.epoch() + usize::from(state.partial.is_some());
             if config.epochs < begun {
                 return Err(Error::usage(format!(
-                    "--epochs {}: the run in {} has begun epoch {begun} already; expected as many or more",
+                    "{} epochs: the run in {} has begun epoch {begun} already; expected as many --epochs or more",
                     config.epochs,
                     path.display(),
                 )));
             }
-            state.config = config.clone();
+            let finished = state.is_finished();
+            let before = std::mem::replace(&mut state.config, config);
+            if finished && state.is_finished() {
+                state.config = before; // a finished run stays as it is
+            }
+            let config = state.config.clone();
             let start = Start::State(Box::new(state));
             Ok(Plan { config, start, directory: Directory::Open(Box::new(run_dir)) })
         }
-        None => begin(config, true, Directory::Open(Box::new(run_dir))),
+        None => {
+            print_note(&format!("{} has no checkpoint: the run begins at epoch 1", path.display()));
+            begin(config, true, Directory::Open(Box::new(run_dir)))
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use crate::train::{
 pub struct JsonLines<W> {
     out: W,
     run_dir: PathBuf,
+    /// Why nothing can be written any more.
+    failure: Option<Error>,
 }
 
 #[derive(Serialize)]
@@ -68,17 +70,22 @@ fn to_line(event: &impl Serialize) -> Result<String> {
 impl<W: Write> JsonLines<W> {
     /// Writes to `out`; `run_dir` is where the run's files are.
     pub fn new(out: W, run_dir: PathBuf) -> Self {
-        Self { out, run_dir }
+        Self { out, run_dir, failure: None }
     }
 
     fn write(&mut self, line: &str) -> Result<()> {
-        // a reader that has gone away is no reason to stop training
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        // neither a reader that has gone away nor a full disk behind it is a reason to stop training; the latter is told at the
+        // end
         match self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::io("write", "standard output".as_ref())(error))
+                self.failure = Some(Error::io("write", "standard output".as_ref())(error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 }
 
@@ -97,7 +104,11 @@ impl<W: Write> Observer for JsonLines<W> {
             cpu: Isa::detect().name(),
             run_dir: self.run_dir.display().to_string(),
         })?;
-        self.write(&line)
+        self.write(&line)?;
+        match trainer.state().diverged {
+            Some(divergence) => self.diverged(&divergence),
+            None => Ok(()),
+        }
     }
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
@@ -139,6 +150,7 @@ impl<W: Write> Observer for JsonLines<W> {
             "seconds": outcome.seconds,
             "run_dir": self.run_dir.display().to_string(),
         }))?;
-        self.write(&line)
+        self.write(&line)?;
+        self.failure.take().map_or(Ok(()), Err)
     }
 }

@@ -1,6 +1,5 @@
 //! Observers of a run: what a person, a program or a later session gets to see of it. None of them trains.
 
-mod checkpoint_every;
 mod classification;
 mod format;
 mod json;
@@ -12,7 +11,6 @@ mod saver;
 mod sweep_dir;
 mod sweep_progress;
 
-pub use checkpoint_every::CheckpointEvery;
 pub use classification::{ClassScore, Confusion};
 pub use format::{description, duration, grouped, percent, plural, summary};
 pub use json::JsonLines;

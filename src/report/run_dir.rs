@@ -10,15 +10,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::checkpoint_every::CheckpointEvery;
 use super::json::epoch_line;
 use super::saver::{Saver, Selection};
 use crate::error::{Error, Result};
-use crate::files::{self, Survives};
+use crate::files::{self, Lock, Survives};
 use crate::train::{
-    Divergence, EpochEnd, EpochRecord, Observer, Outcome, Progress, Request, TrainConfig, Trainer,
-    TrainerState,
+    CheckpointEvery, Divergence, EpochEnd, EpochRecord, Observer, Outcome, Progress, Request,
+    TrainConfig, Trainer, TrainerState,
 };
+
+/// The settings of a sweep, which has a directory of its own kind.
+pub const GRID: &str = "sweep.toml";
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
@@ -43,7 +45,7 @@ pub struct RunDir {
     found: Option<TrainConfig>,
     /// Bytes of the metrics.
     metrics_bytes: u64,
-    _lock: Option<File>,
+    lock: Lock,
 }
 
 /// The files of a run as they stand.
@@ -69,6 +71,12 @@ impl RunDir {
     }
 
     fn refuse_run(path: &Path) -> Result<()> {
+        if path.join(GRID).symlink_metadata().is_ok() {
+            return Err(Error::usage(format!(
+                "{} holds a sweep; expected another --out",
+                path.display()
+            )));
+        }
         let files = [CONFIG, METRICS, CHECKPOINT, BEST, LAST];
         match files.iter().any(|name| path.join(name).symlink_metadata().is_ok()) {
             true => Err(Error::usage(format!(
@@ -90,7 +98,7 @@ impl RunDir {
             steps: 0,
             found: None,
             metrics_bytes: 0,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -130,11 +138,12 @@ impl RunDir {
         Ok(Standing { config, state: Some(state) })
     }
 
-    /// The settings of a run that has a checkpoint. Its settings file may be missing, and name another number of epochs.
+    /// The settings of a run that has a checkpoint. Its settings file may be missing, and name another number of epochs, or
+    /// other times to save.
     fn agreed_config(path: &Path, state: &TrainerState) -> Result<TrainConfig> {
         let Ok(found) = read_config(&path.join(CONFIG)) else { return Ok(state.config.clone()) };
-        let epochs = state.config.epochs;
-        if (TrainConfig { epochs, ..found.clone() }) == state.config {
+        let TrainConfig { epochs, checkpoint_every, .. } = state.config;
+        if (TrainConfig { epochs, checkpoint_every, ..found.clone() }) == state.config {
             return Ok(found);
         }
         let table = |config: &TrainConfig| toml::to_string(config).unwrap_or_default();
@@ -147,6 +156,12 @@ impl RunDir {
     }
 
     fn require_run(path: &Path) -> Result<()> {
+        if path.is_file() {
+            return Err(Error::usage(format!(
+                "{} is a file; expected the directory of an earlier `densely train`",
+                path.display()
+            )));
+        }
         if exists(&path.join(CONFIG))? || exists(&path.join(CHECKPOINT))? {
             return Ok(());
         }
@@ -154,11 +169,6 @@ impl RunDir {
             "{} holds no run: there is no {CONFIG}; expected the directory of an earlier `densely train`",
             path.display()
         )))
-    }
-
-    /// Asks for checkpoints within epochs.
-    pub fn checkpoint_every(&mut self, every: Option<CheckpointEvery>) {
-        self.checkpoint_every = every;
     }
 
     /// Where it is.
@@ -186,6 +196,7 @@ impl RunDir {
 
     /// Copies the trainer's state and lets it be written, as far as is asked for.
     fn hand_over(&mut self, trainer: &Trainer<'_>, selection: Selection) -> Result<()> {
+        self.lock.check()?;
         let saver = match &mut self.saver {
             Some(saver) => saver,
             none => none.insert(Saver::new(&self.path, trainer)?),
@@ -209,8 +220,14 @@ impl RunDir {
         let is_whole = fs::metadata(&path).is_ok_and(|found| found.len() == self.metrics_bytes);
         if is_whole {
             let file = File::options().append(true).open(&path);
-            let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
-            written.map_err(Error::io("append to", &path))?;
+            let append = |mut file: File| {
+                let written = file.write_all(line.as_bytes());
+                if written.is_err() {
+                    drop(file.set_len(self.metrics_bytes)); // no part of a line
+                }
+                written
+            };
+            file.and_then(append).map_err(Error::io("append to", &path))?;
             self.metrics_bytes += line.len() as u64;
             return Ok(());
         }
@@ -219,7 +236,7 @@ impl RunDir {
 
     fn write_metrics(&mut self, history: &[EpochRecord]) -> Result<()> {
         let lines = history.iter().map(epoch_line).collect::<Result<String>>()?;
-        write_if_changed(&self.path.join(METRICS), lines.as_bytes())?;
+        files::write_if_changed(&self.path.join(METRICS), lines.as_bytes(), Survives::Machine)?;
         self.metrics_bytes = lines.len() as u64;
         Ok(())
     }
@@ -229,13 +246,21 @@ impl RunDir {
         let state = trainer.state();
         let config = toml::to_string(trainer.config())
             .map_err(|error| Error::invalid(CONFIG, error.to_string()))?;
-        write_if_changed(&self.path.join(CONFIG), config.as_bytes())?;
+        files::write_if_changed(&self.path.join(CONFIG), config.as_bytes(), Survives::Machine)?;
         self.write_metrics(&state.history)?;
         if state.epoch() > 0 {
-            write_if_changed(&self.path.join(BEST), &trainer.best_model().to_bytes()?)?;
+            files::write_if_changed(
+                &self.path.join(BEST),
+                &trainer.best_model().to_bytes()?,
+                Survives::Machine,
+            )?;
         }
         if state.epoch() > 0 && state.partial.is_none() {
-            write_if_changed(&self.path.join(LAST), &trainer.last_model().to_bytes()?)?;
+            files::write_if_changed(
+                &self.path.join(LAST),
+                &trainer.last_model().to_bytes()?,
+                Survives::Machine,
+            )?;
         }
         Ok(())
     }
@@ -243,15 +268,6 @@ impl RunDir {
 
 fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(Error::io("look at", path))
-}
-
-/// Writes a file unless it holds just this.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
-    let same_length = fs::metadata(path).is_ok_and(|found| found.len() == bytes.len() as u64);
-    if same_length && fs::read(path).is_ok_and(|found| found == bytes) {
-        return Ok(());
-    }
-    files::write_atomic(path, bytes, Survives::Machine)
 }
 
 /// Reads a resolved configuration.
@@ -282,6 +298,10 @@ impl Observer for RunDir {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let state = trainer.state();
         self.steps = state.optimizer.steps;
+        self.checkpoint_every = trainer.config().checkpoint_every;
+        if !state.is_finished() {
+            files::require_writable(&self.path)?; // to be known before an epoch of training
+        }
         self.agree(trainer)?;
         if self.found.as_ref() == Some(&state.config) {
             self.last_checkpoint = Some((Instant::now(), self.steps));
@@ -298,7 +318,8 @@ impl Observer for RunDir {
     }
 
     fn request(&mut self) -> Request {
-        match self.checkpoint_every.is_some() && self.is_due(false) {
+        let failed = self.saver.as_mut().is_some_and(Saver::has_failed);
+        match failed || (self.checkpoint_every.is_some() && self.is_due(false)) {
             true => Request::Save,
             false => Request::Continue,
         }
@@ -317,12 +338,14 @@ impl Observer for RunDir {
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         let state = end.trainer.state();
+        self.lock.check()?;
         self.append_metrics(&state.history)?;
         let checkpoint = self.is_due(true) || state.is_finished();
         self.hand_over(end.trainer, Selection { best: end.is_best, last: true, checkpoint })?;
         if state.is_finished() {
             self.flush()?;
             self.agree(end.trainer)?; // a file that was removed meanwhile is there again
+            [BEST, LAST].iter().try_for_each(|name| files::sync(&self.path.join(name)))?;
         }
         Ok(())
     }

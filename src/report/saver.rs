@@ -35,6 +35,9 @@ pub struct Saver {
     thread: Option<JoinHandle<()>>,
     /// Here unless the thread has it.
     copy: Option<Box<Copy>>,
+    /// What went wrong with the write before, and what it was to write.
+    failure: Option<Error>,
+    missed: Selection,
     path: PathBuf,
 }
 
@@ -67,22 +70,56 @@ impl Saver {
         })?;
         let copy = Copy { state: trainer.state().clone(), model: trainer.last_model() };
         let copy = Some(Box::new(copy));
-        Ok(Self { jobs: Some(jobs), results, thread: Some(thread), copy, path: path.to_owned() })
+        Ok(Self {
+            jobs: Some(jobs),
+            results,
+            thread: Some(thread),
+            copy,
+            failure: None,
+            missed: Selection::default(),
+            path: path.to_owned(),
+        })
     }
 
     /// Copies the state, and has it written. A copy is made even where nothing is to be written: see [`Saver::diverged`].
     ///
+    /// A write that failed is made good by one of this state, at once: the disk may have room again.
+    ///
     /// # Errors
-    /// What went wrong with the write before.
+    /// If it cannot be.
     pub fn save(&mut self, state: &TrainerState, selection: Selection) -> Result<()> {
-        let copy = self.wait()?;
+        let path = self.path.clone();
+        let failed = self.wait().err();
+        let missed = std::mem::take(&mut self.missed);
+        let gone = self.gone();
+        let copy = self.copy.as_deref_mut().ok_or(gone)?;
         copy.state.copy_from(state);
+        if failed.is_some() {
+            // a model of an epoch that has only begun is none
+            let last = missed.last && state.partial.is_none();
+            let best = missed.best || selection.best;
+            return copy
+                .write(&path, Selection { best, last: last || selection.last, checkpoint: true });
+        }
         if let (true, Some(jobs)) = (selection.any(), &self.jobs)
             && let Some(copy) = self.copy.take()
         {
+            self.missed = selection;
             jobs.send((copy, selection)).map_err(|_| self.gone())?;
         }
         Ok(())
+    }
+
+    /// Whether a write has failed, and nobody has been told yet.
+    pub fn has_failed(&mut self) -> bool {
+        if self.copy.is_none()
+            && self.failure.is_none()
+            && let Ok((copy, result)) = self.results.try_recv()
+        {
+            self.copy = Some(copy);
+            self.failure = result.err();
+        }
+        self.failure.is_some()
     }
 
     /// Waits until everything is on the disk.
@@ -110,6 +147,9 @@ impl Saver {
             let (copy, result) = self.results.recv().map_err(|_| self.gone())?;
             self.copy = Some(copy);
             result?;
+        }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
         }
         let gone = self.gone();
         self.copy.as_deref_mut().ok_or(gone)

@@ -1,7 +1,6 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,13 +8,12 @@ use serde_json::Value;
 
 use super::page::RankedRuns;
 use super::predictions::csv_field;
-use super::run_dir::{RunDir, Standing, difference};
+use super::run_dir::{GRID, RunDir, Standing, difference};
 use crate::engine::Score;
 use crate::error::{Error, Result};
-use crate::files::{self, Survives};
+use crate::files::{self, Lock, Survives};
 use crate::train::{RunResult, Status, SweepRun, TrainConfig, TrainerState};
 
-const GRID: &str = "sweep.toml";
 const CSV: &str = "results.csv";
 const JSON: &str = "results.jsonl";
 
@@ -24,7 +22,7 @@ const JSON: &str = "results.jsonl";
 pub struct SweepDir {
     path: PathBuf,
     /// Locked while a sweep goes on.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// A line of the results.
@@ -78,7 +76,7 @@ impl SweepDir {
         } else {
             files::write_atomic(&file, grid.as_bytes(), Survives::Machine)?;
         }
-        let directory = Self { path: path.to_owned(), _lock: lock };
+        let directory = Self { path: path.to_owned(), _lock: Some(lock) };
         if !path.join(CSV).exists() {
             directory.write_results(&[], &[])?; // what cannot be written is to be known before hours of training
         }
@@ -134,8 +132,9 @@ impl SweepDir {
     fn own_state(&self, run: &SweepRun, standing: Standing) -> Result<Option<TrainerState>> {
         let config = standing.config;
         // a machine with another number of cores goes on with the threads that the run began with
-        let TrainConfig { backend, threads, .. } = config;
-        if config != (TrainConfig { backend, threads, ..run.config.clone() }) {
+        let TrainConfig { backend, threads, checkpoint_every, .. } = config;
+        let expected = TrainConfig { backend, threads, checkpoint_every, ..run.config.clone() };
+        if config != expected {
             let table = |config: &TrainConfig| toml::to_string(config).unwrap_or_default();
             let problem = difference(&table(&config), &table(&run.config));
             return Err(Error::invalid_file(
@@ -194,8 +193,8 @@ impl SweepDir {
             json += &(line + "\n");
         }
         let csv = format!("{}\n{csv}", Row::KEYS.join(","));
-        files::write_atomic(&self.path.join(CSV), csv.as_bytes(), Survives::Process)?;
-        files::write_atomic(&self.path.join(JSON), json.as_bytes(), Survives::Process)
+        files::write_if_changed(&self.path.join(CSV), csv.as_bytes(), Survives::Process)?;
+        files::write_if_changed(&self.path.join(JSON), json.as_bytes(), Survives::Process)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CheckpointEvery;
 use crate::data::Split;
 use crate::engine::{Adam, MAX_THREADS, default_threads};
 use crate::error::{Error, Result};
@@ -55,6 +56,9 @@ pub struct TrainConfig {
     /// The model file that the run starts from, carried along likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<String>,
+    /// When the state is saved within an epoch; never, if it is `None`. It changes nothing in what is computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<CheckpointEvery>,
 }
 
 impl Default for TrainConfig {
@@ -80,6 +84,7 @@ impl Default for TrainConfig {
             deterministic: false,
             backend: BackendChoice::Auto,
             init_from: None,
+            checkpoint_every: None,
         }
     }
 }

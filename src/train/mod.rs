@@ -3,6 +3,7 @@
 //! [`Trainer`] is the epoch loop. It prints nothing and writes nothing: it tells an [`Observer`] what happens.
 //! [`sweep()`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
 
+mod checkpoint_every;
 mod config;
 mod grid;
 mod observer;
@@ -10,6 +11,7 @@ mod state;
 mod sweep;
 mod trainer;
 
+pub use checkpoint_every::CheckpointEvery;
 pub use config::TrainConfig;
 pub use grid::{Grid, MAX_RUNS, SweepRun};
 pub use observer::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Request};

@@ -220,7 +220,8 @@ impl TrainerState {
             true => Buffer::copy_of(&state.optimizer.params, "the checkpoint")?,
             false => vector("best_params")?,
         };
-        if checksum.digest() != header.checksum {
+        // a fuzzer would not come past it
+        if !cfg!(fuzzing) && checksum.digest() != header.checksum {
             return Err(damaged("its checksum is not that of its contents"));
         }
         state.check()?;

@@ -2,7 +2,8 @@
 //!
 //! `DENSELY_SHIM="kill rename 3"` ends the process as `kill -9` does, just before the third `rename`; `"kill-after rename 3"`
 //! just behind it; `"fail write 5 28"` lets the fifth `write` to a file, and every later one, fail with error 28, which is a
-//! full disk on Linux. The calls are `rename`, `fsync` and `write`; writes to the three standard streams do not count.
+//! full disk on Linux, and `"fail-once write 5 28"` the fifth alone; where that happens, the file that `DENSELY_SHIM_MARK` names is
+//! made. The calls are `rename`, `fsync` and `write`; writes to the three standard streams do not count.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::OnceLock;
@@ -47,7 +48,10 @@ fn pass<R: From<i8>>(call: &str, real: impl FnOnce() -> R) -> R {
     let end = || unsafe { kill(getpid(), 9) };
     match &plan.action[..] {
         "kill" if number == plan.at => drop(end()),
-        "fail" if number >= plan.at => {
+        "fail" | "fail-once" if number == plan.at || (number > plan.at && plan.action == "fail") => {
+            if let Ok(mark) = std::env::var("DENSELY_SHIM_MARK") {
+                drop(std::fs::File::create(mark));
+            }
             // SAFETY: the place of this thread's error number.
             unsafe { *__errno_location() = plan.error };
             return R::from(-1);

@@ -48,10 +48,11 @@ pub fn write_run_report(
     directory: &Path,
 ) -> Result<PathBuf> {
     if trainer.state().epoch() == 0 {
-        return Err(Error::invalid_file(
-            run_dir,
-            "the run has no finished epoch; train it first, by `--resume`",
-        ));
+        let problem = match trainer.state().diverged {
+            Some(divergence) => format!("the run has no finished epoch: {divergence}"),
+            None => "the run has no finished epoch; train it first, by `--resume`".to_owned(),
+        };
+        return Err(Error::invalid_file(run_dir, problem));
     }
     let measured = measure(trainer);
     let state = trainer.state();
@@ -174,6 +175,11 @@ fn body(
         p.muted { "densely · a run on " (trainer.data().name()) }
         h1 { (name) }
         p.muted { (network(trainer.spec())) }
+        @if let Some(divergence) = state.diverged {
+            p.muted { (divergence.to_string()) }
+        } @else if !state.is_finished() {
+            p.muted { "not finished: " (state.epoch()) " of " (config.epochs) " epochs so far" }
+        }
         div.figures {
             @if let Some(measured) = measured {
                 (figure(&format!("{} accuracy", measured.part), &percent(measured.accuracy)))

@@ -4,13 +4,41 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// When a checkpoint is written within an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "String")]
 pub enum CheckpointEvery {
     /// So long after the one before.
     Time(Duration),
     /// Behind each multiple of so many of the optimizer's steps.
     Steps(u64),
+}
+
+/// As a configuration file has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Steps(u64),
+    Text(String),
+}
+
+impl TryFrom<Written> for CheckpointEvery {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Steps(steps) => steps.to_string().parse(),
+            Written::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<CheckpointEvery> for String {
+    fn from(every: CheckpointEvery) -> Self {
+        every.to_string()
+    }
 }
 
 impl FromStr for CheckpointEvery {
