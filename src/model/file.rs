@@ -31,8 +31,17 @@ struct Header {
 impl Model {
     /// The file's bytes: a function of the model alone.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.bytes_with(&self.params)
+    }
+
+    /// The same with other parameters.
+    ///
+    /// # Panics
+    /// If they have not the layout's length.
+    pub(crate) fn bytes_with(&self, params: &[f32]) -> Result<Vec<u8>> {
         let layout = Layout::new(&self.spec)?;
-        let bytes = files::le_bytes(&self.params);
+        assert_eq!(params.len(), layout.len(), "a model's bytes: parameters");
+        let bytes = files::le_bytes(params);
         let mut tensors = Vec::with_capacity(2 * layout.layers().len());
         for (i, layer) in layout.layers().iter().enumerate() {
             let mut push = |name: &str, range: std::ops::Range<usize>, shape: Vec<usize>| {

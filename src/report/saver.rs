@@ -21,9 +21,10 @@ pub struct Selection {
     pub checkpoint: bool,
 }
 
-/// A copy of a run's state, and the room for a model on its way to a file.
+/// A copy of a run's state.
 struct Copy {
     state: TrainerState,
+    /// All of a model but its parameters.
     model: Model,
 }
 
@@ -57,7 +58,7 @@ impl Saver {
         let (outbox, results) = sync_channel(1);
         let directory = path.to_owned();
         let work = move || {
-            for (mut copy, selection) in inbox {
+            for (copy, selection) in inbox {
                 let result = copy.write(&directory, selection);
                 if outbox.send((copy, result)).is_err() {
                     break;
@@ -68,7 +69,8 @@ impl Saver {
         let thread = thread.map_err(|error| {
             Error::invalid("threads", format!("cannot start one that saves: {error}"))
         })?;
-        let copy = Copy { state: trainer.state().clone(), model: trainer.last_model() };
+        let model = Model { params: Vec::new(), ..trainer.last_model() };
+        let copy = Copy { state: trainer.state().clone(), model };
         let copy = Some(Box::new(copy));
         Ok(Self {
             jobs: Some(jobs),
@@ -176,17 +178,22 @@ impl Selection {
 }
 
 impl Copy {
-    fn write(&mut self, directory: &Path, selection: Selection) -> Result<()> {
+    fn write(&self, directory: &Path, selection: Selection) -> Result<()> {
         let Self { state, model } = self;
+        let write = |name: &str, bytes: &[u8]| {
+            files::write_atomic(&directory.join(name), bytes, Survives::Process)
+        };
         // models first: a checkpoint that has an epoch has its models as well
-        for (wanted, name, params) in [
-            (selection.best, BEST, &state.best_params),
-            (selection.last, LAST, &state.optimizer.params),
-        ] {
-            if wanted {
-                model.params.copy_from_slice(params);
-                model.save(&directory.join(name))?;
+        let both = selection.best && state.best_is_last();
+        if selection.best && !both {
+            write(BEST, &model.bytes_with(&state.best_params)?)?;
+        }
+        if selection.last || both {
+            let bytes = model.bytes_with(&state.optimizer.params)?;
+            if both {
+                write(BEST, &bytes)?;
             }
+            write(LAST, &bytes)?; // best is last, so that these are its weights too
         }
         if selection.checkpoint {
             let bytes = state.to_bytes()?;

@@ -170,7 +170,7 @@ impl TrainerState {
     }
 
     /// Whether the parameters that are kept are the last ones, so that they need not be written twice.
-    fn best_is_last(&self) -> bool {
+    pub(crate) fn best_is_last(&self) -> bool {
         self.best_epoch == self.epoch() && self.partial.is_none()
     }
 

@@ -16,8 +16,8 @@ use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
 
 /// How often the parameters are in memory at most: themselves, two moments, the best ones, a copy of those four that is being
-/// saved, the bytes of a checkpoint, and a model.
-const COPIES: usize = 13;
+/// saved, and the bytes of a checkpoint; or a model.
+const COPIES: usize = 12;
 
 /// A run over one data set.
 ///
