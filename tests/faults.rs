@@ -215,6 +215,16 @@ fn a_reader_that_goes_away_does_not_stop_the_training() {
         assert!(child.wait().unwrap().success(), "{out}");
         assert_equal(&sandbox, out, "whole");
     }
+    if cfg!(target_os = "linux") {
+        let full = format!("$DENSELY {} --json >/dev/full", train("full", "5").join(" "));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &full]).current_dir(sandbox.0.path());
+        let output = shell.env("DENSELY", env!("CARGO_BIN_EXE_densely")).output().unwrap();
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("cannot write standard output: No space left"), "{message}");
+        assert_equal(&sandbox, "full", "whole");
+    }
     let closed = "$DENSELY train data --epochs 1 --hidden 8 --out closed >&- 2>&- <&-";
     let mut shell = Command::new("sh");
     shell.args(["-c", closed]).current_dir(sandbox.0.path());
