@@ -9,12 +9,12 @@ use densely::model::{Init, Model, Spec};
 use densely::report::{
     JsonLines, REPORT, RunDir, Standing, Terminal, say, summary, write_run_report,
 };
-use densely::train::{Observer, TrainConfig, Trainer, TrainerState};
+use densely::train::{Observer, Outcome, TrainConfig, Trainer, TrainerState};
 use densely::{Error, Result};
 
 use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
 use super::settings::{self, Settings};
-use super::signals::Signals;
+use super::signals::{Interrupted, Signals};
 use super::values::{self, Activations, Sizes};
 use super::{absolute, absolute_data, print_note, print_result};
 
@@ -139,26 +139,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let result = trainer.run(&mut observers);
     drop(observers);
-    let outcome = match (result, signals.received()) {
-        (Err(Error::Stopped), Some(interrupted)) => {
-            let epoch = trainer.state().epoch() + usize::from(trainer.state().partial.is_some());
-            let step = trainer.state().optimizer.steps;
-            say(&format!(
-                "{interrupted} behind step {step} (epoch {epoch}); the state is saved, go on with it by: densely train \
-                 --resume {}",
-                path.display()
-            ));
-            return Err(interrupted.into());
-        }
-        // what can be gone on with is said; a usage error has begun nothing
-        (Err(error @ Error::Io { .. }), _) if path.join("checkpoint.safetensors").exists() => {
-            anyhow::bail!(
-                "{error}; go on with what was saved by: densely train --resume {}",
-                path.display()
-            );
-        }
-        (result, _) => result?,
-    };
+    let end =
+        End { state: trainer.state(), path: &path, finished, interrupted: signals.received() };
+    let outcome = end.outcome(result)?;
     if finished && !quiet && trainer.state().diverged.is_none() {
         print_note(&format!(
             "the run in {} is finished: {}",
@@ -189,17 +172,50 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print_note(&format!("it has no report; one is made by: densely report {}", path.display()));
     }
     printed?;
-    match trainer.state().diverged {
-        Some(divergence) => {
-            let last = path.join("last.safetensors");
-            let more = match outcome.last_epoch {
-                0 => String::new(),
-                _ => format!("; a new run can begin with --init-from {}", last.display()),
-            };
-            Err(Error::invalid(path.display().to_string(), format!("{divergence}{more}")).into())
+    divergence(trainer.state(), &path)
+}
+
+/// How the training of this process has ended.
+struct End<'a> {
+    state: &'a TrainerState,
+    path: &'a Path,
+    /// Whether the run was finished before.
+    finished: bool,
+    interrupted: Option<Interrupted>,
+}
+
+impl End<'_> {
+    /// What came out; where nothing did, how to go on is said.
+    fn outcome(self, result: Result<Outcome>) -> anyhow::Result<Outcome> {
+        let Self { state, path, finished, interrupted } = self;
+        let go_on = format!("densely train --resume {}", path.display());
+        match (result, interrupted) {
+            (Ok(outcome), _) => Ok(outcome),
+            (Err(Error::Stopped), Some(interrupted)) => {
+                let epoch = state.epoch() + usize::from(state.partial.is_some());
+                let step = state.optimizer.steps;
+                say(&format!(
+                    "{interrupted} behind step {step} (epoch {epoch}); the state is saved, go on with it by: {go_on}"
+                ));
+                Err(interrupted.into())
+            }
+            (Err(error @ Error::Io { .. }), _) if !finished && RunDir::has_checkpoint(path) => {
+                anyhow::bail!("{error}; go on with what was saved by: {go_on}")
+            }
+            (Err(error), _) => Err(error.into()),
         }
-        _ => Ok(()),
     }
+}
+
+/// A run that has diverged is no success, however often it is looked at.
+fn divergence(state: &TrainerState, path: &Path) -> anyhow::Result<()> {
+    let Some(divergence) = state.diverged else { return Ok(()) };
+    let last = path.join("last.safetensors");
+    let more = match state.epoch() {
+        0 => String::new(),
+        _ => format!("; a new run can begin with --init-from {}", last.display()),
+    };
+    Err(Error::invalid(path.display().to_string(), format!("{divergence}{more}")).into())
 }
 
 /// Why there is nothing left to train.

@@ -107,6 +107,11 @@ impl RunDir {
         [CONFIG, CHECKPOINT].iter().any(|name| path.join(name).symlink_metadata().is_ok())
     }
 
+    /// Whether there is something to go on with in a directory.
+    pub fn has_checkpoint(path: &Path) -> bool {
+        path.join(CHECKPOINT).exists()
+    }
+
     /// Opens the directory of a run that has been started, to go on with it.
     ///
     /// # Errors

@@ -138,9 +138,12 @@ impl Saver {
     /// What went wrong.
     pub fn diverged(&mut self, divergence: Divergence) -> Result<()> {
         let path = self.path.clone();
-        let copy = self.wait()?;
+        let failed = self.wait().is_err();
+        let missed = if failed { self.missed } else { Selection::default() };
+        let gone = self.gone();
+        let copy = self.copy.as_deref_mut().ok_or(gone)?;
         copy.state.diverged = Some(divergence);
-        copy.write(&path, Selection { checkpoint: true, ..Selection::default() })
+        copy.write(&path, Selection { checkpoint: true, ..missed })
     }
 
     /// The copy, when the thread is done with it.
