@@ -27,7 +27,7 @@ impl Buffer {
     /// `len` zeros; `what` is named if there is no memory for them.
     ///
     /// # Errors
-    /// [`Error::Memory`] where the allocation fails, or would only seem to succeed.
+    /// [`crate::Error::Memory`] where the allocation fails, or would only seem to succeed.
     pub fn zeros(len: usize, what: &str) -> Result<Self> {
         require_memory(len, what)?;
         let needed = len.div_ceil(LINE);
