@@ -4,9 +4,6 @@
 //! and read again, checked, split, computed with. The fuzz targets call these functions, and so does `tests/corpora.rs`.
 #![allow(dead_code)]
 
-#[path = "cli.rs"]
-mod cli;
-
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -15,18 +12,16 @@ use densely::data::{self, Dataset, Split, idx};
 use densely::engine::{Engine, EngineOptions};
 use densely::gemm::Backend;
 use densely::model::{Activation, Init, Layout, Model, Spec};
-use densely::report::{RankedRuns, add_tests};
-use densely::train::{Grid, RunResult, SweepRun, TrainConfig, Trainer, TrainerState, rank};
+use densely::store::{Checkpoint, RunConfig, SweepConfig, add_tests};
+use densely::train::setting::SettingValue as _;
+use densely::train::{Grid, RankedRuns, RunResult, SweepRun, Trainer, rank};
 use ndarray::Array2;
-
-use cli::grid_settings::grid_file;
-use cli::settings::{SWEEP_KEYS, Settings};
 
 /// Reads, or refuses, any bytes.
 pub type Reader = fn(&[u8]);
 
 /// The name of a corpus and its reader.
-pub const READERS: [(&str, Reader); 10] = [
+pub const READERS: [(&str, Reader); 9] = [
     ("checkpoint", checkpoint),
     ("config", config),
     ("directory", directory),
@@ -35,11 +30,10 @@ pub const READERS: [(&str, Reader); 10] = [
     ("lists", lists),
     ("model", model),
     ("results", results),
-    ("settings", settings),
     ("split", split),
 ];
 
-/// `Ok` as an option; an error has to be one line, without characters that a terminal obeys.
+/// `Ok` as an option. An error has to be one line, without control characters.
 fn accepted<T>(result: Result<T>) -> Option<T> {
     result
         .inspect_err(|error| {
@@ -78,84 +72,72 @@ pub fn model(bytes: &[u8]) {
     accepted(Model::from_bytes(bytes, &[Activation::Tanh]));
     let Some(model) = accepted(Model::from_bytes(bytes, &[])) else { return };
     let again = model.to_bytes().expect("what was read can be written");
-    let read = Model::from_bytes(&again, &model.spec.activations()).expect("and read");
-    assert_eq!((&read.spec, &read.metadata), (&model.spec, &model.metadata));
+    let read = Model::from_bytes(&again, &model.spec().activations()).expect("and read");
+    assert_eq!((read.spec(), read.metadata()), (model.spec(), model.metadata()));
     assert_eq!(read.to_bytes().expect("as before"), again);
-    assert_eq!(model.labels().len(), model.spec.n_out());
+    assert_eq!(model.labels().len(), model.spec().n_out());
     accepted(model.check_finite("model"));
     accepted(model.check_inputs(samples()));
-    if model.params.len() < 1 << 14 {
+    if model.params().len() < 1 << 14 {
         let options = EngineOptions { backend: Backend::Rust, threads: 1, ..EngineOptions::new(1) };
-        let mut engine = Engine::new(&model.spec, options).expect("it is small");
-        let data = Array2::from_elem((2, model.spec.n_in()), 7);
+        let mut engine = Engine::new(model.spec(), options).expect("it is small");
+        let data = Array2::from_elem((2, model.spec().n_in()), 7);
         let data = Dataset::from_pixels(data.view(), &[0, 0]).expect("the lengths agree");
-        let outputs = engine.predict(&model.params, &data, &[0, 1]);
-        assert_eq!(outputs.dim(), (2, model.spec.n_out()));
+        let outputs = engine.predict(model.params(), &data, &[0, 1]);
+        assert_eq!(outputs.dim(), (2, model.spec().n_out()));
     }
 }
 
 /// A checkpoint. What is read is written and read again, ranked, and trained for an epoch where it fits the data.
 pub fn checkpoint(bytes: &[u8]) {
-    let Some(mut state) = accepted(TrainerState::from_bytes(bytes)) else { return };
-    let again = state.to_bytes().expect("what was read can be written");
-    let read = TrainerState::from_bytes(&again).expect("and read");
+    let Some(checkpoint) = accepted(Checkpoint::from_bytes(bytes)) else { return };
+    let again = checkpoint.to_bytes().expect("what was read can be written");
+    let read = Checkpoint::from_bytes(&again).expect("and read");
     assert_eq!(read.to_bytes().expect("as before"), again);
-    assert!(state.diverged.is_none_or(|why| state.is_finished() && !why.to_string().is_empty()));
+    let Some((_, mut state)) = accepted(checkpoint.into_state()) else { return };
+    assert!(state.diverged().is_none_or(|why| state.is_finished() && !why.to_string().is_empty()));
 
     let result = RunResult::of(0, &state);
     assert!(result.seconds() >= 0.0 && (result.best_epoch == 0 || result.best().is_some()));
     if let Some(ranked) = accepted(RankedRuns::new(runs().to_vec(), vec![result])) {
         assert_eq!(ranked.results.len(), 1);
     }
-    if accepted(state.config.check()).is_some() {
-        state.config.threads = 1;
-        state.config.epochs = state.epoch() + 1;
+    if accepted(state.config().check()).is_some() {
+        let epochs = state.epoch() + 1;
+        (state.config_mut().threads, state.config_mut().epochs) = (1, epochs);
         if let Some(mut trainer) = accepted(Trainer::resume(state, samples())) {
-            trainer.train(&mut ()).expect("nobody watches");
+            trainer.train(&mut ()).expect("there is no observer to fail");
         }
     }
 }
 
-/// The `config.toml` of a run.
+/// The `config.toml` of a run, or a file for `train --config`. What is read is written and read again, checked, and made a
+/// network.
 pub fn config(bytes: &[u8]) {
-    let Some(text) = text(bytes) else { return };
-    let Ok(config) = toml::from_str::<TrainConfig>(text) else { return };
-    use_config(&config);
-}
-
-/// A configuration is written and read again, checked, and made a network.
-fn use_config(config: &TrainConfig) {
-    let again = toml::to_string(config).expect("what was read can be written");
-    let read: TrainConfig = toml::from_str(&again).expect("and read");
-    assert_eq!(toml::to_string(&read).expect("as before"), again);
+    let Some(config) = text(bytes).and_then(|text| accepted(RunConfig::from_toml(text))) else {
+        return;
+    };
+    let again = config.to_toml().expect("what was read can be written");
+    let read = RunConfig::from_toml(&again).expect("and read");
+    assert_eq!(read.to_toml().expect("as before"), again);
     if accepted(config.check()).is_some() {
+        let config = config.train;
         let spec = Spec::new(4, &config.hidden, &config.activations, 3);
         accepted(spec.and_then(|spec| Layout::new(&spec)));
         accepted(config.split.apply(samples()));
     }
 }
 
-/// A file for `train --config`.
-pub fn settings(bytes: &[u8]) {
-    let Some(text) = text(bytes) else { return };
-    let Some(settings) = accepted(Settings::parse(text, "file".to_owned(), &[])) else { return };
-    accepted(settings.text("out"));
-    accepted(settings.switch("json"));
-    if let Some(config) = accepted(settings.config()) {
-        use_config(&config);
-    }
-}
-
-/// A file for `sweep --config`.
+/// The `sweep.toml` of a sweep, or a file for `sweep --config`.
 pub fn grid(bytes: &[u8]) {
-    let Some(text) = text(bytes) else { return };
-    let parse = |text: &str| Settings::parse(text, "file".to_owned(), &SWEEP_KEYS)?.grid();
-    let Some(grid) = accepted(parse(text)) else { return };
-    if let Some(runs) = accepted(grid.runs(4, 3)) {
-        assert!(!runs.is_empty() && grid.jobs_for(runs[0].config.threads) > 0);
-        let again = grid_file(&grid).expect("what was read can be written");
-        let read = parse(&again).expect("and read");
-        assert_eq!(grid_file(&read).expect("as before"), again);
+    let Some(config) = text(bytes).and_then(|text| accepted(SweepConfig::from_toml(text))) else {
+        return;
+    };
+    if let Some(runs) = accepted(config.grid.runs(4, 3)) {
+        assert!(!runs.is_empty() && config.grid.jobs_for(runs[0].config.threads) > 0);
+        let again = config.to_toml().expect("what was read can be written");
+        let read = SweepConfig::from_toml(&again).expect("and read");
+        assert_eq!(read.to_toml().expect("as before"), again);
     }
 }
 
@@ -171,7 +153,7 @@ pub fn images(bytes: &[u8]) {
     }
 }
 
-/// A directory of IDX files: the lengths of the first three of them in 16 bits each, then the four, one behind the other.
+/// A directory of IDX files: the lengths of the first three of them in 16 bits each, then all four, one after another.
 pub fn directory(bytes: &[u8]) {
     let Some((lengths, mut rest)) = bytes.split_at_checked(6) else { return };
     let directory = tempfile::tempdir().expect("a place for temporary files");
@@ -181,8 +163,8 @@ pub fn directory(bytes: &[u8]) {
             Some(len) => usize::from(u16::from_le_bytes([len[0], len[1]])).min(rest.len()),
             None => rest.len(),
         };
-        let (file, behind) = rest.split_at(len);
-        rest = behind;
+        let (file, after) = rest.split_at(len);
+        rest = after;
         if i < 2 || !file.is_empty() {
             let path = directory.path().join(format!("{name}-ubyte"));
             std::fs::write(path, file).expect("it can be written");
@@ -224,20 +206,20 @@ pub fn split(bytes: &[u8]) {
 /// The lists and names of the command line: sizes, activations, initial weights.
 pub fn lists(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    if let Ok(sizes) = cli::values::sizes(text)
-        && let Some(spec) = accepted(Spec::new(4, &sizes.0, &[], 3))
+    if let Ok(sizes) = Vec::<usize>::parse(text)
+        && let Some(spec) = accepted(Spec::new(4, &sizes, &[], 3))
     {
         accepted(Layout::new(&spec));
     }
-    if let Ok(activations) = cli::values::activations(text) {
-        accepted(Spec::new(4, &[5, 6], &activations.0, 3));
+    if let Ok(activations) = Vec::<Activation>::parse(text) {
+        accepted(Spec::new(4, &[5, 6], &activations, 3));
     }
     accepted(text.parse::<Init>());
 }
 
 /// Sets the length of the JSON at the beginning of a safetensors file, which a mutation has moved: it ends at the last `}`.
-pub fn mend_length(bytes: &mut [u8]) {
-    let end = bytes.iter().rposition(|&byte| byte == b'}').map_or(0, |place| place + 1);
+pub fn repair_length(bytes: &mut [u8]) {
+    let end = bytes.iter().rposition(|&byte| byte == b'}').map_or(0, |position| position + 1);
     if let (Some(length), Some(first)) = (end.checked_sub(8), bytes.first_chunk_mut()) {
         *first = (length as u64).to_le_bytes();
     }

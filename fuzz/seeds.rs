@@ -1,4 +1,4 @@
-//! The files that fuzzing begins with: small, valid and nearly valid, made by the program itself where it can.
+//! The files that fuzzing begins with: small, valid and nearly valid, made by the program itself where possible.
 //!
 //! `cargo test --test corpora -- --ignored` writes them into `fuzz/corpus`, beside what the fuzzer has found.
 #![allow(clippy::unwrap_used)]
@@ -8,7 +8,8 @@ use std::io::Write as _;
 use densely::data::Split;
 use densely::engine::{Broken, Buffer, Score};
 use densely::model::{Activation, Layout, Metadata, Model, Spec};
-use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer, TrainerState};
+use densely::store::{Checkpoint, RunConfig, RunOptions};
+use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer};
 
 use super::readers::samples;
 
@@ -23,18 +24,15 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(images().map(|(name, bytes)| ("images", name, bytes)));
     seeds.extend(directories().map(|(name, bytes)| ("directory", name, bytes)));
     seeds.extend(texts().map(|(corpus, name, text)| (corpus, name, text.as_bytes().to_vec())));
-    let resolved = TrainConfig {
-        activations: vec![Activation::Gelu, Activation::Silu, Activation::LeakyRelu],
-        patience: Some(3),
-        init_from: Some("m.safetensors".to_owned()),
-        split: Split::Fractions([0.5, 0.25, 0.25]),
-        threads: 2,
-        ..TrainConfig::default()
-    };
-    let resolved = toml::to_string(&resolved).unwrap().into_bytes();
-    seeds.extend(
-        ["config", "settings", "grid"].map(|corpus| (corpus, "resolved", resolved.clone())),
-    );
+    let mut resolved = RunConfig::default();
+    resolved.options.init_from = Some("m.safetensors".to_owned());
+    let train = &mut resolved.train;
+    train.activations = vec![Activation::Gelu, Activation::Silu, Activation::LeakyRelu];
+    train.patience = Some(3);
+    train.split = Split::Fractions([0.5, 0.25, 0.25]);
+    train.threads = 2;
+    let resolved = resolved.to_toml().unwrap().into_bytes();
+    seeds.extend(["config", "grid"].map(|corpus| (corpus, "resolved", resolved.clone())));
     seeds
 }
 
@@ -44,7 +42,7 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         let params = (0..Layout::new(&spec).unwrap().len()).map(|i| i as f32 / 8.0 - 1.0).collect();
         let data = samples();
         let metadata = with_metadata.then(|| Metadata::of(data, Split::Pooled, data.fingerprint()));
-        Model { spec, params, metadata }.to_bytes().unwrap()
+        Model::new(spec, params, metadata).unwrap().to_bytes().unwrap()
     };
     let plain = model(&[2], false);
     let full = model(&[2, 2], true);
@@ -70,18 +68,14 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
 }
 
 fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
-    let config = TrainConfig {
-        hidden: vec![2],
-        batch_size: 5,
-        epochs: 2,
-        threads: 1,
-        split: Split::Counts([10, 2, 2]),
-        ..TrainConfig::default()
-    };
+    let mut config = TrainConfig::default();
+    (config.hidden, config.batch_size, config.epochs) = (vec![2], 5, 2);
+    (config.threads, config.split) = (1, Split::Counts([10, 2, 2]));
     let mut trainer = Trainer::new(config, samples()).unwrap();
-    let fresh = trainer.state().to_bytes().unwrap();
+    let options = RunOptions::default();
+    let fresh = Checkpoint::of(&options, trainer.state()).to_bytes().unwrap();
     trainer.train(&mut ()).unwrap();
-    let mut state = trainer.state().clone();
+    let mut state = Checkpoint::of(&options, trainer.state());
     for record in &mut state.history {
         (record.seconds, record.samples_per_second) = (0.5, 20.0); // the same on every machine
     }
@@ -89,22 +83,22 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let short = replaced(&finished, b"\"m\":{", b"\"n\":{");
     let turned = flipped(&finished, finished.len() - 3);
     let newer = replaced(&finished, b"format_version\\\":2", b"format_version\\\":9");
-    let with = |change: &dyn Fn(&mut TrainerState)| {
+    let with = |change: &dyn Fn(&mut Checkpoint)| {
         let mut state = state.clone();
         change(&mut state);
         state.to_bytes().unwrap()
     };
     let score = Score { loss_sum: 5.5, correct: 2, samples: 5 };
-    let within = |state: &mut TrainerState| {
+    let within = |state: &mut Checkpoint| {
         state.history.truncate(1);
         state.best_epoch = 1;
-        state.optimizer.steps = 3;
-        state.partial = Some(PartialEpoch { score, seconds: 0.25 });
+        state.steps = 3;
+        state.partial = Some(PartialEpoch::new(score, 0.25));
     };
-    let diverged = |state: &mut TrainerState| {
+    let diverged = |state: &mut Checkpoint| {
         within(state);
         let broken = Broken::Outputs { layer: 1 };
-        state.diverged = Some(Divergence { epoch: 2, step: 4, broken });
+        state.diverged = Some(Divergence::new(2, 4, broken));
     };
     [
         ("fresh", fresh),
@@ -120,18 +114,15 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
             "more-samples-than-an-epoch",
             with(&|state| {
                 within(state);
-                state.partial = Some(PartialEpoch {
-                    score: Score { samples: 1 << 40, ..score },
-                    seconds: 0.25,
-                });
+                state.partial = Some(PartialEpoch::new(Score { samples: 1 << 40, ..score }, 0.25));
             }),
         ),
-        ("endless-steps", with(&|state| state.optimizer.steps = u64::MAX)),
-        ("not-a-number", with(&|state| state.optimizer.v[3] = f32::NAN)),
+        ("endless-steps", with(&|state| state.steps = u64::MAX)),
+        ("not-a-number", with(&|state| state.v[3] = f32::NAN)),
         (
             "vectors-of-two-lengths",
             with(&|state| {
-                state.optimizer.m = Buffer::zeros(5, "the seed").unwrap();
+                state.m = Buffer::zeros(5, "the seed").unwrap();
             }),
         ),
     ]
@@ -147,9 +138,9 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
 
 /// `from` by `to` of the same length, once.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let place = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let start = bytes.windows(from.len()).position(|window| window == from).unwrap();
     let mut bytes = bytes.to_vec();
-    bytes[place..place + from.len()].copy_from_slice(to);
+    bytes[start..start + from.len()].copy_from_slice(to);
     bytes
 }
 
@@ -176,7 +167,7 @@ fn images() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("labels-compressed", gzip(&file(0x801, &[4], &[0, 1, 2, 1]))),
         ("compressed", gzip(&raw)),
         ("two-members", members),
-        ("bytes-behind-it", [&raw[..], b"x"].concat()),
+        ("bytes-after-it", [&raw[..], b"x"].concat()),
         ("sizes-overflow", file(0x803, &[u32::MAX; 3], &[0])),
         ("a-hundred-gigabytes", file(0x803, &[100_000, 1000, 1000], &[0])),
         ("no-pixels", file(0x803, &[9, 0, 3], &[])),
@@ -216,11 +207,11 @@ fn texts() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         ("config", "extremes", "lr = 1e308\nbeta1 = 0.999999999999\neps = nan\nweight_decay = inf\nseed = 9223372036854775807\nepochs = 9223372036854775807\nthreads = 0\n"),
         ("config", "unknown", "learning = 3\n"),
         ("config", "split", "split = '1.0,0.0,0.0'\nactivations = ['relu', 'tanh']\nhidden = [3, 2]\n"),
-        ("settings", "lists-in-strings", "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nout = 'x'\nlr = 1\nshuffle = 'off'\njson = true"),
-        ("settings", "a-key-of-two-lines", "\"a\\nb\\u001b\" = 3\n"),
-        ("settings", "twice", "batch-size = 3\nbatch_size = 4"),
-        ("settings", "no-value", "lr = "),
-        ("settings", "wide", "hidden = [9223372036854775807, 9223372036854775807]\ninit = 'orthogonal'\n"),
+        ("config", "lists-in-strings", "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nout = 'x'\nlr = 1\nshuffle = 'off'\njson = true"),
+        ("config", "a-key-of-two-lines", "\"a\\nb\\u001b\" = 3\n"),
+        ("config", "twice", "batch-size = 3\nbatch_size = 4"),
+        ("config", "no-value", "lr = "),
+        ("config", "wide", "hidden = [9223372036854775807, 9223372036854775807]\ninit = 'orthogonal'\n"),
         ("grid", "all-lists", "hidden = '128,64,28; 64,32;'\nactivations = 'relu;gelu'\nlr = [0.1, 1]\nseed = [1, 2, 3]\nbatch_size = 7\nepochs = 3\njobs = 2\nthreads = 4\npatience = 5"),
         ("grid", "nested", "hidden = [[512], [256, 3]]\nactivations = [['relu'], ['tanh']]\ninit = ['auto', 'he-normal']\nweight-decay = [0.0, 1e-6]\n"),
         ("grid", "too-many", "seed = [1,2,3,4,5,6,7,8,9,10]\nlr = [1e-1,1e-2,1e-3,1e-4,1e-5,1e-6]\nbatch_size = [1,2,3,4,5,6]\nweight_decay = [0,1e-1,1e-2,1e-3,1e-4,1e-5]\n"),

@@ -1,21 +1,43 @@
 //! The one error type of the library.
 //!
-//! A message says what was being done, with what, what was expected and what to do about it; it is
-//! lower case and has no full stop, so that it reads well behind `error: `.
+//! A message says what was being done, with what, what was expected and what to do about it. It is
+//! lower case and has no full stop, so that it reads well after `error: `. It names arguments, never
+//! flags of a command line: whoever has flags translates [`Error::Argument`] and [`Error::Occupied`].
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The result of everything that a user, a file or the machine can make fail.
+/// The result of whatever a user, a file or the machine can make fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong, told so that a person can act on it.
+/// What can go wrong, in words that a person can act on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting is impossible, or two settings contradict each other. The command line exits with 2.
+    /// One argument or setting has an impossible value.
+    #[error("{name} is {found}; expected {expected}")]
+    Argument {
+        /// The argument, or the setting by its key in a configuration file.
+        name: &'static str,
+        /// Its value, or what is wrong with it.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+
+    /// The arguments cannot be used together, or not with this data.
     #[error("{0}")]
     Usage(String),
+
+    /// A directory is not free for what was asked.
+    #[error("{} {occupant}", path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+        /// Who or what is there.
+        occupant: Occupant,
+    },
 
     /// The operating system refused to do something with a file or a directory.
     #[error("cannot {action} {}: {source}", path.display())]
@@ -59,15 +81,54 @@ pub enum Error {
         remedy: &'static str,
     },
 
-    /// An observer asked a run to stop before its end. Nothing is wrong; its state has been offered to the observers.
+    /// An observer asked a run to stop before its end. Nothing is wrong; the observers have been offered its state.
     #[error("the run was stopped before its end")]
     Stopped,
+}
+
+/// What keeps a directory from being used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Occupant {
+    /// It already holds a run.
+    Run,
+    /// It holds a sweep.
+    Sweep,
+    /// It holds a sweep of another grid; the text says what differs.
+    OtherSweep(String),
+    /// Another process is working in it.
+    Process,
+}
+
+impl fmt::Display for Occupant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => f.write_str("already holds a run"),
+            Self::Sweep => f.write_str("holds a sweep"),
+            Self::OtherSweep(difference) => write!(f, "holds another sweep{difference}"),
+            Self::Process => f.write_str("is in use by another densely"),
+        }
+    }
 }
 
 impl Error {
     /// Whether it is [`Error::Stopped`].
     pub fn is_stopped(&self) -> bool {
         matches!(self, Self::Stopped)
+    }
+
+    /// Whether the caller asked for something impossible, rather than something failed. The command line exits with 2.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Argument { .. } | Self::Usage(_) | Self::Occupied { .. })
+    }
+
+    /// An [`Error::Argument`].
+    pub fn argument(
+        name: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Argument { name, found: visible(found.into()), expected: visible(expected.into()) }
     }
 
     /// An [`Error::Usage`].
@@ -85,14 +146,14 @@ impl Error {
         Self::invalid(path.display().to_string(), problem)
     }
 
-    /// Turns an [`io::Error`] into an [`Error::Io`]; made for `map_err`.
+    /// Turns an [`io::Error`] into an [`Error::Io`], for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
 }
 
-/// A message may quote a file: its control characters are shown, not obeyed by a terminal, and the message stays one line.
+/// Escapes control characters: a message may quote a file, must not command a terminal, and stays one line.
 fn visible(text: String) -> String {
     if !text.contains(char::is_control) {
         return text;

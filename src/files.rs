@@ -5,25 +5,25 @@ use std::fs::{self, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Occupant, Result};
 use crate::memory::require_bytes;
 
-/// What a finished write outlives.
+/// How durable a finished write is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Survives {
-    /// The end of the process, however sudden.
-    Process,
-    /// A power cut as well: the file is synced, which takes milliseconds.
-    Machine,
+pub enum Durability {
+    /// It survives the end of the process, however sudden.
+    Renamed,
+    /// It survives a power cut as well: the file is synced first, which takes milliseconds.
+    Synced,
 }
 
-/// How the names of files begin that are not complete yet.
+/// The beginning of the names of files that are not complete yet.
 const TEMPORARY: &str = ".densely-";
 
 /// Replaces `path` with `bytes` in one step: a temporary file beside it, then renamed.
 ///
 /// A reader, or a process killed half-way, sees the old file or the new one, never a part.
-pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()> {
+pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -35,14 +35,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()>
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
         let mut file = builder.tempfile_in(directory)?;
         file.write_all(bytes)?;
-        if survives == Survives::Machine {
+        if durability == Durability::Synced {
             file.as_file().sync_all()?;
         }
         let temporary = file.into_temp_path();
         fs::rename(&temporary, path)?;
         drop(temporary.keep()); // it has another name now
         #[cfg(unix)]
-        if survives == Survives::Machine {
+        if durability == Durability::Synced {
             fs::File::open(directory)?.sync_all()?; // the rename itself
         }
         Ok(())
@@ -50,8 +50,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8], survives: Survives) -> Result<()>
     write().map_err(|error| Error::io("write", path)(without_path(error)))
 }
 
-/// Removes what processes that were killed in the middle of a write have left in a directory. For whoever holds its lock:
-/// another's write would lose its file.
+/// Removes the temporary files of writes during which a process was killed. The caller holds the directory's lock, because
+/// a write of another process would lose its file.
 pub fn remove_temporaries(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
@@ -61,28 +61,28 @@ pub fn remove_temporaries(directory: &Path) {
 }
 
 /// Writes a file unless it holds just this.
-pub fn write_if_changed(path: &Path, bytes: &[u8], survives: Survives) -> Result<()> {
+pub fn write_if_changed(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let same_length = fs::metadata(path).is_ok_and(|found| found.len() == bytes.len() as u64);
     if same_length && fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
-    write_atomic(path, bytes, survives)
+    write_atomic(path, bytes, durability)
 }
 
-/// Lets a file that is there survive a power cut.
+/// Makes an existing file survive a power cut.
 pub fn sync(path: &Path) -> Result<()> {
     let synced = fs::File::open(path).and_then(|file| file.sync_all());
     synced.map_err(Error::io("sync", path))
 }
 
-/// Refuses a directory in which no file can be made.
+/// Rejects a directory in which no file can be made.
 pub fn require_writable(directory: &Path) -> Result<()> {
     let probe = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory);
     probe.map(drop).map_err(|error| Error::io("write in", directory)(without_path(error)))
 }
 
-/// Keeps other processes out of a directory until it is dropped, or the process ends in whatever way; not on file systems
-/// without locks.
+/// Keeps other processes out of a directory until it is dropped or the process ends in whatever way. File systems without
+/// locks ignore it.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -90,10 +90,10 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Refuses to go on where the directory has been removed, or replaced by another, which would not be locked.
+    /// Checks that the directory is still the one that was locked.
     ///
     /// # Errors
-    /// If it has.
+    /// If it has been removed, or replaced by another.
     pub fn check(&self) -> Result<()> {
         #[cfg(unix)]
         if let Some(directory) = &self.directory {
@@ -101,7 +101,7 @@ impl Lock {
             let found = fs::metadata(&self.path).map_err(Error::io("write in", &self.path))?;
             let held = directory.metadata().map_err(Error::io("look at", &self.path))?;
             if (found.dev(), found.ino()) != (held.dev(), held.ino()) {
-                let problem = "it is not the directory that this process began in, which was moved or removed meanwhile";
+                let problem = "it is not the directory that this process started in, which was moved or removed meanwhile";
                 return Err(Error::invalid_file(&self.path, problem));
             }
         }
@@ -112,22 +112,19 @@ impl Lock {
 /// Locks a directory.
 ///
 /// # Errors
-/// [`Error::Usage`] if another process is in it.
+/// [`Error::Occupied`] if another process is in it.
 pub fn lock(directory: &Path) -> Result<Lock> {
     let path = directory.to_owned();
-    // the directory itself: no file of a name of its own, which could be left behind or removed
+    // the directory itself, rather than a file of its own, which could be left behind or removed
     let Ok(file) = fs::File::open(directory) else { return Ok(Lock { path, directory: None }) };
     match file.try_lock() {
         Ok(()) => Ok(Lock { path, directory: Some(file) }),
-        Err(TryLockError::WouldBlock) => Err(Error::usage(format!(
-            "another densely is at work in {}; wait until it has ended, or choose another --out",
-            directory.display()
-        ))),
+        Err(TryLockError::WouldBlock) => Err(Error::Occupied { path, occupant: Occupant::Process }),
         Err(TryLockError::Error(_)) => Ok(Lock { path, directory: None }),
     }
 }
 
-/// An error of `tempfile` less the name of its temporary file, which means nothing to a user.
+/// An error of `tempfile` without the name of its temporary file, which means nothing to a user.
 fn without_path(error: std::io::Error) -> std::io::Error {
     let text = error.to_string();
     match text.split_once(" at path ") {
@@ -145,11 +142,10 @@ pub fn le_bytes(values: &[f32]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What is no ordinary file, such as a pipe, says nothing of its length: more is not read.
+/// At most this is read of a pipe or another file that does not say its length.
 const LONGEST_STREAM: u64 = 1 << 30;
 
-/// Reads a whole file; a directory is refused in words of its own, and so is what is larger than the memory that can be had,
-/// before it is tried.
+/// Reads a whole file. A directory is rejected, and so is a file that is larger than the available memory, before it is read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {
         return Err(Error::invalid_file(path, "expected a file, found a directory"));
@@ -157,7 +153,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let file = fs::File::open(path).map_err(Error::io("read", path))?;
     let metadata = file.metadata().map_err(Error::io("read", path))?;
     require_bytes(metadata.len(), &path.display().to_string(), "expected a smaller file")?;
-    // a file that grows meanwhile, or whose length is not told, is no larger problem than a pipe
+    // a file that grows meanwhile, or does not say its length, is read like a pipe
     let (len, limit) = (metadata.len(), metadata.len().max(LONGEST_STREAM));
     let mut bytes = Vec::new();
     if let Ok(len) = usize::try_from(len) {
@@ -185,8 +181,8 @@ mod tests {
     fn write_replaces_and_leaves_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        write_atomic(&path, b"one", Survives::Machine).unwrap();
-        write_atomic(&path, b"two", Survives::Process).unwrap();
+        write_atomic(&path, b"one", Durability::Synced).unwrap();
+        write_atomic(&path, b"two", Durability::Renamed).unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
@@ -196,7 +192,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::create_dir(&path).unwrap(); // a file cannot take its place
-        assert!(write_atomic(&path, b"one", Survives::Machine).is_err());
+        assert!(write_atomic(&path, b"one", Durability::Synced).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         fs::write(directory.path().join(".densely-x1"), "t").unwrap();
         remove_temporaries(directory.path());
@@ -210,7 +206,7 @@ mod tests {
         assert!(held.directory.is_some(), "this file system has no locks");
         held.check().unwrap();
         let message = lock(directory.path()).unwrap_err().to_string();
-        assert!(message.contains("another densely is at work in"), "{message}");
+        assert!(message.contains("is in use by another densely"), "{message}");
         drop(held);
         let held = lock(directory.path()).unwrap();
         fs::rename(directory.path(), directory.path().with_extension("moved")).unwrap();
@@ -224,7 +220,7 @@ mod tests {
     fn errors_name_the_path() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("no/such/file");
-        let message = write_atomic(&missing, b"", Survives::Process).unwrap_err().to_string();
+        let message = write_atomic(&missing, b"", Durability::Renamed).unwrap_err().to_string();
         assert!(
             message.ends_with("no/such/file: No such file or directory (os error 2)"),
             "{message}"

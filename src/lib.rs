@@ -1,6 +1,47 @@
-#![doc = include_str!("../README.md")]
+//! Trains multilayer perceptrons on a CPU, at hardware speed.
+//!
+//! ```
+//! use densely::data::{Dataset, Split};
+//! use densely::train::{TrainConfig, Trainer};
+//! use ndarray::Array2;
+//!
+//! // two interleaved classes: the sign of the product of the two features
+//! let x = Array2::from_shape_fn((600, 2), |(i, j)| ((i * (7 + 5 * j)) % 199) as f32 / 99.0 - 1.0);
+//! let labels: Vec<u32> = x.rows().into_iter().map(|row| u32::from(row[0] * row[1] > 0.0)).collect();
+//! let data = Dataset::from_arrays(x.view(), &labels)?;
+//! let mut config = TrainConfig::default();
+//! (config.hidden, config.batch_size, config.epochs) = (vec![32], 20, 50);
+//! config.split = Split::Fractions([0.8, 0.1, 0.1]);
+//! let mut trainer = Trainer::new(config, &data)?;
+//! let outcome = trainer.run(&mut ())?;
+//! println!("test accuracy {:.3}", outcome.test.unwrap().accuracy());
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("model.safetensors");
+//! trainer.best_model().save(&path)?;
+//! # Ok::<(), densely::Error>(())
+//! ```
+//!
+//! | module | |
+//! |---|---|
+//! | [`train`] | [`train::Trainer`]: epochs, validation, the best epoch; [`train::sweep()`]: many runs side by side |
+//! | [`data`] | [`data::Dataset`]: examples in memory, from arrays or files; how they are split |
+//! | [`model`] | networks, initial weights, model files |
+//! | [`engine`] | the layer below: steps, gradients and predictions over flat vectors, for training loops of your own |
+//! | [`store`] | the directories of runs and sweeps, checkpoints, configuration files |
+//! | [`gemm`], [`linalg`] | matrix products by OpenBLAS or in pure Rust; singular values by LAPACK |
+//!
+//! Arrays are `ndarray` views, `f32`, row-major. Nothing prints, and errors are values: see [`Error`].
+//!
+//! # Features
+//!
+//! - `openblas`: matrix products and LAPACK by the system's OpenBLAS.
+//! - `embedded-mnist`: the MNIST data inside the binary.
+//! - `cli`: the command line, its terminal output and its reports. Leave it out to depend on far fewer crates.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod data;
 pub mod engine;
 mod error;
@@ -10,9 +51,11 @@ mod isa;
 pub mod linalg;
 mod memory;
 pub mod model;
-pub mod report;
+#[cfg(feature = "cli")]
+mod report;
 mod rng;
+pub mod store;
 mod sync;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, Occupant, Result};

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use densely::data::{self, Dataset, epoch_order};
-use densely::engine::{
+use crate::data::{self, Dataset, epoch_order};
+use crate::engine::{
     Adam, Buffer, Engine, EngineOptions, Isa, MAX_THREADS, State, default_threads, peak_gflops,
 };
-use densely::gemm::{Backend, BackendChoice};
-use densely::model::{Init, Spec, initialize};
-use densely::report::{grouped, plural, say};
-use densely::{Error, Result};
+use crate::error::{Error, Result};
+use crate::gemm::{Backend, BackendChoice};
+use crate::model::{Init, Spec, initialize};
+use crate::report::{grouped, plural, say};
 use serde::Serialize;
 use serde_json::json;
 
@@ -168,7 +168,7 @@ struct Cell {
 impl Cell {
     fn new(hidden: &Sizes, options: EngineOptions, data: &Dataset) -> Result<Self> {
         let spec = Spec::new(data.n_features(), &hidden.0, &[], data.n_classes())?;
-        let layout = densely::model::Layout::new(&spec)?;
+        let layout = crate::model::Layout::new(&spec)?;
         let mut params = Buffer::zeros(layout.len(), "the network")?;
         initialize(&mut params, &spec, &layout, Init::Auto, 0)?;
         let state = State::new(&params)?;

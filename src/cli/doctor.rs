@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use densely::data;
-use densely::engine::{Isa, default_threads, peak_gflops, product_gflops};
-use densely::gemm::{Backend, Blas, gemm};
-use densely::report::plural;
+use crate::data;
+use crate::engine::{Isa, default_threads, peak_gflops, product_gflops};
+use crate::gemm::{Backend, Blas, gemm};
+use crate::report::plural;
 use ndarray::Array2;
 use serde_json::json;
 
@@ -96,8 +96,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         ));
     }
     let online = online_cpus();
-    if let Some(online) =
-        online.filter(|&online| threads < online.min(densely::engine::MAX_THREADS))
+    if let Some(online) = online.filter(|&online| threads < online.min(crate::engine::MAX_THREADS))
     {
         problems.push(format!(
             "this process may use {threads} of {online} CPUs; lift the limit (taskset, cgroup, container), or expect that speed"

@@ -1,10 +1,10 @@
 //! `densely eval`.
 
-use densely::data::{self, Dataset, Part, Split};
-use densely::engine::require_memory;
-use densely::model::Model;
-use densely::report::{Confusion, grouped, percent, say};
-use densely::{Error, Result};
+use crate::data::{self, Dataset, Part, Split};
+use crate::engine::require_memory;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::report::{Confusion, grouped, percent, say};
 use serde_json::json;
 
 use super::model_args::{EngineArgs, ModelArgs};

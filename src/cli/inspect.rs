@@ -1,9 +1,9 @@
 //! `densely inspect`.
 
-use densely::Error;
-use densely::linalg::singular_values;
-use densely::model::{Layout, Model};
-use densely::report::grouped;
+use crate::error::Error;
+use crate::linalg::singular_values;
+use crate::model::{Layout, Model};
+use crate::report::grouped;
 use serde::Serialize;
 use serde_json::json;
 

@@ -1,33 +1,36 @@
-//! Commands: what is typed, checked, and handed to the library; a file each.
+//! Commands: what is typed is parsed, checked and handed to the library; a file for each command.
 
+mod asked;
 mod bench;
 mod completions;
 mod doctor;
+mod errors;
 mod eval;
-mod grid_settings;
+mod flags;
 mod inspect;
 mod model_args;
 mod predict;
 mod report;
-mod run_args;
-mod settings;
 mod signals;
 mod sweep;
 mod train;
 mod values;
 
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use densely::report::say;
-use densely::train::TrainConfig;
-use densely::{Error, Result};
 
-pub use signals::Interrupted;
+use crate::data::{self, Dataset};
+use crate::error::{Error, Result};
+use crate::gemm::Blas;
+use crate::report::say;
+use crate::store::RunOptions;
+use signals::Interrupted;
 
 /// Trains multilayer perceptrons on a CPU, fast.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = FIRST_STEPS)]
+#[command(name = "densely", version, arg_required_else_help = true, after_help = FIRST_STEPS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,8 +55,31 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// Parses the command line and runs the command.
-pub fn run() -> anyhow::Result<()> {
+/// The program: parses the command line, runs the command, reports an error, and returns the exit code.
+pub fn main() -> ExitCode {
+    if let Some(blas) = Blas::new() {
+        // SAFETY: the program begins here; there is no other thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            blas.stop_idle_threads();
+        }
+    }
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return ExitCode::from(interrupted.exit_code()); // the command has said what happened
+    }
+    // densely's own errors contain their causes; others are a chain
+    match error.downcast_ref::<Error>() {
+        Some(own) => say(&format!("error: {}", errors::explain(own))),
+        None => say(&format!("error: {error:#}")),
+    }
+    match error.downcast_ref::<Error>().is_some_and(Error::is_usage) {
+        true => ExitCode::from(2),
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
@@ -78,22 +104,34 @@ fn print_result(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Paths are kept absolute, so that a run can be resumed from any directory.
+/// Writes a remark to standard error, beside the results.
+fn print_note(text: &str) {
+    say(&format!("note: {text}"));
+}
+
+/// Reads a data set, and prints what a user should know about it.
+fn load(source: &str, quiet: bool) -> Result<Dataset> {
+    let loaded = data::load(source)?;
+    if !quiet {
+        loaded.notices.iter().for_each(|notice| print_note(notice));
+    }
+    Ok(loaded.data)
+}
+
+/// Makes the paths of a run absolute, so that it can be resumed from any directory.
+fn make_absolute(options: &mut RunOptions) -> Result<()> {
+    if options.data != RunOptions::default().data {
+        options.data = absolute(&options.data)?;
+    }
+    options.init_from = options.init_from.take().map(|path| absolute(&path)).transpose()?;
+    Ok(())
+}
+
 fn absolute(path: &str) -> Result<String> {
     let problem = |error: String| Error::usage(format!("path `{path}`: {error}"));
     let absolute = std::path::absolute(path).map_err(|error| problem(error.to_string()))?;
     let absolute = absolute.into_os_string().into_string();
     absolute.map_err(|_| problem("expected UTF-8".to_owned()))
-}
-
-/// The same for what names data, unless it is the name of a data set.
-fn absolute_data(data: &str) -> Result<String> {
-    if data == TrainConfig::default().data { Ok(data.to_owned()) } else { absolute(data) }
-}
-
-/// Writes a remark to standard error, beside the results.
-fn print_note(text: &str) {
-    say(&format!("note: {text}"));
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use densely::Result;
-use densely::engine::{Engine, EngineOptions, default_threads, require_memory};
-use densely::gemm::{Backend, BackendChoice};
-use densely::model::{Activation, Model};
+use crate::engine::{Engine, EngineOptions, default_threads, require_memory};
+use crate::error::Result;
+use crate::gemm::{Backend, BackendChoice};
+use crate::model::{Activation, Model};
 
 use super::print_note;
 use super::values::{self, Activations};

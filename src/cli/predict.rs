@@ -4,9 +4,9 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use densely::data::load_images;
-use densely::report::{PredictionFormat, Predictions, grouped, plural};
-use densely::{Error, Result};
+use crate::data::load_images;
+use crate::error::{Error, Result};
+use crate::report::{PredictionFormat, Predictions, grouped, plural};
 
 use super::model_args::{EngineArgs, ModelArgs};
 use super::print_note;

@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use densely::data::{self, Dataset};
-use densely::report::{
-    REPORT, RankedRuns, RunDir, Standing, SweepDir, ranked_runs, write_run_report,
-    write_sweep_report,
+use super::{load, print_result};
+use crate::data::{Dataset, Parts};
+use crate::engine::{Engine, EngineOptions};
+use crate::error::{Error, Result};
+use crate::gemm::Backend;
+use crate::model::Model;
+use crate::report::{
+    Confusion, Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report,
 };
-use densely::train::{SweepRun, Trainer};
-use densely::{Error, Result};
-
-use super::settings::Settings;
-use super::{print_note, print_result};
+use crate::store::names::REPORT;
+use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, read_runs};
+use crate::train::{RankedRuns, SweepRun, TrainerState};
 
 /// Make a page with pictures of a run, a sweep, or several runs
 ///
@@ -39,15 +41,15 @@ Examples:
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let page = match &args.directories[..] {
         [one] if SweepDir::is_one(one) => {
-            let directory = SweepDir::at(one);
-            let grid = Settings::read_grid(&directory.grid_path())?.grid()?;
-            let loaded = data::load(&grid.base.data)?;
-            let runs = grid.runs(loaded.data.n_features(), loaded.data.n_classes())?;
+            let (directory, config) = SweepDir::at(one)?;
+            let data = load(&config.options.data, true)?;
+            let runs = config.grid.runs(data.n_features(), data.n_classes())?;
             let mut ranked = directory.ranked_runs(&runs)?;
             directory.read_tests(&mut ranked.results, &runs);
-            of_sweep(&directory, args.out.as_deref().unwrap_or(one), &loaded.data, &ranked)?
+            let out = args.out.as_deref().unwrap_or(one);
+            of_sweep(&directory, out, &config.options.data, &data, &ranked)?
         }
-        [one] => of_run(one, args.out.as_deref().unwrap_or(one))?,
+        [one] => of_directory(one, args.out.as_deref().unwrap_or(one))?,
         several => {
             let all = several.iter().map(|path| super::absolute(&path.to_string_lossy()));
             let all = all.collect::<Result<Vec<_>>>()?;
@@ -59,22 +61,69 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     print_result(&format!("report: {}", page.display()))
 }
 
-/// The report of one run.
-fn of_run(directory: &Path, out: &Path) -> Result<PathBuf> {
-    let Standing { config, state } = RunDir::read(directory)?;
-    let problem = "the run has no finished epoch; go on with it by `densely train --resume`";
+/// The report of the run in a directory.
+fn of_directory(directory: &Path, out: &Path) -> Result<PathBuf> {
+    let SavedRun { config, state, .. } = RunDir::read(directory)?;
+    let problem = "the run has no finished epoch; continue it with `densely train --resume`";
     let state = state.ok_or_else(|| Error::invalid_file(directory, problem))?;
-    let loaded = data::load(&config.data)?;
-    loaded.notices.iter().for_each(|notice| print_note(notice));
-    let mut trainer = Trainer::resume(state, &loaded.data)?;
-    make(out)?;
-    write_run_report(&mut trainer, directory, out)
+    let data = load(&config.options.data, false)?;
+    of_state(directory, out, &config, &state, &data)
 }
 
-/// The report of a sweep, and in its own directory that of the winner.
+/// The report of a run whose state is at hand.
+pub fn of_state(
+    directory: &Path,
+    out: &Path,
+    config: &RunConfig,
+    state: &TrainerState,
+    data: &Dataset,
+) -> Result<PathBuf> {
+    let parts = config.train.split.apply(data)?;
+    let model = state.best_model(data)?;
+    let backend = Backend::of(config.train.backend)?;
+    let measured = measure(&model, data, &parts, backend, config.train.threads)?;
+    make(out)?;
+    let record = RunRecord {
+        config,
+        state,
+        model: &model,
+        data,
+        parts: &parts,
+        backend,
+        measured,
+        run_dir: directory,
+    };
+    write_run_report(&record, out)
+}
+
+/// What a model says of the test part, or of the validation part if there is no test part.
+fn measure(
+    model: &Model,
+    data: &Dataset,
+    parts: &Parts,
+    backend: Backend,
+    threads: usize,
+) -> Result<Option<Measured>> {
+    let (part, rows) = match (&parts.test[..], &parts.val[..]) {
+        ([], []) => return Ok(None),
+        ([], val) => ("validation", val.to_vec()),
+        (test, _) => ("test", test.to_vec()),
+    };
+    let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
+    let mut engine = Engine::new(model.spec(), options)?;
+    let score = engine.evaluate(model.params(), data, &rows);
+    let logits = engine.logits(model.params(), data, &rows);
+    let probabilities = engine.predict(model.params(), data, &rows);
+    let truth = rows.iter().map(|&row| data.labels()[row as usize]);
+    let confusion = Confusion::new(model.labels(), logits.view(), truth);
+    Ok(Some(Measured { part, rows, score, probabilities, confusion }))
+}
+
+/// The report of a sweep, and in its own directory that of the winner. `source` is what the user calls the data.
 pub fn of_sweep(
     directory: &SweepDir,
     out: &Path,
+    source: &str,
     data: &Dataset,
     ranked: &RankedRuns,
 ) -> Result<PathBuf> {
@@ -84,13 +133,15 @@ pub fn of_sweep(
     let here = canonical(out)? == path;
     if let Some(winner) = ranked.results.first().filter(|winner| here && winner.is_ranked()) {
         let run = &ranked.runs[winner.number];
-        if let Some(state) = directory.read_run(run)? {
+        if let SavedRun { config, state: Some(state), .. } = directory.read_run(run)? {
             let run_path = directory.run_path(run);
-            write_run_report(&mut Trainer::resume(state, data)?, &run_path, &run_path)?;
+            of_state(&run_path, &run_path, &config, &state, data)?;
         }
     }
-    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    write_sweep_report(ranked, out, &name, |run: &SweepRun| {
+    let title = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let data = vec![source.to_owned(); ranked.runs.len()];
+    let record = SweepRecord { ranked, data: &data, title: &title };
+    write_sweep_report(&record, out, |run: &SweepRun| {
         let report = Path::new(&run.name).join(REPORT);
         (here && path.join(&report).is_file()).then(|| report.display().to_string())
     })
@@ -104,9 +155,10 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
             sweep.display()
         )));
     }
-    let runs = ranked_runs(directories)?;
+    let (ranked, data) = read_runs(directories)?;
     make(out)?;
-    write_sweep_report(&runs, out, "runs compared", |_| None)
+    let record = SweepRecord { ranked: &ranked, data: &data, title: "runs compared" };
+    write_sweep_report(&record, out, |_| None)
 }
 
 fn make(directory: &Path) -> Result<()> {

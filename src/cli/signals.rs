@@ -1,13 +1,15 @@
-//! Ctrl-C, and what a system sends when it wants a process to end.
+//! Ctrl-C, and the signals by which a system ends a process.
 //!
-//! The first signal asks the training to save its state and to stop behind the step that it is in; a second one ends the
-//! process at once, which no file minds.
+//! The first signal asks the training to finish its step, save its state and stop. A second one ends the process at once,
+//! which damages no file.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use densely::train::{Observer, Request};
-use densely::{Error, Result};
+use crate::error::{Error, Result};
+use crate::report::say;
+use crate::train::{Observer, Request};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// A signal that has stopped a command, whose state is saved.
@@ -19,7 +21,7 @@ pub struct Interrupted {
 }
 
 impl Interrupted {
-    /// What a shell says of a process that the signal has ended: 128 and its number.
+    /// The exit code that a shell gives a process that the signal has ended: 128 plus its number.
     pub fn exit_code(&self) -> u8 {
         128 + self.signal
     }
@@ -64,16 +66,29 @@ impl Signals {
         Ok(Self { received })
     }
 
-    /// The signal that has come, if one has.
+    /// The signal that has arrived, if one has.
     pub fn received(&self) -> Option<Interrupted> {
         match self.received.load(Relaxed) {
             0 => None,
             signal => Some(Interrupted { signal: u8::try_from(signal).unwrap_or(u8::MAX - 128) }),
         }
     }
+
+    /// Stops before the report of a finished run or sweep if a signal has arrived, and says how to make it.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn stop_before_report(&self, what: &str, path: &Path) -> anyhow::Result<()> {
+        let Some(interrupted) = self.received() else { return Ok(()) };
+        say(&format!(
+            "{interrupted}; the {what} is finished, make its report with: densely report {}",
+            path.display()
+        ));
+        Err(interrupted.into())
+    }
 }
 
-/// The end of a terminal counts too, unless the process was started not to mind it, as `nohup` does.
+/// The end of a terminal counts too, unless the process was started to ignore it, as `nohup` does.
 fn handled() -> Vec<i32> {
     #[cfg(unix)]
     if !is_ignored(signal_hook::consts::SIGHUP) {

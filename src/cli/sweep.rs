@@ -1,105 +1,42 @@
 //! `densely sweep`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use densely::data::{self, Dataset};
-use densely::engine::Score;
-use densely::gemm::Backend;
-use densely::model::Init;
-use densely::report::{
-    RankedRuns, RunDir, SweepDir, SweepTerminal, duration, percent, ranking, say,
-};
-use densely::train::{
-    Divergence, EpochEnd, Observer, Opened, Progress, Request, RunResult, Status, SweepHost,
-    SweepRun, Trainer, rank, sweep,
-};
-use densely::{Error, Result};
 use serde_json::{Value, json};
 
-use super::grid_settings::grid_file;
-use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
-use super::settings::{self, Settings};
+use super::asked::Asked;
+use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
-use super::values::{self, Activations, Sizes};
-use super::{print_note, print_result};
+use super::{load, make_absolute, print_result};
+use crate::data::Dataset;
+use crate::engine::Score;
+use crate::error::{Error, Result};
+use crate::gemm::Backend;
+use crate::report::{SweepTerminal, duration, percent, ranking, say};
+use crate::store::names::{BEST, RESULTS_CSV};
+use crate::store::{RunDir, SweepConfig, SweepDir};
+use crate::train::{
+    Divergence, EpochEnd, Observer, Opened, Progress, RankedRuns, Request, RunResult, Status,
+    SweepHost, SweepRun, Trainer, rank, sweep,
+};
 
 /// Train every combination of settings and rank them
 ///
-/// Each run has a directory of its own, as if `densely train` had made it. The ranking is by validation accuracy; only the
-/// winner is measured on the test part, for a choice by test accuracy would make that figure worthless. Stopped or killed,
-/// the same command goes on where it was.
+/// A setting may have several values, separated by a comma, or by a semicolon where one value may contain commas. Each run
+/// has a directory of its own, as if `densely train` had made it. The ranking is by validation accuracy. Only the
+/// winner is measured on the test part, because a choice by test accuracy would make that figure worthless. Stopped or
+/// killed, the same command resumes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Sizes of the hidden layers [default: 784,784,784;1024,512,256;512,256,128;256,128,64;128,64,28]
-    #[arg(long, value_name = "N,N,...;...", value_delimiter = ';', value_parser = values::sizes,
-          help_heading = NETWORK)]
-    hidden: Option<Vec<Sizes>>,
-
-    /// One activation for all hidden layers, or one each [default: relu,selu,tanh for three hidden layers, relu for any
-    /// other number]
-    #[arg(long, value_name = "A,A,...;...", value_delimiter = ';', value_parser = values::activations,
-          help_heading = NETWORK)]
-    activations: Option<Vec<Activations>>,
-
-    /// Ways to draw initial weights [default: auto]
-    #[arg(long, value_name = "I,I,...", value_delimiter = ',', value_parser = values::init(),
-          help_heading = NETWORK)]
-    init: Option<Vec<Init>>,
-
-    /// Adam's learning rates [default: 0.01,0.001,0.0001]
-    #[arg(long, value_name = "X,X,...", value_delimiter = ',', allow_negative_numbers = true,
-          help_heading = OPTIMIZER)]
-    lr: Option<Vec<f64>>,
-
-    /// Decoupled weight decays [default: 0]
-    #[arg(long, value_name = "X,X,...", value_delimiter = ',', allow_negative_numbers = true,
-          help_heading = OPTIMIZER)]
-    weight_decay: Option<Vec<f64>>,
-
-    /// Samples per step [default: 100,500,1000]
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = values::count(),
-          help_heading = OPTIMIZER)]
-    batch_size: Option<Vec<u64>>,
-
-    /// Passes over the training part [default: 200]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
-    epochs: Option<u64>,
-
-    /// Seeds, each of which decides everything random of a run [default: 0]
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = values::count(),
-          help_heading = RUN)]
-    seed: Option<Vec<u64>>,
-
-    /// Measure every run on the test part, not only the winner
-    #[arg(long, help_heading = RUN)]
-    test_all: bool,
-
-    /// Runs at a time [default: as many as there are cores where networks are small, one where they are large]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = MACHINE)]
-    jobs: Option<u64>,
-
-    /// Worker threads of each run [default: the cores, divided among the runs at a time]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = MACHINE)]
-    threads: Option<u64>,
-
-    /// The directory for the sweep's files [default: runs/sweep-<hash of the grid>]
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
-    out: Option<PathBuf>,
-
-    /// Take settings from a file, such as the sweep.toml of a sweep; flags win over it
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
-    config: Option<PathBuf>,
-
-    /// Show the settings that would be used, as such a file, and stop
-    #[arg(long, help_heading = OUTPUT)]
-    print_config: bool,
+    #[command(flatten)]
+    settings: SettingFlags<true>,
 
     #[command(flatten)]
-    run: RunArgs,
+    file: FileArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -115,134 +52,161 @@ const SHOWN: usize = 10;
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
-    let settings = args.settings()?;
-    let (json, quiet) = (settings.switch("json")?, settings.switch("quiet")?);
-    let test_all = settings.switch("test_all")?;
-    let mut grid = settings.grid()?;
-    grid.base.data = super::absolute_data(&grid.base.data)?;
-    grid.base.backend = Backend::of(grid.base.backend)?.choice();
-    grid.runs(1, 1)?; // what is impossible with any data is refused before the data is read
-    let file = grid_file(&grid)?;
-    if args.print_config {
-        return print_result(file.trim_end());
+    let asked = Asked::new(&args.settings, &args.file)?;
+    let (output, options): (OutputOptions, SweepOptions) = (asked.get()?, asked.get()?);
+    let config = config(&asked)?;
+    if args.file.print_config {
+        return print_result(config.to_toml()?.trim_end());
     }
-    let loaded = data::load(&grid.base.data)?;
-    if !quiet {
-        loaded.notices.iter().for_each(|notice| print_note(notice));
-    }
-    let data = &loaded.data;
-    let runs = grid.runs(data.n_features(), data.n_classes())?;
-    if grid.base.split.apply(data)?.val.is_empty() {
-        return Err(Error::usage(format!(
-            "split `{}`: a sweep chooses by validation accuracy; expected a split with a validation part",
-            grid.base.split
-        ))
-        .into());
-    }
-    let path = settings.text("out")?.map_or_else(|| default_directory(&file), PathBuf::from);
-    let directory = SweepDir::open(&path, &file)?;
-    let backend = Backend::of(grid.base.backend)?;
+    let data = load(&config.options.data, output.quiet)?;
+    let runs = runs(&config, &data)?;
+    let path = match &output.out {
+        Some(path) => PathBuf::from(path),
+        None => default_directory(&config.to_toml()?),
+    };
+    let directory = SweepDir::open(&path, &config)?;
     let signals = Signals::watch()?;
+    let terminal = |backend| SweepTerminal::new(&runs, data.name(), backend);
+    let backend = Backend::of(config.grid.base().backend)?;
     let host = Host {
         runs: &runs,
         signals: &signals,
         directory: &directory,
-        terminal: (!quiet).then(|| SweepTerminal::new(&runs, data.name(), backend)),
-        json,
+        terminal: (!output.quiet).then(|| terminal(backend)),
+        json: output.json,
         results: Mutex::default(),
         trained: AtomicBool::new(false),
     };
-    if json {
+    let sweep_dir = path.display().to_string();
+    if output.json {
+        let (runs, data) = (runs.len(), data.name());
         host.print(&json!({
-            "event": "start", "runs": runs.len(), "data": data.name(), "sweep_dir": path.display().to_string(),
+            "event": "start", "runs": runs, "data": data, "sweep_dir": sweep_dir,
         }))?;
     }
-    let swept = sweep(&runs, data, |threads| grid.jobs_for(threads), &&host);
+    let swept = sweep(&runs, &data, |threads| config.grid.jobs_for(threads), &&host);
     let Host { results, terminal, .. } = host;
     terminal.iter().for_each(SweepTerminal::finish);
     if let (Err(Error::Stopped), Some(interrupted)) = (&swept, signals.received()) {
-        if json {
-            let sweep_dir = path.display().to_string();
+        if output.json {
             print_result(&json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string())?;
         }
         say(&format!(
-            "{interrupted}; the states of all runs are saved in {}: the same command goes on",
-            path.display()
+            "{interrupted}; the states of all runs are saved in {sweep_dir}: the same command continues"
         ));
         return Err(interrupted.into());
     }
     swept?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     rank(&mut results, &runs);
-    let tested = if test_all { results.len() } else { 1 };
+    let tested = if options.test_all { results.len() } else { 1 };
     for result in results.iter_mut().take(tested).filter(|result| result.is_ranked()) {
-        result.test = test(&directory, &runs[result.number], data)?;
+        result.test = test(&directory, &runs[result.number], &data)?;
     }
     directory.write_results(&results, &runs)?;
-    let failed = results.iter().filter(|result| result.status == Status::Failed).count();
-    let winner = results.first().filter(|winner| winner.is_ranked());
-    let best_model =
-        winner.map(|winner| directory.run_path(&runs[winner.number]).join("best.safetensors"));
-    let (test, seconds) = (winner.and_then(|winner| winner.test), start.elapsed().as_secs_f64());
-    if json {
-        print_result(
-            &json!({
-                "event": "done",
-                "runs": results.len(),
-                "failed": failed,
-                "best_run": winner.map(|winner| &runs[winner.number].name),
-                "val_accuracy": winner.and_then(RunResult::best).and_then(|best| best.val_accuracy),
-                "test_loss": test.map(|test| test.loss()),
-                "test_accuracy": test.map(|test| test.accuracy()),
-                "seconds": seconds,
-                "sweep_dir": path.display().to_string(),
-            })
-            .to_string(),
-        )?;
-    } else {
-        let mut text = ranking(&results, &runs, SHOWN);
-        if let Some(test) = test {
-            let (accuracy, loss) = (percent(test.accuracy()), test.loss());
-            text += &format!("\n\ntest accuracy of the winner {accuracy}, loss {loss:.4}");
-        }
-        text += &format!(
-            "\n{} in all; results: {}",
-            duration(seconds),
-            path.join("results.csv").display()
-        );
-        if let Some(model) = best_model {
-            text += &format!("\nmodel: {}", model.display());
-        }
-        print_result(&text)?;
-    }
-    if winner.is_none() {
+    let ended = Ended {
+        results: &results,
+        runs: &runs,
+        path: &path,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    print_result(&if output.json { ended.json().to_string() } else { ended.text() })?;
+    if ended.winner().is_none() {
         anyhow::bail!(
-            "none of the {} runs has come to a result; results.csv says why",
+            "none of the {} runs has come to a result; {RESULTS_CSV} says why",
             results.len()
         );
     }
-    if !settings.switch("no_report")? {
-        if let Some(interrupted) = signals.received() {
-            say(&format!(
-                "{interrupted}; the sweep is finished, its report is made by: densely report {}",
-                path.display()
-            ));
-            return Err(interrupted.into());
-        }
+    if !output.no_report {
+        signals.stop_before_report("sweep", &path)?;
         let ranked = RankedRuns::new(runs, results)?;
-        let page = super::report::of_sweep(&directory, &path, data, &ranked)?;
-        if !json {
+        let page =
+            super::report::of_sweep(&directory, &path, &config.options.data, &data, &ranked)?;
+        if !output.json {
             print_result(&format!("report: {}", page.display()))?;
         }
     }
     Ok(())
 }
 
+/// What was asked for, checked as far as that is possible without the data.
+fn config(asked: &Asked) -> Result<SweepConfig> {
+    let mut config = SweepConfig::default();
+    asked.apply(|table| config.take_from(table))?;
+    make_absolute(&mut config.options)?;
+    let base = config.grid.base_mut();
+    base.backend = Backend::of(base.backend)?.choice();
+    config.grid.runs(1, 1)?;
+    Ok(config)
+}
+
+/// The runs on the data. Each has a validation part, which ranks it.
+fn runs(config: &SweepConfig, data: &Dataset) -> Result<Vec<SweepRun>> {
+    let runs = config.grid.runs(data.n_features(), data.n_classes())?;
+    for run in &runs {
+        let split = &run.config.split;
+        if split.apply(data)?.val.is_empty() {
+            return Err(Error::usage(format!(
+                "split `{split}`: a sweep ranks by validation accuracy; expected a split with a validation part"
+            )));
+        }
+    }
+    Ok(runs)
+}
+
 /// The score of the model that a run has kept on the test part.
 fn test(directory: &SweepDir, run: &SweepRun, data: &Dataset) -> Result<Option<Score>> {
-    match directory.read_run(run)? {
+    match directory.read_run(run)?.state {
         Some(state) => Ok(Trainer::resume(state, data)?.test()),
         None => Ok(None),
+    }
+}
+
+/// A sweep whose runs have all ended.
+struct Ended<'a> {
+    /// In the order of the ranks.
+    results: &'a [RunResult],
+    runs: &'a [SweepRun],
+    path: &'a Path,
+    seconds: f64,
+}
+
+impl Ended<'_> {
+    fn winner(&self) -> Option<&RunResult> {
+        self.results.first().filter(|winner| winner.is_ranked())
+    }
+
+    fn json(&self) -> Value {
+        let winner = self.winner();
+        let test = winner.and_then(|winner| winner.test);
+        let failed = self.results.iter().filter(|result| result.status == Status::Failed).count();
+        json!({
+            "event": "done",
+            "runs": self.results.len(),
+            "failed": failed,
+            "best_run": winner.map(|winner| &self.runs[winner.number].name),
+            "val_accuracy": winner.and_then(RunResult::best).and_then(|best| best.val_accuracy),
+            "test_loss": test.map(|test| test.loss()),
+            "test_accuracy": test.map(|test| test.accuracy()),
+            "seconds": self.seconds,
+            "sweep_dir": self.path.display().to_string(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let winner = self.winner();
+        let mut text = ranking(self.results, self.runs, SHOWN);
+        if let Some(test) = winner.and_then(|winner| winner.test) {
+            let (accuracy, loss) = (percent(test.accuracy()), test.loss());
+            text += &format!("\n\ntest accuracy of the winner {accuracy}, loss {loss:.4}");
+        }
+        let results = self.path.join(RESULTS_CSV);
+        text += &format!("\n{} in all; results: {}", duration(self.seconds), results.display());
+        if let Some(winner) = winner {
+            let model = self.path.join(&self.runs[winner.number].name).join(BEST);
+            text += &format!("\nmodel: {}", model.display());
+        }
+        text
     }
 }
 
@@ -269,10 +233,7 @@ impl<'a> SweepHost for &'a Host<'a> {
     type Observer = Watch<'a>;
 
     fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Watch<'a>>> {
-        let (run_dir, mut state) = self.directory.open_run(run)?;
-        if let Some(state) = state.as_mut().filter(|state| !state.is_finished()) {
-            state.config.checkpoint_every = run.config.checkpoint_every;
-        }
+        let (run_dir, state) = self.directory.open_run(run)?;
         if state.as_ref().is_none_or(|state| !state.is_finished()) {
             self.trained.store(true, Ordering::Relaxed);
             self.terminal.iter().for_each(|terminal| terminal.begins(number));
@@ -303,12 +264,12 @@ impl<'a> SweepHost for &'a Host<'a> {
         rank(&mut results, self.runs);
         match self.trained.load(Ordering::Relaxed) {
             true => self.directory.write_results(&results, self.runs),
-            false => Ok(()), // what is there is of this sweep, and more complete
+            false => Ok(()), // the results on the disk are of this sweep, and more complete
         }
     }
 }
 
-/// Keeps and watches one run.
+/// Keeps and observes one run.
 struct Watch<'a> {
     run_dir: RunDir,
     signals: Signals,
@@ -344,44 +305,8 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// `runs/sweep-<hash of the grid>`: the same command goes on in the same directory.
+/// `runs/sweep-<hash of the grid>`: the same command resumes in the same directory.
 fn default_directory(grid: &str) -> PathBuf {
     let hash = xxhash_rust::xxh3::xxh3_64(grid.as_bytes());
     PathBuf::from("runs").join(format!("sweep-{:08x}", hash as u32))
-}
-
-impl Args {
-    /// The flags over the configuration file.
-    fn settings(&self) -> Result<Settings> {
-        let mut settings = match &self.config {
-            Some(path) => Settings::read_grid(path)?,
-            None => Settings::default(),
-        };
-        let list = |values: &Option<Vec<u64>>| -> Option<Vec<i64>> {
-            values.as_ref().map(|values| values.iter().copied().map(integer).collect())
-        };
-        let hidden = self.hidden.as_ref().map(|hidden| {
-            hidden.iter().map(|sizes| settings::sizes(&sizes.0)).collect::<Result<Vec<_>>>()
-        });
-        let activations = self.activations.as_ref().map(|several| {
-            several.iter().map(|one| settings::activations(&one.0)).collect::<Vec<_>>()
-        });
-        let init = self.init.as_ref();
-        let init = init.map(|init| init.iter().map(|init| init.name()).collect::<Vec<_>>());
-        let out = self.out.as_ref().map(|path| path.to_string_lossy().into_owned());
-        settings.set("hidden", hidden.transpose()?);
-        settings.set("activations", activations);
-        settings.set("init", init);
-        settings.set("lr", self.lr.clone());
-        settings.set("weight_decay", self.weight_decay.clone());
-        settings.set("batch_size", list(&self.batch_size));
-        settings.set("seed", list(&self.seed));
-        settings.set("epochs", self.epochs.map(integer));
-        settings.set("jobs", self.jobs.map(integer));
-        settings.set("threads", self.threads.map(integer));
-        settings.set("test_all", self.test_all.then_some(true));
-        settings.set("out", out);
-        self.run.apply(&mut settings);
-        Ok(settings)
-    }
 }

@@ -3,20 +3,18 @@
 use std::io::stdout;
 use std::path::{Path, PathBuf};
 
-use densely::data;
-use densely::gemm::Backend;
-use densely::model::{Init, Model, Spec};
-use densely::report::{
-    JsonLines, REPORT, RunDir, Standing, Terminal, say, summary, write_run_report,
-};
-use densely::train::{Observer, Outcome, TrainConfig, Trainer, TrainerState};
-use densely::{Error, Result};
-
-use super::run_args::{MACHINE, NETWORK, OPTIMIZER, OUTPUT, RUN, RunArgs, integer};
-use super::settings::{self, Settings};
+use super::asked::Asked;
+use super::flags::{FileArgs, OutputOptions, SettingFlags};
 use super::signals::{Interrupted, Signals};
-use super::values::{self, Activations, Sizes};
-use super::{absolute, absolute_data, print_note, print_result};
+use super::{load, make_absolute, print_note, print_result, report};
+use crate::error::{Error, Result};
+use crate::gemm::Backend;
+use crate::model::{Model, Spec};
+use crate::report::{JsonLines, Terminal, say, summary};
+use crate::store::names::{BEST, LAST, REPORT};
+use crate::store::{RunConfig, RunDir, SavedRun};
+use crate::train::config::group::OUTPUT;
+use crate::train::{Observer, Outcome, Trainer, TrainerState};
 
 /// Train a network and keep its best epoch
 ///
@@ -25,69 +23,16 @@ use super::{absolute, absolute_data, print_note, print_result};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Sizes of the hidden layers; "" for none, which is softmax regression [default: 512,256,128]
-    #[arg(long, value_name = "N,N,...", value_parser = values::sizes, help_heading = NETWORK)]
-    hidden: Option<Sizes>,
+    #[command(flatten)]
+    settings: SettingFlags<false>,
 
-    /// One activation for all hidden layers, or one each: identity, relu, leaky-relu, elu, selu, gelu, silu, sigmoid,
-    /// tanh [default: relu,selu,tanh for three hidden layers, relu for any other number]
-    #[arg(long, value_name = "A,A,...", value_parser = values::activations, help_heading = NETWORK)]
-    activations: Option<Activations>,
-
-    /// Initial weights; `auto` is He, LeCun or Glorot by activation [default: auto]
-    #[arg(long, value_parser = values::init(), conflicts_with = "init_from", help_heading = NETWORK)]
-    init: Option<Init>,
-
-    /// Start from the weights of a model file, which also says the sizes and activations
-    #[arg(long, value_name = "MODEL", help_heading = NETWORK)]
-    init_from: Option<String>,
-
-    /// Adam's learning rate [default: 0.001]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
-    lr: Option<f64>,
-
-    /// Decoupled weight decay (AdamW) of all parameters [default: 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = OPTIMIZER)]
-    weight_decay: Option<f64>,
-
-    /// Samples per step [default: 500]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = OPTIMIZER)]
-    batch_size: Option<u64>,
-
-    /// Passes over the training part [default: 20]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
-    epochs: Option<u64>,
-
-    /// Decides everything random [default: 0]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = RUN)]
-    seed: Option<u64>,
-
-    /// Worker threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = values::count(), help_heading = MACHINE)]
-    threads: Option<u64>,
-
-    /// The directory for the run's files [default: runs/<time>-<id>]
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
-    out: Option<PathBuf>,
-
-    /// Go on with the run in DIR, with its own settings; only --epochs, --checkpoint-every, --no-report, --json and
-    /// --quiet may join
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with_all = [
-        "data", "hidden", "activations", "init", "init_from", "lr", "beta1", "beta2", "eps", "weight_decay",
-        "batch_size", "patience", "split", "seed", "shuffle", "threads", "deterministic", "backend", "out",
-    ])]
+    /// Resume the run in DIR with its own settings; only --epochs, --checkpoint-every, --no-report, --json and --quiet
+    /// may be given too
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config")]
     resume: Option<PathBuf>,
 
-    /// Take settings from a file, such as the config.toml of a run; flags win over it
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT, conflicts_with = "resume")]
-    config: Option<PathBuf>,
-
-    /// Show the settings that would be used, as such a file, and stop
-    #[arg(long, help_heading = OUTPUT)]
-    print_config: bool,
-
     #[command(flatten)]
-    run: RunArgs,
+    file: FileArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -102,74 +47,66 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let settings = args.settings()?;
-    let (json, quiet) = (settings.switch("json")?, settings.switch("quiet")?);
+    let asked = Asked::new(&args.settings, &args.file)?;
+    let output: OutputOptions = asked.get()?;
     let plan = match &args.resume {
-        Some(directory) => resumed(directory, &settings)?,
-        None => fresh(&settings)?,
+        Some(directory) => resumed(directory, &asked)?,
+        None => fresh(&asked, &output)?,
     };
-    if args.print_config {
-        return print_result(toml::to_string(&plan.config)?.trim_end());
+    if args.file.print_config {
+        return print_result(plan.config.to_toml()?.trim_end());
     }
-    let loaded = data::load(&plan.config.data)?;
-    if !quiet {
-        loaded.notices.iter().for_each(|notice| print_note(notice));
-    }
-    let data = &loaded.data;
+    let RunConfig { options, train: config, .. } = plan.config;
+    let data = load(&options.data, output.quiet)?;
     let mut trainer = match plan.start {
-        Start::Weights => Trainer::new(plan.config, data)?,
-        Start::Model(model) => Trainer::from_model(plan.config, &model, data)?,
-        Start::State(state) => Trainer::resume(*state, data)?,
+        Start::Weights => Trainer::new(config, &data)?,
+        Start::Model(model) => Trainer::from_model(config, &model, &data)?,
+        Start::State(state) => Trainer::resume(*state, &data)?,
     };
     let finished = trainer.state().is_finished();
     let mut run_dir = match plan.directory {
-        Directory::New(path) => RunDir::create(&path)?,
+        Directory::New(path) => RunDir::create(&path, options)?,
         Directory::Open(run_dir) => *run_dir,
     };
-    let (path, best_model) = (run_dir.path().to_owned(), run_dir.best_model());
+    let path = run_dir.path().to_owned();
     let signals = Signals::watch()?;
+    let run_config = run_dir.config(&trainer);
 
     let mut observers: Vec<Box<dyn Observer>> =
         vec![Box::new(&mut run_dir), Box::new(signals.clone())];
-    if !finished && !quiet {
+    if !finished && !output.quiet {
         observers.push(Box::new(Terminal::new()));
     }
-    if json {
-        observers.push(Box::new(JsonLines::new(stdout(), path.clone())));
+    if output.json {
+        let options = run_config.options.clone();
+        observers.push(Box::new(JsonLines::new(stdout(), options, path.clone())));
     }
     let result = trainer.run(&mut observers);
     drop(observers);
     let end =
         End { state: trainer.state(), path: &path, finished, interrupted: signals.received() };
     let outcome = end.outcome(result)?;
-    if finished && !quiet && trainer.state().diverged.is_none() {
-        print_note(&format!(
-            "the run in {} is finished: {}",
-            path.display(),
-            reason(trainer.state())
-        ));
+    if finished && !output.quiet && trainer.state().diverged().is_none() {
+        let reason = reason(trainer.state());
+        print_note(&format!("the run in {} is finished: {reason}", path.display()));
     }
+    let has_model = outcome.best_epoch > 0;
     let mut printed = Ok(());
-    if !json && outcome.best_epoch > 0 {
-        printed = print_result(&format!("{}\nmodel: {}", summary(&outcome), best_model.display()));
+    if !output.json && has_model {
+        let model = path.join(BEST);
+        printed = print_result(&format!("{}\nmodel: {}", summary(&outcome), model.display()));
     }
-    // the report of a run that was finished before is left as it is
+    // the report of a run that was finished before stays as it is
+    if !finished && !output.no_report && has_model {
+        signals.stop_before_report("run", &path)?;
+        report::of_state(&path, &path, &run_config, trainer.state(), &data)?;
+    }
     let page = path.join(REPORT);
-    if !finished && !settings.switch("no_report")? && outcome.best_epoch > 0 {
-        if let Some(interrupted) = signals.received() {
-            say(&format!(
-                "{interrupted}; the run is finished, its report is made by: densely report {}",
-                path.display()
-            ));
-            return Err(interrupted.into());
-        }
-        write_run_report(&mut trainer, &path, &path)?;
-    }
-    if !json && page.exists() {
+    if !output.json && page.exists() {
         print_result(&format!("report: {}", page.display()))?;
     }
-    if finished && !quiet && !page.exists() && outcome.best_epoch > 0 {
-        print_note(&format!("it has no report; one is made by: densely report {}", path.display()));
+    if finished && !output.quiet && !page.exists() && has_model {
+        print_note(&format!("it has no report; make one with: densely report {}", path.display()));
     }
     printed?;
     divergence(trainer.state(), &path)
@@ -185,53 +122,51 @@ struct End<'a> {
 }
 
 impl End<'_> {
-    /// What came out; where nothing did, how to go on is said.
+    /// The outcome; where there is none, says how to continue.
     fn outcome(self, result: Result<Outcome>) -> anyhow::Result<Outcome> {
         let Self { state, path, finished, interrupted } = self;
-        let go_on = format!("densely train --resume {}", path.display());
+        let resume = format!("densely train --resume {}", path.display());
         match (result, interrupted) {
             (Ok(outcome), _) => Ok(outcome),
             (Err(Error::Stopped), Some(interrupted)) => {
-                let epoch = state.epoch() + usize::from(state.partial.is_some());
-                let step = state.optimizer.steps;
+                let (epoch, step) = (state.epochs_begun(), state.optimizer().steps());
                 say(&format!(
-                    "{interrupted} behind step {step} (epoch {epoch}); the state is saved, go on with it by: {go_on}"
+                    "{interrupted} after step {step} (epoch {epoch}); the state is saved, continue with: {resume}"
                 ));
                 Err(interrupted.into())
             }
             (Err(error @ Error::Io { .. }), _) if !finished && RunDir::has_checkpoint(path) => {
-                anyhow::bail!("{error}; go on with what was saved by: {go_on}")
+                anyhow::bail!("{error}; continue from what was saved with: {resume}")
             }
             (Err(error), _) => Err(error.into()),
         }
     }
 }
 
-/// A run that has diverged is no success, however often it is looked at.
+/// A run that has diverged is an error, however often it is looked at.
 fn divergence(state: &TrainerState, path: &Path) -> anyhow::Result<()> {
-    let Some(divergence) = state.diverged else { return Ok(()) };
-    let last = path.join("last.safetensors");
+    let Some(divergence) = state.diverged() else { return Ok(()) };
     let more = match state.epoch() {
         0 => String::new(),
-        _ => format!("; a new run can begin with --init-from {}", last.display()),
+        _ => format!("; a new run can start with --init-from {}", path.join(LAST).display()),
     };
     Err(Error::invalid(path.display().to_string(), format!("{divergence}{more}")).into())
 }
 
 /// Why there is nothing left to train.
 fn reason(state: &TrainerState) -> String {
-    match state.config.patience {
-        Some(patience) if state.epoch() < state.config.epochs => format!(
-            "its patience of {patience} ran out behind epoch {}; a new run can begin with --init-from its model",
-            state.epoch()
+    let (config, epoch) = (state.config(), state.epoch());
+    match config.patience {
+        Some(patience) if epoch < config.epochs => format!(
+            "its patience of {patience} ran out after epoch {epoch}; a new run can start with --init-from its model"
         ),
-        _ => format!("all {} epochs are done; it goes on with more --epochs", state.epoch()),
+        _ => format!("all {epoch} epochs are done; give more --epochs to continue it"),
     }
 }
 
 /// What is to be run, and where.
 struct Plan {
-    config: TrainConfig,
+    config: RunConfig,
     start: Start,
     directory: Directory,
 }
@@ -243,108 +178,77 @@ enum Start {
     State(Box<TrainerState>),
 }
 
-/// The run's directory: made as late as possible, so that a refused run leaves nothing behind.
+/// The run's directory: made as late as possible, so that a rejected run leaves nothing behind.
 enum Directory {
     New(PathBuf),
     Open(Box<RunDir>),
 }
 
 /// A new run.
-fn fresh(settings: &Settings) -> Result<Plan> {
-    let out = settings.text("out")?.map_or_else(default_directory, PathBuf::from);
-    let mut config = settings.config()?;
-    config.data = absolute_data(&config.data)?;
-    config.init_from = config.init_from.map(|path| absolute(&path)).transpose()?;
+fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
+    let out = output.out.as_ref().map_or_else(default_directory, PathBuf::from);
+    let mut config = RunConfig::default();
+    asked.apply(|table| config.take_from(table))?;
+    make_absolute(&mut config.options)?;
     config.check()?;
-    if config.init_from.is_some() && config.init != Init::Auto {
-        return Err(Error::usage(
-            "init and init-from: expected one of them, the weights come from one place",
-        ));
-    }
-    begin(config, settings.has("hidden"), Directory::New(out))
+    begin(config, asked.has("hidden"), Directory::New(out))
 }
 
-/// A run that goes on: from its checkpoint, or from the beginning if it did not get that far.
-fn resumed(path: &Path, settings: &Settings) -> Result<Plan> {
-    let (run_dir, Standing { config, state }) = RunDir::open(path)?;
-    let config = settings.config_over(config)?;
+/// A run that continues: from its checkpoint, or from the beginning if it did not get that far.
+fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
+    let (mut run_dir, SavedRun { mut config, state, .. }) = RunDir::open(path)?;
+    asked.apply(|table| config.take_from(table))?;
     config.check()?;
-    match state {
-        Some(mut state) => {
-            let begun = state.epoch() + usize::from(state.partial.is_some());
-            if config.epochs < begun {
-                return Err(Error::usage(format!(
-                    "{} epochs: the run in {} has begun epoch {begun} already; expected as many --epochs or more",
-                    config.epochs,
-                    path.display(),
-                )));
-            }
-            let finished = state.is_finished();
-            let before = std::mem::replace(&mut state.config, config);
-            if finished && state.is_finished() {
-                state.config = before; // a finished run stays as it is
-            }
-            let config = state.config.clone();
-            let start = Start::State(Box::new(state));
-            Ok(Plan { config, start, directory: Directory::Open(Box::new(run_dir)) })
-        }
-        None => {
-            print_note(&format!("{} has no checkpoint: the run begins at epoch 1", path.display()));
-            begin(config, true, Directory::Open(Box::new(run_dir)))
-        }
+    let Some(mut state) = state else {
+        print_note(&format!("{} has no checkpoint: the run begins at epoch 1", path.display()));
+        *run_dir.options_mut() = config.options.clone();
+        return begin(config, true, Directory::Open(Box::new(run_dir)));
+    };
+    let (begun, epochs) = (state.epochs_begun(), config.train.epochs);
+    if epochs < begun {
+        return Err(Error::usage(format!(
+            "{epochs} epochs: the run in {} has begun epoch {begun} already; expected as many --epochs or more",
+            path.display(),
+        )));
     }
+    let finished = state.is_finished();
+    let before = std::mem::replace(state.config_mut(), config.train.clone());
+    if finished && state.is_finished() {
+        config.train = before.clone(); // a finished run stays as it is
+        *state.config_mut() = before;
+    } else {
+        *run_dir.options_mut() = config.options.clone();
+    }
+    let start = Start::State(Box::new(state));
+    Ok(Plan { config, start, directory: Directory::Open(Box::new(run_dir)) })
 }
 
-/// A run from epoch 1; with `init_from`, the model says the sizes and activations that were not asked for.
-fn begin(mut config: TrainConfig, hidden_was_asked: bool, directory: Directory) -> Result<Plan> {
-    let start = match &config.init_from {
+/// A run from epoch 1. A model to start from determines the sizes and activations that were not asked for.
+fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) -> Result<Plan> {
+    let train = &mut config.train;
+    let start = match &config.options.init_from {
         None => Start::Weights,
         Some(path) => {
-            let model = Model::load(Path::new(path), &config.activations)?;
+            let model = Model::load(Path::new(path), &train.activations)?;
             model.check_finite(path)?;
-            let hidden = model.spec.hidden();
-            if hidden_was_asked && config.hidden != hidden {
+            let hidden = model.spec().hidden();
+            if hidden_was_asked && train.hidden != hidden {
                 return Err(Error::usage(format!(
                     "hidden sizes {:?}: {path} has {hidden:?}; expected the same, or none",
-                    config.hidden
+                    train.hidden
                 )));
             }
-            config.hidden = hidden;
+            train.hidden = hidden;
             Start::Model(Box::new(model))
         }
     };
     // what is left to defaults is resolved here, so that a configuration says what will run
-    config.activations = Spec::new(1, &config.hidden, &config.activations, 1)?.activations();
-    config.backend = Backend::of(config.backend)?.choice();
+    train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
+    train.backend = Backend::of(train.backend)?.choice();
     Ok(Plan { config, start, directory })
 }
 
-impl Args {
-    /// The flags over the configuration file.
-    fn settings(&self) -> Result<Settings> {
-        let mut settings = match &self.config {
-            Some(path) => Settings::read(path)?,
-            None => Settings::default(),
-        };
-        let hidden = self.hidden.as_ref().map(|hidden| settings::sizes(&hidden.0)).transpose()?;
-        let out = self.out.as_ref().map(|path| path.to_string_lossy().into_owned());
-        settings.set("hidden", hidden);
-        settings.set("activations", self.activations.as_ref().map(|a| settings::activations(&a.0)));
-        settings.set("init", self.init.map(Init::name));
-        settings.set("init_from", self.init_from.clone());
-        settings.set("lr", self.lr);
-        settings.set("weight_decay", self.weight_decay);
-        settings.set("batch_size", self.batch_size.map(integer));
-        settings.set("epochs", self.epochs.map(integer));
-        settings.set("seed", self.seed.map(integer));
-        settings.set("threads", self.threads.map(integer));
-        settings.set("out", out);
-        self.run.apply(&mut settings);
-        Ok(settings)
-    }
-}
-
-/// `runs/<time>-<id>`; the id keeps apart what starts in the same second.
+/// `runs/<time>-<id>`; the id distinguishes runs that start in the same second.
 fn default_directory() -> PathBuf {
     let now = jiff::Zoned::now();
     let id = now.timestamp().as_microsecond() as u64 ^ (u64::from(std::process::id()) << 7);

@@ -79,13 +79,13 @@ pub fn default_threads() -> usize {
 #[derive(Clone, Debug)]
 pub struct State {
     /// Weights and biases.
-    pub params: Buffer,
+    pub(crate) params: Buffer,
     /// First moments.
-    pub m: Buffer,
+    pub(crate) m: Buffer,
     /// Second moments.
-    pub v: Buffer,
+    pub(crate) v: Buffer,
     /// Adam steps taken.
-    pub steps: u64,
+    pub(crate) steps: u64,
 }
 
 impl State {
@@ -100,6 +100,26 @@ impl State {
             v: Buffer::zeros(params.len(), "the optimizer")?,
             steps: 0,
         })
+    }
+
+    /// Weights and biases.
+    pub fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    /// First moments.
+    pub fn m(&self) -> &[f32] {
+        &self.m
+    }
+
+    /// Second moments.
+    pub fn v(&self) -> &[f32] {
+        &self.v
+    }
+
+    /// Adam steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 }
 

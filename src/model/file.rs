@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Activation, Layout, Metadata, Model, Spec};
 use crate::error::{Error, Result};
-use crate::files::{self, Survives};
+use crate::files::{self, Durability};
 use crate::memory::{require_memory, too_large};
 
 /// The metadata key; other programs' keys are left alone.
@@ -71,7 +71,7 @@ impl Model {
 
     /// Writes the model; the file is complete or absent.
     pub fn save(&self, path: &Path) -> Result<()> {
-        files::write_atomic(path, &self.to_bytes()?, Survives::Process)
+        files::write_atomic(path, &self.to_bytes()?, Durability::Renamed)
     }
 
     /// Reads a model; `activations` says what the file may lack (empty: the defaults).

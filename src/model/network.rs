@@ -10,14 +10,15 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// Sizes and activations.
-    pub spec: Spec,
+    pub(crate) spec: Spec,
     /// The flat parameters, laid out by [`Layout`].
-    pub params: Vec<f32>,
+    pub(crate) params: Vec<f32>,
     /// Where the model comes from; `None` for a file that another program wrote.
-    pub metadata: Option<Metadata>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 /// How raw feature values become inputs.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InputScaling {
     /// Bytes, divided by 255.
@@ -29,6 +30,7 @@ pub enum InputScaling {
 }
 
 /// What a model has to remember of the data that it was trained on.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// How inputs are scaled.
@@ -75,6 +77,45 @@ impl Metadata {
 }
 
 impl Model {
+    /// A network with its flat parameters, laid out by [`Layout`].
+    ///
+    /// # Errors
+    /// If the number of parameters or of class names is not the network's.
+    pub fn new(spec: Spec, params: Vec<f32>, metadata: Option<Metadata>) -> Result<Self> {
+        let expected = Layout::new(&spec)?.len();
+        if params.len() != expected {
+            return Err(Error::argument(
+                "params",
+                format!("{} values", params.len()),
+                format!("{expected}, as the network has"),
+            ));
+        }
+        let labels = metadata.as_ref().map_or(spec.n_out(), |metadata| metadata.labels.len());
+        if labels != spec.n_out() {
+            return Err(Error::argument(
+                "labels",
+                format!("{labels} names"),
+                format!("{}, one for each class", spec.n_out()),
+            ));
+        }
+        Ok(Self { spec, params, metadata })
+    }
+
+    /// Sizes and activations.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The flat parameters, laid out by [`Layout`].
+    pub fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    /// Where the model comes from; `None` for a file that another program wrote.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+
     /// The name of each class: what the file says, or else its number.
     pub fn labels(&self) -> Vec<String> {
         match &self.metadata {

@@ -44,7 +44,7 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         size(&parts.val),
         size(&parts.test),
         network(trainer.spec()),
-        grouped(trainer.state().optimizer.params.len() as u64),
+        grouped(trainer.state().optimizer().params().len() as u64),
         config.lr,
         config.batch_size,
         plural(config.epochs, "epoch"),

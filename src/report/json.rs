@@ -8,17 +8,17 @@ use serde_json::json;
 
 use crate::engine::Isa;
 use crate::error::{Error, Result};
-use crate::train::{
-    Divergence, EpochEnd, EpochRecord, Observer, Outcome, Request, TrainConfig, Trainer,
-};
+use crate::store::{RunConfig, RunOptions, epoch_line};
+use crate::train::{Divergence, EpochEnd, Observer, Outcome, Request, Trainer};
 
-/// Writes `start`, one `epoch` each, and `done`; `stopped` as the last line if the run was stopped, `diverged` if its numbers
-/// stopped being finite. Non-finite numbers are null.
+/// Writes `start`, an `epoch` for each, and `done`; `stopped` as the last line if the run was stopped, `diverged` if its
+/// numbers stopped being finite. Non-finite numbers are null.
 #[derive(Debug)]
 pub struct JsonLines<W> {
     out: W,
+    options: RunOptions,
     run_dir: PathBuf,
-    /// Why nothing can be written any more.
+    /// Why nothing more can be written.
     failure: Option<Error>,
 }
 
@@ -27,7 +27,7 @@ struct Start<'a> {
     event: &'static str,
     version: &'static str,
     #[serde(flatten)]
-    config: &'a TrainConfig,
+    config: &'a RunConfig,
     parameters: usize,
     train_samples: usize,
     val_samples: usize,
@@ -36,13 +36,6 @@ struct Start<'a> {
     backend_description: String,
     cpu: &'static str,
     run_dir: String,
-}
-
-#[derive(Serialize)]
-struct Epoch<'a> {
-    event: &'static str,
-    #[serde(flatten)]
-    record: &'a EpochRecord,
 }
 
 #[derive(Serialize)]
@@ -55,11 +48,6 @@ struct Diverged<'a> {
     message: String,
 }
 
-/// The line of an epoch, with its end of line: the same on standard output and in `metrics.jsonl`.
-pub fn epoch_line(record: &EpochRecord) -> Result<String> {
-    to_line(&Epoch { event: "epoch", record })
-}
-
 fn to_line(event: &impl Serialize) -> Result<String> {
     match serde_json::to_string(event) {
         Ok(line) => Ok(line + "\n"),
@@ -68,17 +56,17 @@ fn to_line(event: &impl Serialize) -> Result<String> {
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Writes to `out`; `run_dir` is where the run's files are.
-    pub fn new(out: W, run_dir: PathBuf) -> Self {
-        Self { out, run_dir, failure: None }
+    /// Writes to `out`. `options` and `run_dir` are for the first line: what the run remembers besides its settings, and
+    /// where its files are.
+    pub fn new(out: W, options: RunOptions, run_dir: PathBuf) -> Self {
+        Self { out, options, run_dir, failure: None }
     }
 
     fn write(&mut self, line: &str) -> Result<()> {
         if self.failure.is_some() {
             return Ok(());
         }
-        // neither a reader that has gone away nor a full disk behind it is a reason to stop training; the latter is told at the
-        // end
+        // neither a reader that has gone away nor a full disk is a reason to stop training; the latter is reported at the end
         match self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.failure = Some(Error::io("write", "standard output".as_ref())(error));
@@ -92,11 +80,13 @@ impl<W: Write> JsonLines<W> {
 impl<W: Write> Observer for JsonLines<W> {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let parts = trainer.parts();
+        let mut config = RunConfig::of(trainer.config().clone());
+        config.options = self.options.clone();
         let line = to_line(&Start {
             event: "start",
             version: env!("CARGO_PKG_VERSION"),
-            config: trainer.config(),
-            parameters: trainer.state().optimizer.params.len(),
+            config: &config,
+            parameters: trainer.state().optimizer().params().len(),
             train_samples: parts.train.len(),
             val_samples: parts.val.len(),
             test_samples: parts.test.len(),
@@ -105,7 +95,7 @@ impl<W: Write> Observer for JsonLines<W> {
             run_dir: self.run_dir.display().to_string(),
         })?;
         self.write(&line)?;
-        match trainer.state().diverged {
+        match trainer.state().diverged() {
             Some(divergence) => self.diverged(&divergence),
             None => Ok(()),
         }
@@ -122,8 +112,8 @@ impl<W: Write> Observer for JsonLines<W> {
         let state = trainer.state();
         let line = to_line(&json!({
             "event": "stopped",
-            "epoch": state.epoch() + usize::from(state.partial.is_some()),
-            "step": state.optimizer.steps,
+            "epoch": state.epochs_begun(),
+            "step": state.optimizer().steps(),
             "run_dir": self.run_dir.display().to_string(),
         }))?;
         self.write(&line)

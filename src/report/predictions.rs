@@ -7,6 +7,8 @@ use ndarray::{Array2, ArrayView1};
 use ndarray_npy::WriteNpyExt as _;
 use serde::Serialize;
 
+use crate::store::csv_field;
+
 /// The probabilities of the classes, (samples, classes), and the classes' names.
 #[derive(Clone, Debug)]
 pub struct Predictions {
@@ -130,15 +132,6 @@ fn ranking(row: ArrayView1<'_, f32>, top: usize) -> Vec<usize> {
 /// The class of the largest probability; of equal ones the first.
 pub fn most_probable(row: ArrayView1<'_, f32>) -> usize {
     row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best })
-}
-
-/// A CSV field, quoted where it has to be (RFC 4180).
-pub fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 #[cfg(test)]

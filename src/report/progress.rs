@@ -1,6 +1,6 @@
 //! A run on the terminal: a progress bar while an epoch runs, a line when it is done.
 //!
-//! Where standard error is no terminal, only the lines.
+//! Where standard error is no terminal, there are only the lines.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ const HEADER: &str = "  epoch  train loss  accuracy    val loss  accuracy   seco
 pub struct Terminal {
     bar: ProgressBar,
     epochs: usize,
-    /// When this process began to train, and the samples that it has trained on before the current epoch.
+    /// When this process began to train, and how many samples it had trained on before the current epoch.
     start: Instant,
     samples_before: u64,
-    /// Those of the current epoch that an earlier process has trained on.
+    /// The samples of the current epoch that an earlier process had trained on.
     skipped: u64,
     first_epoch: usize,
     next_draw: Instant,
@@ -45,7 +45,7 @@ impl Terminal {
         }
     }
 
-    /// A line above the bar, or just a line where there is none.
+    /// Writes a line above the bar, or just a line where there is no bar.
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
             say(text);
@@ -67,15 +67,16 @@ impl Observer for Terminal {
         self.epochs = trainer.config().epochs;
         let state = trainer.state();
         self.first_epoch = state.epoch() + 1;
-        self.skipped = state.partial.map_or(0, |partial| partial.score.samples);
+        self.skipped = state.partial().map_or(0, |partial| partial.score.samples);
         self.start = Instant::now();
         if self.skipped > 0 {
             self.line(&format!(
-                "going on in epoch {}, behind step {}",
-                self.first_epoch, state.optimizer.steps
+                "resuming in epoch {}, after step {}",
+                self.first_epoch,
+                state.optimizer().steps()
             ));
         } else if self.first_epoch > 1 {
-            self.line(&format!("going on behind epoch {}", self.first_epoch - 1));
+            self.line(&format!("resuming after epoch {}", self.first_epoch - 1));
         }
         self.line(HEADER);
         self.bar = ProgressBar::with_draw_target(

@@ -1,6 +1,6 @@
-//! A sweep on the terminal: a bar for each running run, one for all of them with the leader, a line when a run is done.
+//! A sweep on the terminal: a bar for each run in training, one for the whole sweep with the leader, a line when a run is done.
 //!
-//! Where standard error is no terminal, only the lines.
+//! Where standard error is no terminal, there are only the lines.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -56,7 +56,7 @@ impl<'a> SweepTerminal<'a> {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A run begins, or goes on.
+    /// A run begins or resumes.
     pub fn begins(&self, number: usize) {
         let run = &self.runs[number];
         let bar = ProgressBar::new(run.config.epochs as u64).with_prefix(run.name.clone());
@@ -66,7 +66,7 @@ impl<'a> SweepTerminal<'a> {
         }
         self.with_state(|state| {
             self.all.set_prefix(format!("{:>7}", format!("{}/{}", state.ended, self.runs.len())));
-            self.all.tick(); // there from the beginning
+            self.all.tick(); // visible from the beginning
             state.running.insert(number, bar);
         });
     }
@@ -115,7 +115,7 @@ impl<'a> SweepTerminal<'a> {
         });
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub fn finish(&self) {
         self.all.finish_and_clear();
     }

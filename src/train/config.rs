@@ -1,147 +1,148 @@
-//! The settings of a training run.
+//! The settings that decide what a training computes.
 
-use serde::{Deserialize, Serialize};
-
-use super::CheckpointEvery;
+use super::setting::{Configuration as _, Setting, Sweep, settings};
 use crate::data::Split;
 use crate::engine::{Adam, MAX_THREADS, default_threads};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
 
-/// Everything that decides what a run computes, but for the data itself.
-///
-/// The order of the fields is the order in `config.toml`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainConfig {
-    /// What [`crate::data::load`] was given. Carried along for whoever repeats the run; the trainer takes its data as
-    /// an argument.
-    pub data: String,
-    /// Sizes of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// An activation per hidden layer, or one for all, or none for the defaults.
-    pub activations: Vec<Activation>,
-    /// Initial weights.
-    pub init: Init,
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of Adam's first moment.
-    pub beta1: f64,
-    /// Decay of Adam's second moment.
-    pub beta2: f64,
-    /// Added to the root of Adam's second moment.
-    pub eps: f64,
-    /// Decoupled weight decay over all parameters.
-    pub weight_decay: f64,
-    /// Samples per step.
-    pub batch_size: usize,
-    /// Passes over the training part.
-    pub epochs: usize,
-    /// Stop after so many epochs without a better one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
-    /// Training, validation and test parts.
-    pub split: Split,
-    /// Decides everything random.
-    pub seed: u64,
-    /// Whether every epoch sees the samples in a new order.
-    pub shuffle: bool,
-    /// Worker threads.
-    pub threads: usize,
-    /// Whether the result is not to depend on `threads`.
-    pub deterministic: bool,
-    /// Who computes the matrix products.
-    pub backend: BackendChoice,
-    /// The model file that the run starts from, carried along likewise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init_from: Option<String>,
-    /// When the state is saved within an epoch; never, if it is `None`. It changes nothing in what is computed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint_every: Option<CheckpointEvery>,
+/// The headings under which help lists settings.
+pub mod group {
+    /// Sizes, activations, initial weights.
+    pub const NETWORK: &str = "Network";
+    /// Adam's constants, the batch.
+    pub const OPTIMIZER: &str = "Optimizer (Adam)";
+    /// Epochs, parts, randomness.
+    pub const RUN: &str = "Run";
+    /// Threads and backends.
+    pub const MACHINE: &str = "Machine";
+    /// Files, progress.
+    pub const OUTPUT: &str = "Output";
 }
 
-impl Default for TrainConfig {
-    fn default() -> Self {
-        let Adam { lr, beta1, beta2, eps, weight_decay } = Adam::default();
-        Self {
-            data: "mnist".to_owned(),
-            hidden: vec![512, 256, 128],
-            activations: Vec::new(),
-            init: Init::Auto,
-            lr,
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-            batch_size: 500,
-            epochs: 20,
-            patience: None,
-            split: Split::Pooled,
-            seed: 0,
-            shuffle: true,
-            threads: default_threads(),
-            deterministic: false,
-            backend: BackendChoice::Auto,
-            init_from: None,
-            checkpoint_every: None,
+use group::{MACHINE, NETWORK, OPTIMIZER, RUN};
+
+/// Training is in f32: what is 0 or infinite there cannot be meant.
+fn is_positive(x: f64) -> bool {
+    x > 0.0 && (x as f32).is_normal()
+}
+
+settings! {
+    /// Everything that decides what a training computes, apart from its data.
+    ///
+    /// ```
+    /// use densely::train::TrainConfig;
+    ///
+    /// let mut config = TrainConfig::default();
+    /// config.hidden = vec![64, 32];
+    /// config.epochs = 5;
+    /// config.check()?;
+    /// # Ok::<(), densely::Error>(())
+    /// ```
+    pub struct TrainConfig {
+        /// Sizes of the hidden layers; empty for softmax regression
+        hidden: Vec<usize> = vec![512, 256, 128], {
+            value_name: "N,N,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
+            check: |c| !c.hidden.contains(&0), expected: "sizes of at least 1",
+        }
+        /// One activation for all hidden layers, or one each: identity, relu, leaky-relu, elu, selu, gelu, silu,
+        /// sigmoid, tanh
+        activations: Vec<Activation> = Vec::new(), {
+            value_name: "A,A,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
+            default: Some("relu,selu,tanh for three hidden layers, relu for any other number"),
+        }
+        /// Initial weights; auto is He, LeCun or Glorot by activation
+        init: Init = Init::Auto, {
+            value_name: "INIT", group: NETWORK, sweep: Sweep::Commas, run_name: Some(""),
+        }
+        /// Adam's learning rate
+        lr: f64 = Adam::default().lr, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("lr"),
+            check: |c| is_positive(c.lr) && (!(0.0..1.0).contains(&c.beta1) || is_positive(c.lr / (1.0 - c.beta1))),
+            expected: "a positive number, from 1e-37 to 1e37",
+        }
+        /// Decay of Adam's first moment
+        beta1: f64 = Adam::default().beta1, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas,
+            check: |c| (0.0..1.0).contains(&c.beta1), expected: "0 or more, below 1",
+        }
+        /// Decay of Adam's second moment
+        beta2: f64 = Adam::default().beta2, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas,
+            check: |c| (0.0..1.0).contains(&c.beta2), expected: "0 or more, below 1",
+        }
+        /// Added to the root of Adam's second moment
+        eps: f64 = Adam::default().eps, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas,
+            check: |c| is_positive(c.eps), expected: "a positive number, from 1e-37 to 1e38",
+        }
+        /// Decoupled weight decay (AdamW) of all parameters
+        weight_decay: f64 = Adam::default().weight_decay, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("wd"),
+            check: |c| c.weight_decay >= 0.0 && c.lr * c.weight_decay < 1.0,
+            expected: "0 or more, and below 1 when multiplied by the learning rate",
+        }
+        /// Samples per step
+        batch_size: usize = 500, {
+            value_name: "N", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("b"),
+            check: |c| c.batch_size > 0, expected: "at least 1",
+        }
+        /// Passes over the training part
+        epochs: usize = 20, {
+            value_name: "N", group: RUN, sweep: Sweep::Commas, resume: true,
+            check: |c| c.epochs > 0, expected: "at least 1",
+        }
+        /// Stop after N epochs without a better one
+        patience: Option<usize> = None, {
+            value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("never"),
+            check: |c| c.patience != Some(0), expected: "at least 1",
+        }
+        /// Training, validation and test parts: pooled (50:5:15 of all), canonical (the official test images),
+        /// N,N,N samples, or F,F,F fractions
+        split: Split = Split::Pooled, {
+            value_name: "SPLIT", group: RUN, sweep: Sweep::Semicolons,
+        }
+        /// Decides everything random
+        seed: u64 = 0, {
+            value_name: "N", group: RUN, sweep: Sweep::Commas, run_name: Some("seed"),
+            check: |c| i64::try_from(c.seed).is_ok(), expected: "at most 9223372036854775807",
+        }
+        /// Whether each epoch sees the samples in a new order
+        shuffle: bool = true, {
+            value_name: "on|off", group: RUN, sweep: Sweep::Commas,
+        }
+        /// Worker threads
+        threads: usize = default_threads(), {
+            value_name: "N", group: MACHINE, sweep: Sweep::Absent, default: Some("one per core"),
+            check: |c| (1..=MAX_THREADS).contains(&c.threads), expected: THREADS_EXPECTED,
+        }
+        /// Make the result independent of the number of threads, at some cost in speed
+        deterministic: bool = false, {
+            value_name: "on|off", group: MACHINE, sweep: Sweep::Commas, implied: Some("on"),
+        }
+        /// What computes the matrix products
+        backend: BackendChoice = BackendChoice::Auto, {
+            value_name: "BACKEND", group: MACHINE, sweep: Sweep::Commas,
         }
     }
 }
 
-/// No system opens a longer path.
-const LONGEST_PATH: usize = 4096;
+const THREADS_EXPECTED: &str = "1 to 64";
+const _: () = assert!(MAX_THREADS == 64, "the message above names it");
 
 impl TrainConfig {
-    /// Refuses what cannot be meant; each message names the flag.
+    /// Its settings, in the order in which files and help show them.
+    pub fn settings() -> &'static [Setting<Self>] {
+        Self::SETTINGS
+    }
+
+    /// Rejects impossible settings.
     ///
     /// # Errors
-    /// [`Error::Usage`].
+    /// [`crate::Error::Argument`] for the first one.
     pub fn check(&self) -> Result<()> {
-        // training is in f32: what is 0 or infinite there cannot be meant
-        let positive = |x: f64| x > 0.0 && (x as f32).is_normal();
-        let decay = |x: f64| (0.0..1.0).contains(&x);
-        let checks = [
-            (
-                self.data.len() > LONGEST_PATH,
-                format!(
-                    "data: a name of {} bytes; expected at most {LONGEST_PATH}",
-                    self.data.len()
-                ),
-            ),
-            (
-                self.hidden.contains(&0),
-                format!("--hidden {:?}: expected sizes of at least 1", self.hidden),
-            ),
-            (!decay(self.beta1), format!("--beta1 {}: expected 0 or more, below 1", self.beta1)),
-            (
-                !positive(self.lr) || !positive(self.lr / (1.0 - self.beta1)),
-                format!("--lr {:e}: expected a positive number, from 1e-37 to 1e37", self.lr),
-            ),
-            (!decay(self.beta2), format!("--beta2 {}: expected 0 or more, below 1", self.beta2)),
-            (
-                !positive(self.eps),
-                format!("--eps {:e}: expected a positive number, from 1e-37 to 1e38", self.eps),
-            ),
-            (
-                !(self.weight_decay >= 0.0 && self.lr * self.weight_decay < 1.0),
-                format!(
-                    "--weight-decay {}: expected 0 or more, and below 1 when multiplied by --lr",
-                    self.weight_decay
-                ),
-            ),
-            (self.batch_size == 0, "--batch-size 0: expected at least 1".to_owned()),
-            (self.epochs == 0, "--epochs 0: expected at least 1".to_owned()),
-            (self.patience == Some(0), "--patience 0: expected at least 1".to_owned()),
-            (
-                !(1..=MAX_THREADS).contains(&self.threads),
-                format!("--threads {}: expected 1 to {MAX_THREADS}", self.threads),
-            ),
-        ];
-        match checks.into_iter().find(|(wrong, _)| *wrong) {
-            Some((_, message)) => Err(Error::Usage(message)),
-            None => Ok(()),
-        }
+        super::setting::Configuration::check(self)
     }
 
     /// The optimizer's part.
@@ -161,30 +162,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn impossible_settings_name_their_flag() {
+    fn impossible_settings_are_named() {
         let default = TrainConfig::default();
         default.check().unwrap();
-        for (config, flag) in [
-            (TrainConfig { data: "x".repeat(5000), ..default.clone() }, "data: a name of 5000"),
-            (TrainConfig { hidden: vec![3, 0], ..default.clone() }, "--hidden"),
-            (TrainConfig { lr: -1.0, ..default.clone() }, "--lr"),
-            (TrainConfig { lr: f64::NAN, ..default.clone() }, "--lr"),
-            (TrainConfig { lr: 1e39, ..default.clone() }, "--lr"),
-            (TrainConfig { lr: 1e-60, ..default.clone() }, "--lr 1e-60"),
-            (TrainConfig { eps: 1e-50, ..default.clone() }, "--eps 1e-50"),
-            (TrainConfig { beta1: 1.0, ..default.clone() }, "--beta1"),
-            (TrainConfig { beta2: -0.1, ..default.clone() }, "--beta2"),
-            (TrainConfig { eps: 0.0, ..default.clone() }, "--eps"),
-            (TrainConfig { weight_decay: -1.0, ..default.clone() }, "--weight-decay"),
-            (TrainConfig { weight_decay: 1e9, ..default.clone() }, "--weight-decay"),
-            (TrainConfig { batch_size: 0, ..default.clone() }, "--batch-size 0"),
-            (TrainConfig { epochs: 0, ..default.clone() }, "--epochs 0"),
-            (TrainConfig { patience: Some(0), ..default.clone() }, "--patience"),
-            (TrainConfig { threads: 0, ..default.clone() }, "--threads 0"),
-            (TrainConfig { threads: 65, ..default.clone() }, "--threads 65"),
+        for (config, expected) in [
+            (TrainConfig { hidden: vec![3, 0], ..default.clone() }, "hidden is 3,0;"),
+            (TrainConfig { lr: -1.0, ..default.clone() }, "lr is -1;"),
+            (TrainConfig { lr: f64::NAN, ..default.clone() }, "lr is NaN;"),
+            (TrainConfig { lr: 1e39, ..default.clone() }, "lr is 1e39;"),
+            (TrainConfig { lr: 1e37, beta1: 0.999, ..default.clone() }, "lr is 1e37;"),
+            (TrainConfig { lr: 1e-60, ..default.clone() }, "lr is 1e-60;"),
+            (TrainConfig { eps: 1e-50, ..default.clone() }, "eps is 1e-50;"),
+            (TrainConfig { beta1: 1.0, ..default.clone() }, "beta1 is 1;"),
+            (TrainConfig { beta2: -0.1, ..default.clone() }, "beta2 is -0.1;"),
+            (TrainConfig { eps: 0.0, ..default.clone() }, "eps is 0;"),
+            (TrainConfig { weight_decay: -1.0, ..default.clone() }, "weight_decay is -1;"),
+            (TrainConfig { weight_decay: 1e9, ..default.clone() }, "weight_decay is 1e9;"),
+            (TrainConfig { batch_size: 0, ..default.clone() }, "batch_size is 0;"),
+            (TrainConfig { epochs: 0, ..default.clone() }, "epochs is 0;"),
+            (TrainConfig { patience: Some(0), ..default.clone() }, "patience is 0;"),
+            (TrainConfig { seed: 1 << 63, ..default.clone() }, "seed is 9223372036854775808;"),
+            (TrainConfig { threads: 0, ..default.clone() }, "threads is 0;"),
+            (TrainConfig { threads: 65, ..default.clone() }, "threads is 65;"),
         ] {
             let message = config.check().unwrap_err().to_string();
-            assert!(message.starts_with(flag), "{message}");
+            assert!(message.starts_with(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn whatever_changes_the_result_can_be_swept() {
+        let shared: Vec<&str> = TrainConfig::SETTINGS
+            .iter()
+            .filter(|setting| setting.sweep.separator().is_none())
+            .map(|setting| setting.key)
+            .collect();
+        // how many threads a run has is the sweep's own affair: it follows from the sizes of the networks
+        assert_eq!(shared, ["threads"]);
     }
 }

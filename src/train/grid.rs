@@ -1,11 +1,15 @@
-//! The runs of a sweep: every combination of lists of settings.
+//! The runs of a sweep: every combination of several values of some settings.
+
+use toml::{Table, Value};
 
 use super::TrainConfig;
+use super::config::group::MACHINE;
+use super::setting::{Configuration, Setting, settings};
 use crate::engine::{MAX_THREADS, default_threads};
 use crate::error::{Error, Result};
-use crate::model::{Activation, Init, Layout, Spec};
+use crate::model::{Layout, Spec};
 
-/// More runs than this are taken for a mistake.
+/// A sweep of more runs than this is taken for a mistake.
 pub const MAX_RUNS: usize = 10_000;
 
 /// Networks with fewer parameters are trained side by side, larger ones one after another on all cores. One thread waits for
@@ -13,109 +17,244 @@ pub const MAX_RUNS: usize = 10_000;
 /// runs in turn. Beyond that the memory of several runs at once is the concern.
 const SIDE_BY_SIDE: usize = 16_000_000;
 
-/// Bytes of a run's name at most; file systems allow 255.
+/// The longest name of a run in bytes; file systems allow 255.
 const LONGEST_NAME: usize = 120;
 
-/// Settings of which some are lists.
+settings! {
+    /// How the runs of a sweep share the machine.
+    pub struct Sharing {
+        /// Runs at a time
+        jobs: Option<usize> = None, {
+            value_name: "N", group: MACHINE,
+            default: Some("as many as there are cores where networks are small, one where they are large"),
+            check: |c| c.jobs.is_none_or(|jobs| (1..=MAX_THREADS).contains(&jobs)), expected: "1 to 64",
+        }
+        /// Worker threads of each run
+        threads: Option<usize> = None, {
+            value_name: "N", group: MACHINE, default: Some("the cores, divided among the runs at a time"),
+            check: |c| c.threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), expected: "1 to 64",
+        }
+    }
+}
+
+/// A configuration of which some settings have several values, one for each run.
+///
+/// ```
+/// use densely::train::{Grid, TrainConfig};
+///
+/// let mut grid = Grid::new(TrainConfig::default());
+/// grid.vary("hidden", ["512,256,128", "300,100"])?;
+/// grid.vary("lr", [0.01, 0.001, 0.0001])?;
+/// assert_eq!(grid.runs(784, 10)?.len(), 6);
+/// # Ok::<(), densely::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
-    /// What all runs share. Its values for what is a list below, and its threads, are ignored.
-    pub base: TrainConfig,
-    /// Sizes of the hidden layers.
-    pub hidden: Vec<Vec<usize>>,
-    /// Activations; none at all for the defaults.
-    pub activations: Vec<Vec<Activation>>,
-    /// Initial weights.
-    pub init: Vec<Init>,
-    /// Learning rates.
-    pub lr: Vec<f64>,
-    /// Weight decays.
-    pub weight_decay: Vec<f64>,
-    /// Samples per step.
-    pub batch_size: Vec<usize>,
-    /// Seeds.
-    pub seed: Vec<u64>,
-    /// Runs at a time; by the sizes of the networks if `None`.
-    pub jobs: Option<usize>,
-    /// Threads of each run; the cores by `jobs` if `None`.
-    pub threads: Option<usize>,
+    base: TrainConfig,
+    /// In the order of the settings.
+    axes: Vec<Axis>,
+    /// How the runs share the machine.
+    pub sharing: Sharing,
+}
+
+/// A setting with several values.
+#[derive(Clone, Debug)]
+struct Axis {
+    setting: &'static Setting<TrainConfig>,
+    values: Vec<Value>,
+}
+
+impl PartialEq for Axis {
+    fn eq(&self, other: &Self) -> bool {
+        (self.setting.key, &self.values) == (other.setting.key, &other.values)
+    }
 }
 
 /// A run of a sweep.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SweepRun {
     /// Its number and what sets it apart: the name of its directory.
     pub name: String,
     /// Its settings, resolved.
     pub config: TrainConfig,
-    /// How many parameters its network has.
+    /// The number of its network's parameters.
     pub parameters: usize,
+}
+
+impl SweepRun {
+    /// A run with its settings and the number of its parameters.
+    pub fn new(name: String, config: TrainConfig, parameters: usize) -> Self {
+        Self { name, config, parameters }
+    }
 }
 
 impl Default for Grid {
     /// The experiment on MNIST that densely grew from: 5 architectures, 3 learning rates, 3 batch sizes, 200 epochs each.
     fn default() -> Self {
-        let base = TrainConfig { epochs: 200, ..TrainConfig::default() };
-        Self {
-            hidden: vec![
-                vec![784, 784, 784],
-                vec![1024, 512, 256],
-                vec![512, 256, 128],
-                vec![256, 128, 64],
-                vec![128, 64, 28],
-            ],
-            activations: vec![base.activations.clone()],
-            init: vec![base.init],
-            lr: vec![0.01, 0.001, 0.0001],
-            weight_decay: vec![base.weight_decay],
-            batch_size: vec![100, 500, 1000],
-            seed: vec![base.seed],
-            jobs: None,
-            threads: None,
-            base,
-        }
+        let mut grid = Self::new(TrainConfig { epochs: 200, ..TrainConfig::default() });
+        let axes = [
+            ("hidden", "784,784,784;1024,512,256;512,256,128;256,128,64;128,64,28"),
+            ("lr", "0.01,0.001,0.0001"),
+            ("batch_size", "100,500,1000"),
+        ];
+        grid.axes = axes
+            .into_iter()
+            .filter_map(|(key, text)| {
+                let setting = TrainConfig::setting(key)?;
+                Some(Axis { setting, values: setting.several(text.into()).ok()? })
+            })
+            .collect();
+        grid
     }
 }
 
 impl Grid {
-    /// The runs for data with so many features and classes: hidden sizes vary slowest, then activations, initial weights,
-    /// learning rates, weight decays, batch sizes, seeds.
+    /// A grid of one run.
+    pub fn new(base: TrainConfig) -> Self {
+        Self { base, axes: Vec::new(), sharing: Sharing::default() }
+    }
+
+    /// What all runs share. The settings that vary have no meaning in it, nor has the number of threads.
+    pub fn base(&self) -> &TrainConfig {
+        &self.base
+    }
+
+    /// The base, to change it.
+    pub fn base_mut(&mut self) -> &mut TrainConfig {
+        &mut self.base
+    }
+
+    /// Gives a setting several values, instead of those that it had. A text is read as on the command line.
     ///
     /// # Errors
-    /// [`Error::Usage`] if a list is empty or names a value twice, there are more than [`MAX_RUNS`], or one of them has
-    /// impossible settings.
+    /// [`Error::Argument`] if there is no such setting or it cannot vary, a value is impossible or occurs twice, or there
+    /// are no values or more than [`MAX_RUNS`].
+    pub fn vary<V: Into<Value>>(
+        &mut self,
+        key: &str,
+        values: impl IntoIterator<Item = V>,
+    ) -> Result<()> {
+        let setting =
+            TrainConfig::setting(key).filter(|setting| setting.sweep.separator().is_some());
+        let setting =
+            setting.ok_or_else(|| Error::usage(format!("`{key}` is no setting that can vary")))?;
+        let mut read = Vec::new();
+        for value in values {
+            let mut config = TrainConfig::default();
+            setting.set_from(&mut config, value.into())?;
+            read.extend((setting.get)(&config));
+        }
+        self.set_axis(setting, read)
+    }
+
+    fn set_axis(
+        &mut self,
+        setting: &'static Setting<TrainConfig>,
+        values: Vec<Value>,
+    ) -> Result<()> {
+        let refuse =
+            |found: String, expected: String| Err(Error::argument(setting.key, found, expected));
+        if values.is_empty() {
+            return refuse("an empty list".to_owned(), "at least one value".to_owned());
+        }
+        if values.len() > MAX_RUNS {
+            return refuse(
+                format!("a list of {} values", values.len()),
+                format!("at most {MAX_RUNS}"),
+            );
+        }
+        if let Some(i) = (1..values.len()).find(|&i| values[..i].contains(&values[i])) {
+            let mut config = TrainConfig::default();
+            setting.set_from(&mut config, values[i].clone())?;
+            return refuse(
+                format!("{} twice", (setting.text)(&config)),
+                "each value once".to_owned(),
+            );
+        }
+        self.axes.retain(|axis| axis.setting.key != setting.key);
+        match <[Value; 1]>::try_from(values) {
+            Ok([value]) => setting.set_from(&mut self.base, value)?,
+            Err(values) => self.axes.push(Axis { setting, values }),
+        }
+        let place = |key: &str| TrainConfig::SETTINGS.iter().position(|setting| setting.key == key);
+        self.axes.sort_by_key(|axis| place(axis.setting.key));
+        Ok(())
+    }
+
+    /// Takes its settings out of a table, where a setting may have a list of values.
+    ///
+    /// # Errors
+    /// As [`Grid::vary`].
+    pub fn take_from(&mut self, table: &mut Table) -> Result<()> {
+        self.sharing.take_from(table)?;
+        for setting in TrainConfig::SETTINGS {
+            let Some(value) = table.remove(setting.key) else { continue };
+            match setting.sweep.separator() {
+                Some(_) => self.set_axis(setting, setting.several(value)?)?,
+                None => setting.set_from(&mut self.base, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings as a configuration file has them, in order; those that vary as lists.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let value = |setting: &'static Setting<TrainConfig>| {
+            let axis = self.axes.iter().find(|axis| axis.setting.key == setting.key);
+            let value = match axis {
+                Some(axis) => Some(Value::Array(axis.values.clone())),
+                None => (setting.get)(&self.base),
+            };
+            Some((setting.key, value?))
+        };
+        let own =
+            TrainConfig::SETTINGS.iter().filter(|setting| setting.sweep.separator().is_some());
+        // where the threads of a run are given, how many run at a time changes nothing
+        let jobs_matter = self.sharing.threads.is_none();
+        let sharing = self.sharing.entries().filter(move |(key, _)| *key != "jobs" || jobs_matter);
+        own.filter_map(value).chain(sharing)
+    }
+
+    /// The value or values of a setting, as the command line writes them.
+    pub fn text(&self, setting: &'static Setting<TrainConfig>) -> String {
+        let separator = setting.sweep.separator().unwrap_or(',').to_string();
+        match self.axes.iter().find(|axis| axis.setting.key == setting.key) {
+            None => (setting.text)(&self.base),
+            Some(axis) => {
+                let text = |value: &Value| {
+                    let mut config = TrainConfig::default();
+                    let set = setting.set_from(&mut config, value.clone());
+                    set.map_or_else(|_| value.to_string(), |()| (setting.text)(&config))
+                };
+                axis.values.iter().map(text).collect::<Vec<_>>().join(&separator)
+            }
+        }
+    }
+
+    /// The runs for data with so many features and classes. The last of the settings that vary changes fastest.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] or [`Error::Usage`] if there are more than [`MAX_RUNS`], or one of them has impossible settings.
     pub fn runs(&self, n_features: usize, n_classes: usize) -> Result<Vec<SweepRun>> {
-        let lengths = [
-            distinct("hidden", &self.hidden, |v| joined(v))?,
-            distinct("activations", &self.activations, |v| joined(v))?,
-            distinct("init", &self.init, ToString::to_string)?,
-            distinct("lr", &self.lr, ToString::to_string)?,
-            distinct("weight-decay", &self.weight_decay, ToString::to_string)?,
-            distinct("batch-size", &self.batch_size, ToString::to_string)?,
-            distinct("seed", &self.seed, ToString::to_string)?,
-        ];
-        let count = lengths.iter().try_fold(1usize, |count, &len| count.checked_mul(len));
+        let lengths = self.axes.iter().map(|axis| axis.values.len());
+        let count = lengths.clone().try_fold(1usize, usize::checked_mul);
         let count = count.filter(|&count| count <= MAX_RUNS).ok_or_else(|| {
-            let product: Vec<String> =
-                lengths.iter().filter(|&&len| len > 1).map(usize::to_string).collect();
+            let product: Vec<String> = lengths.map(|len| len.to_string()).collect();
             Error::usage(format!(
                 "a grid of {} runs; expected at most {MAX_RUNS}",
                 product.join(" x ")
             ))
         })?;
-        if let (Some(jobs), Some(threads)) = (self.jobs, self.threads)
-            && jobs.saturating_mul(threads) > MAX_THREADS
+        self.sharing.check()?;
+        if let (Some(jobs), Some(threads)) = (self.sharing.jobs, self.sharing.threads)
+            && jobs * threads > MAX_THREADS
         {
             return Err(Error::usage(format!(
-                "--jobs {jobs} with --threads {threads}: expected at most {MAX_THREADS} threads in all"
+                "{jobs} jobs with {threads} threads each: expected at most {MAX_THREADS} threads in all"
             )));
         }
-        if let Some(jobs) = self.jobs
-            && !(1..=MAX_THREADS).contains(&jobs)
-        {
-            return Err(Error::usage(format!("--jobs {jobs}: expected 1 to {MAX_THREADS}")));
-        }
-        (0..count).map(|number| self.run(number, count, lengths, n_features, n_classes)).collect()
+        (0..count).map(|number| self.run(number, count, n_features, n_classes)).collect()
     }
 
     /// The run with a number, from 0.
@@ -123,27 +262,16 @@ impl Grid {
         &self,
         number: usize,
         count: usize,
-        lengths: [usize; 7],
         n_features: usize,
         n_classes: usize,
     ) -> Result<SweepRun> {
-        let mut digits = [0; 7];
+        let mut config = self.base.clone();
+        config.threads = self.sharing.threads.unwrap_or(1);
         let mut rest = number;
-        for (digit, len) in digits.iter_mut().zip(lengths).rev() {
-            (*digit, rest) = (rest % len, rest / len);
+        for Axis { setting, values } in self.axes.iter().rev() {
+            setting.set_from(&mut config, values[rest % values.len()].clone())?;
+            rest /= values.len();
         }
-        let [hidden, activations, init, lr, weight_decay, batch_size, seed] = digits;
-        let mut config = TrainConfig {
-            hidden: self.hidden[hidden].clone(),
-            activations: self.activations[activations].clone(),
-            init: self.init[init],
-            lr: self.lr[lr],
-            weight_decay: self.weight_decay[weight_decay],
-            batch_size: self.batch_size[batch_size],
-            seed: self.seed[seed],
-            threads: self.threads.unwrap_or(1),
-            ..self.base.clone()
-        };
         config.check()?;
         let spec = Spec::new(n_features, &config.hidden, &config.activations, n_classes)?;
         let parameters = Layout::new(&spec)?.len();
@@ -151,30 +279,23 @@ impl Grid {
         config.threads = self.threads_for(parameters, count);
         let width = count.to_string().len();
         let mut name = format!("{:0width$}", number + 1);
-        let values = [
-            joined(&config.hidden),
-            joined(&config.activations),
-            config.init.to_string(),
-            format!("lr{}", short(config.lr)),
-            format!("wd{}", short(config.weight_decay)),
-            format!("b{}", config.batch_size),
-            format!("seed{}", config.seed),
-        ];
-        for (value, _) in values.iter().zip(lengths).filter(|(_, len)| *len > 1) {
+        for Axis { setting, .. } in &self.axes {
             name.push('_');
-            name.push_str(value);
+            match setting.run_name {
+                Some(prefix) => name.push_str(prefix),
+                None => name.extend([setting.key, "-"]),
+            }
+            name.push_str(&setting.label(&config));
         }
         // a name has to fit a file system; its number tells it apart
-        if name.len() > LONGEST_NAME {
-            name.truncate(LONGEST_NAME);
-        }
+        name.truncate(LONGEST_NAME);
         Ok(SweepRun { name, config, parameters })
     }
 
     /// The threads of a run, by the size of its network and the number of runs: the same on every rerun.
     fn threads_for(&self, parameters: usize, runs: usize) -> usize {
         let cores = default_threads();
-        match (self.threads, self.jobs) {
+        match (self.sharing.threads, self.sharing.jobs) {
             (Some(threads), _) => threads,
             (None, Some(jobs)) => (cores / jobs).max(1),
             (None, None) if parameters < SIDE_BY_SIDE => (cores / runs).max(1),
@@ -184,40 +305,8 @@ impl Grid {
 
     /// How many runs with so many threads are to be trained at a time.
     pub fn jobs_for(&self, threads: usize) -> usize {
-        self.jobs.unwrap_or_else(|| (default_threads() / threads).max(1))
+        self.sharing.jobs.unwrap_or_else(|| (default_threads() / threads).max(1))
     }
-}
-
-/// The length of a list without repetitions.
-fn distinct<T: PartialEq>(flag: &str, values: &[T], shown: impl Fn(&T) -> String) -> Result<usize> {
-    if values.is_empty() {
-        return Err(Error::usage(format!("--{flag}: expected at least one value")));
-    }
-    if values.len() > MAX_RUNS {
-        return Err(Error::usage(format!(
-            "--{flag}: {} values; expected at most {MAX_RUNS}",
-            values.len()
-        )));
-    }
-    for (i, value) in values.iter().enumerate() {
-        if values[..i].contains(value) {
-            return Err(Error::usage(format!("--{flag}: {} is there twice", shown(value))));
-        }
-    }
-    Ok(values.len())
-}
-
-/// `0.001`, `1e-6`, `1e30`.
-fn short(x: f64) -> String {
-    if x == 0.0 || (1e-4..1e4).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
-}
-
-/// `512-256-128`; `none` for nothing.
-fn joined<T: ToString>(values: &[T]) -> String {
-    if values.is_empty() {
-        return "none".to_owned();
-    }
-    values.iter().map(T::to_string).collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]
@@ -237,31 +326,66 @@ mod tests {
         assert_eq!(names.len(), 45);
         assert_eq!(runs[44].parameters, 784 * 128 + 128 + 128 * 64 + 64 + 64 * 28 + 28 + 290);
         assert_eq!(runs[44].config.threads, 1);
-        let large = Grid { hidden: vec![vec![4096; 3], vec![64]], ..Grid::default() };
+        let mut large = Grid::default();
+        large.vary("hidden", ["4096,4096,4096", "64"]).unwrap();
         let threads =
             large.runs(784, 10).unwrap().iter().map(|r| r.config.threads).collect::<Vec<_>>();
         assert_eq!((threads[0], threads[17]), (default_threads(), (default_threads() / 18).max(1)));
     }
 
     #[test]
+    fn every_setting_that_changes_the_result_can_vary() {
+        let mut grid = Grid::new(TrainConfig::default());
+        grid.vary("shuffle", [true, false]).unwrap();
+        grid.vary("split", ["pooled", "0.5,0.25,0.25"]).unwrap();
+        grid.vary("beta1", [0.9, 0.5]).unwrap();
+        grid.vary("activations", ["relu", "gelu,tanh,relu"]).unwrap();
+        let names: Vec<String> = grid.runs(4, 3).unwrap().into_iter().map(|run| run.name).collect();
+        assert_eq!(names[0], "01_relu-relu-relu_beta1-0.9_split-pooled_shuffle-on");
+        assert_eq!(names[15], "16_gelu-tanh-relu_beta1-0.5_split-0.5-0.25-0.25_shuffle-off");
+        let configs: Vec<TrainConfig> =
+            grid.runs(4, 3).unwrap().into_iter().map(|r| r.config).collect();
+        assert_eq!((configs[1].shuffle, configs[15].beta1), (false, 0.5));
+        // one value is no axis
+        grid.vary("beta1", [0.7]).unwrap();
+        assert_eq!((grid.runs(4, 3).unwrap().len(), grid.base().beta1), (8, 0.7));
+    }
+
+    #[test]
     fn impossible_grids_are_refused_in_a_line() {
-        let default = Grid::default;
-        for (grid, expected) in [
-            (Grid { lr: vec![], ..default() }, "--lr: expected at least one value"),
-            (Grid { lr: vec![0.1, 0.1], ..default() }, "--lr: 0.1 is there twice"),
-            (Grid { lr: vec![0.1, -0.1], ..default() }, "--lr -1e-1"),
-            (Grid { hidden: vec![vec![5], vec![0]], ..default() }, "--hidden"),
-            (Grid { activations: vec![vec![Activation::Relu; 2]], ..default() }, "2 activations"),
-            (Grid { seed: (0..10_001).collect(), ..default() }, "--seed: 10001 values"),
-            (Grid { jobs: Some(0), ..default() }, "--jobs 0"),
-            (Grid { threads: Some(65), ..default() }, "--threads 65"),
-            (Grid { jobs: Some(9), threads: Some(8), ..default() }, "64 threads in all"),
+        let with = |change: &dyn Fn(&mut Grid) -> Result<()>| {
+            let mut grid = Grid::default();
+            change(&mut grid).and_then(|()| grid.runs(784, 10)).unwrap_err().to_string()
+        };
+        let sharing = |jobs, threads| {
+            move |grid: &mut Grid| {
+                grid.sharing = Sharing { jobs, threads };
+                Ok(())
+            }
+        };
+        for (message, expected) in [
             (
-                Grid { seed: (0..1000).collect(), ..default() },
+                with(&|grid| grid.vary("lr", [0.0; 0])),
+                "lr is an empty list; expected at least one value",
+            ),
+            (
+                with(&|grid| grid.vary("lr", [0.1, 0.1])),
+                "lr is 0.1 twice; expected each value once",
+            ),
+            (with(&|grid| grid.vary("lr", [0.1, -0.1])), "lr is -0.1; expected a positive number"),
+            (with(&|grid| grid.vary("lr", ["fast"])), "lr: invalid float"),
+            (with(&|grid| grid.vary("threads", [1, 2])), "`threads` is no setting that can vary"),
+            (with(&|grid| grid.vary("hidden", ["5", "0"])), "hidden: a layer of 0 units"),
+            (with(&|grid| grid.vary("activations", ["relu,relu"])), "2 activations"),
+            (with(&|grid| grid.vary("seed", 0..10_001)), "seed is a list of 10001 values"),
+            (with(&sharing(Some(0), None)), "jobs is 0; expected 1 to 64"),
+            (with(&sharing(None, Some(65))), "threads is 65; expected 1 to 64"),
+            (with(&sharing(Some(9), Some(8))), "64 threads in all"),
+            (
+                with(&|grid| grid.vary("seed", 0..1000)),
                 "a grid of 5 x 3 x 3 x 1000 runs; expected at most 10000",
             ),
         ] {
-            let message = grid.runs(784, 10).unwrap_err().to_string();
             assert!(message.contains(expected) && !message.contains('\n'), "{message}");
         }
     }
@@ -269,12 +393,56 @@ mod tests {
     #[test]
     fn threads_and_jobs_follow_from_the_sizes_and_what_was_asked() {
         let cores = default_threads();
-        let grid = Grid { jobs: Some(64), ..Grid::default() };
+        let mut grid = Grid::default();
+        grid.sharing.jobs = Some(64);
         assert!(grid.runs(784, 10).unwrap().iter().all(|run| run.config.threads == 1));
         assert_eq!(grid.jobs_for(1), 64);
-        let grid = Grid { threads: Some(3), ..Grid::default() };
+        grid.sharing = Sharing { threads: Some(3), jobs: None };
         assert!(grid.runs(784, 10).unwrap().iter().all(|run| run.config.threads == 3));
         assert_eq!(Grid::default().jobs_for(1), cores);
         assert_eq!(Grid::default().jobs_for(cores), 1);
+    }
+
+    #[test]
+    fn tables_are_read_and_written() {
+        let parse = |text: &str| {
+            let mut grid = Grid::default();
+            let mut table: Table = toml::from_str(text).unwrap();
+            grid.take_from(&mut table).map(|()| (grid, table))
+        };
+        let text = "hidden = '128,64,28; 64,32;'\nactivations = 'relu;gelu'\nlr = [0.1, 1]\nseed = [1, 2, 3]\n\
+                    batch_size = 7\nepochs = 3\njobs = 2\nthreads = 4\npatience = 5\nbeta1 = '0.5,0.9'\nother = 1";
+        let (grid, rest) = parse(text).unwrap();
+        assert_eq!(rest.keys().collect::<Vec<_>>(), ["other"]);
+        let runs = grid.runs(9, 2).unwrap();
+        assert_eq!(runs.len(), 3 * 2 * 2 * 2 * 3);
+        assert_eq!(runs[0].config.hidden, [128, 64, 28]);
+        assert_eq!((grid.base().batch_size, grid.base().epochs), (7, 3));
+        assert_eq!((grid.base().patience, grid.sharing.threads), (Some(5), Some(4)));
+        let written: Table = grid.entries().map(|(key, value)| (key.to_owned(), value)).collect();
+        assert!(!written.contains_key("jobs"), "it changes nothing beside `threads`");
+        let (again, _) = parse(&toml::to_string(&written).unwrap()).unwrap();
+        assert_eq!(again.runs(9, 2).unwrap(), runs);
+        let hidden = |text: &str| {
+            let mut grid = parse(text).unwrap().0;
+            (grid.vary("lr", [0.1]).unwrap(), grid.vary("batch_size", [1]).unwrap());
+            let runs = grid.runs(4, 3).unwrap();
+            runs.into_iter().map(|run| run.config.hidden).collect::<Vec<_>>()
+        };
+        assert_eq!(hidden("hidden = [512, 256]"), [vec![512, 256]]);
+        assert_eq!(hidden("hidden = [[512], [256]]"), [vec![512], vec![256]]);
+        assert_eq!(hidden("hidden = ['512,3', '256']"), [vec![512, 3], vec![256]]);
+        assert_eq!(hidden("hidden = 5"), [vec![5]]);
+        assert_eq!(hidden("hidden = ''"), [vec![]; 1]);
+        let two = parse("activations = ['relu', 'tanh']\nhidden = [3, 3]").unwrap().0;
+        assert_eq!(two.base().activations.len(), 2);
+        for (text, expected) in [
+            ("lr = [0.1, 'x']", "lr: invalid float"),
+            ("jobs = -1", "jobs"),
+            ("hidden = '3;x'", "expected sizes"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }

@@ -2,19 +2,19 @@
 //!
 //! [`Trainer`] is the epoch loop. It prints nothing and writes nothing: it tells an [`Observer`] what happens.
 //! [`sweep()`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
+//! [`TrainConfig`] declares every setting of a training, once.
 
-mod checkpoint_every;
-mod config;
+pub mod config;
 mod grid;
 mod observer;
+pub mod setting;
 mod state;
 mod sweep;
 mod trainer;
 
-pub use checkpoint_every::CheckpointEvery;
 pub use config::TrainConfig;
-pub use grid::{Grid, MAX_RUNS, SweepRun};
+pub use grid::{Grid, MAX_RUNS, Sharing, SweepRun};
 pub use observer::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Request};
 pub use state::{Divergence, PartialEpoch, TrainerState};
-pub use sweep::{Opened, RunResult, Status, SweepHost, rank, sweep};
+pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, rank, sweep};
 pub use trainer::Trainer;

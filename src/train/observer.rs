@@ -1,4 +1,4 @@
-//! What a run tells those who watch it.
+//! The events of a run, and the trait of whoever observes them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +7,7 @@ use crate::engine::Score;
 use crate::error::Result;
 
 /// The figures of one epoch. Losses are in nats, accuracies in 0..=1.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Counts from 1.
@@ -16,14 +17,14 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Likewise.
     pub train_accuracy: f64,
-    /// Of the validation part behind the epoch; `None` if it is empty.
+    /// Of the validation part after the epoch; `None` if it is empty.
     #[serde(with = "non_finite_is_null_option")]
     pub val_loss: Option<f64>,
     /// Likewise.
     pub val_accuracy: Option<f64>,
     /// The training pass alone: shuffling, gathering, steps.
     pub seconds: f64,
-    /// Training samples by `seconds`.
+    /// Training samples divided by `seconds`.
     #[serde(with = "non_finite_is_null")]
     pub samples_per_second: f64,
 }
@@ -51,12 +52,13 @@ impl EpochRecord {
     }
 }
 
-/// Whether so many seconds can have been measured.
+/// Whether a time can have been measured.
 pub(super) fn is_plausible_time(seconds: f64) -> bool {
     (0.0..=1e12).contains(&seconds)
 }
 
 /// How far an epoch has come.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Of the samples that were trained on so far, each before its own step.
@@ -65,19 +67,20 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// What an observer wants of the trainer behind a step. Where several watch, the last of these in order wins.
+/// What an observer asks of the trainer after a step. Of several observers' requests, the greatest in this order counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Request {
-    /// Go on.
+    /// Continue.
     #[default]
     Continue,
-    /// Offer the state to the observers, by [`Observer::save`], and go on.
+    /// Offer the state to the observers, by [`Observer::save`], and continue.
     Save,
     /// Offer the state to the observers, and stop with [`crate::Error::Stopped`].
     Stop,
 }
 
 /// The end of an epoch.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct EpochEnd<'a> {
     /// Its figures.
@@ -89,6 +92,7 @@ pub struct EpochEnd<'a> {
 }
 
 /// How a run ended.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// The epoch whose weights were kept: the best one, or the last one without a validation part.
@@ -103,7 +107,7 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Someone who watches a run. Every method does nothing unless it is written.
+/// An observer of a run. The methods that it leaves out do nothing.
 ///
 /// An error ends the run: an observer that writes files returns what the operating system said.
 pub trait Observer {
@@ -112,37 +116,37 @@ pub trait Observer {
         Ok(())
     }
 
-    /// Behind every step; called often, on the training thread.
+    /// After every step; called often, on the training thread.
     fn step(&mut self, _epoch: usize, _progress: Progress) {}
 
-    /// Asked behind every step and between two epochs; often, on the training thread.
+    /// Called after every step and between two epochs; often, on the training thread.
     fn request(&mut self) -> Request {
         Request::Continue
     }
 
-    /// The state is whole, and someone has asked for this moment. It may lie within an epoch.
+    /// An observer asked to save: the state lies between two steps, perhaps within an epoch.
     fn save(&mut self, _trainer: &Trainer<'_>, _reason: Request) -> Result<()> {
         Ok(())
     }
 
-    /// Behind every epoch and its validation.
+    /// After every epoch and its validation.
     fn epoch(&mut self, _end: &EpochEnd<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// A step has met a number that is not finite, and the run is over. The weights that are kept are those of the best epoch
-    /// before; the others are of no use.
+    /// A step produced a number that is not finite, and the run is over. The best epoch before is kept; the current weights
+    /// are useless.
     fn diverged(&mut self, _divergence: &Divergence) -> Result<()> {
         Ok(())
     }
 
-    /// Behind the test.
+    /// After the test.
     fn done(&mut self, _outcome: &Outcome) -> Result<()> {
         Ok(())
     }
 }
 
-/// Nobody watches.
+/// No observer.
 impl Observer for () {}
 
 impl<O: Observer + ?Sized> Observer for &mut O {
@@ -175,7 +179,7 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     }
 }
 
-/// Several watch, in their order.
+/// Several observers, called in their order.
 impl Observer for Vec<Box<dyn Observer + '_>> {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.iter_mut().try_for_each(|observer| observer.start(trainer))

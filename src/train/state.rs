@@ -1,44 +1,44 @@
 //! The whole state of a run, between two steps.
 
-use std::collections::HashMap;
 use std::fmt;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::observer::is_plausible_time;
 use super::{EpochRecord, TrainConfig};
+use crate::data::Dataset;
 use crate::engine::{Broken, Buffer, Score, State};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::model::{Metadata, Model, Spec};
 
-/// Everything that the rest of a run depends on, besides the data. A run that is continued from it, on the same data,
-/// machine and build, goes on bit for bit as if it had never stopped.
+/// Everything that the rest of a run depends on, besides the data. A run that resumes from it, on the same data, machine and
+/// build, is bit for bit the run that never stopped.
 ///
-/// Nothing random is in it: an epoch's order is a function of the seed and the epoch's number.
+/// It holds no state of a random generator: an epoch's order is a function of the seed and the epoch's number.
+/// [`crate::store::Checkpoint`] is its form in a file.
 #[derive(Clone, Debug)]
 pub struct TrainerState {
     /// The resolved settings of the run.
-    pub config: TrainConfig,
+    pub(crate) config: TrainConfig,
     /// [`crate::data::Dataset::fingerprint`] of the data.
-    pub data_fingerprint: String,
+    pub(crate) data_fingerprint: String,
     /// Parameters, moments and the step count.
-    pub optimizer: State,
+    pub(crate) optimizer: State,
     /// The finished epochs, in order.
-    pub history: Vec<EpochRecord>,
-    /// What is done of the epoch behind them, if it has begun.
-    pub partial: Option<PartialEpoch>,
+    pub(crate) history: Vec<EpochRecord>,
+    /// What is done of the epoch after them, if it has begun.
+    pub(crate) partial: Option<PartialEpoch>,
     /// The parameters that are kept so far; those before the first step at first.
-    pub best_params: Buffer,
-    /// The epoch that they come from; 0 before the first.
-    pub best_epoch: usize,
+    pub(crate) best_params: Buffer,
+    /// The epoch that they come from, from 1; 0 before the first.
+    pub(crate) best_epoch: usize,
     /// Why the run is over before its last epoch, if it is. In a saved state, everything else is as it was when it was saved
     /// last before that.
-    pub diverged: Option<Divergence>,
+    pub(crate) diverged: Option<Divergence>,
 }
 
 /// An epoch that is not finished.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartialEpoch {
     /// Of the samples that were trained on, which are the first ones of the epoch's order.
@@ -48,6 +48,11 @@ pub struct PartialEpoch {
 }
 
 impl PartialEpoch {
+    /// What is done of an epoch, and the seconds that it took.
+    pub fn new(score: Score, seconds: f64) -> Self {
+        Self { score, seconds }
+    }
+
     fn is_plausible(&self) -> bool {
         let Score { loss_sum, correct, samples } = self.score;
         loss_sum.is_finite() && correct <= samples && is_plausible_time(self.seconds)
@@ -55,6 +60,7 @@ impl PartialEpoch {
 }
 
 /// The end of a run whose numbers stopped being finite.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divergence {
     /// From 1.
@@ -66,49 +72,116 @@ pub struct Divergence {
     pub broken: Broken,
 }
 
+impl Divergence {
+    /// The end of a run: in which epoch and step, both from 1, and what was not finite.
+    pub fn new(epoch: usize, step: u64, broken: Broken) -> Self {
+        Self { epoch, step, broken }
+    }
+}
+
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { epoch, step, broken } = self;
         let remedy = match broken {
-            Broken::Outputs { .. } => "a lower --lr helps",
             Broken::Weights { .. } => {
-                "a lower --lr helps, or inputs that are not larger than some tens"
+                "a lower learning rate helps, or inputs that are not larger than some tens"
             }
+            _ => "a lower learning rate helps",
         };
         write!(f, "the training diverged in step {step} (epoch {epoch}): {broken}; {remedy}")
     }
 }
 
-/// The part that is text.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    format_version: u32,
-    config: TrainConfig,
-    data_fingerprint: String,
-    steps: u64,
-    history: Vec<EpochRecord>,
-    partial: Option<PartialEpoch>,
-    best_epoch: usize,
-    diverged: Option<Divergence>,
-    /// Of the vectors, in the order in which they are written: XXH3 of their little-endian bytes.
-    checksum: u64,
-}
-
-/// Read first, so that another version is refused by its number, not by what is new in it.
-#[derive(Deserialize)]
-struct Version {
-    format_version: u32,
-}
-
-const METADATA_KEY: &str = "densely-checkpoint";
-const FORMAT_VERSION: u32 = 2;
 /// More than any machine takes, and far from where their number overflows.
 const MOST_STEPS: u64 = 1 << 53;
 
 impl TrainerState {
+    /// The resolved settings of the run.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The settings, to change what a resumed run may change, such as the number of epochs.
+    pub fn config_mut(&mut self) -> &mut TrainConfig {
+        &mut self.config
+    }
+
+    /// [`crate::data::Dataset::fingerprint`] of the data.
+    pub fn data_fingerprint(&self) -> &str {
+        &self.data_fingerprint
+    }
+
+    /// Parameters, moments and the step count.
+    pub fn optimizer(&self) -> &State {
+        &self.optimizer
+    }
+
+    /// The finished epochs, in order.
+    pub fn history(&self) -> &[EpochRecord] {
+        &self.history
+    }
+
     /// The number of finished epochs.
     pub fn epoch(&self) -> usize {
         self.history.len()
+    }
+
+    /// The number of epochs that have begun: the finished ones, and one more if the state lies within an epoch.
+    pub fn epochs_begun(&self) -> usize {
+        self.history.len() + usize::from(self.partial.is_some())
+    }
+
+    /// What is done of the epoch after the finished ones, if it has begun.
+    pub fn partial(&self) -> Option<PartialEpoch> {
+        self.partial
+    }
+
+    /// The parameters that are kept so far; those before the first step at first.
+    pub fn best_params(&self) -> &[f32] {
+        &self.best_params
+    }
+
+    /// The epoch that they come from, from 1; 0 before the first.
+    pub fn best_epoch(&self) -> usize {
+        self.best_epoch
+    }
+
+    /// The model with the parameters that are kept, for the data that the run was trained on.
+    ///
+    /// # Errors
+    /// If it is other data.
+    pub fn best_model(&self, data: &Dataset) -> Result<Model> {
+        self.require_data(data)?;
+        let TrainConfig { hidden, activations, split, .. } = &self.config;
+        let spec = Spec::new(data.n_features(), hidden, activations, data.n_classes())?;
+        let metadata = Metadata::of(data, *split, self.data_fingerprint.clone());
+        Model::new(spec, self.best_params.to_vec(), Some(metadata))
+    }
+
+    /// Rejects other data than the run was trained on.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with both fingerprints.
+    pub(crate) fn require_data(&self, data: &Dataset) -> Result<()> {
+        if self.data_fingerprint == data.fingerprint() {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the run was trained on data with the fingerprint {}, {} has {}; expected the same",
+            self.data_fingerprint,
+            data.name(),
+            data.fingerprint()
+        )))
+    }
+
+    /// The figures of the epoch whose parameters are kept.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        self.best_epoch.checked_sub(1).and_then(|best| self.history.get(best))
+    }
+
+    /// Why the run is over before its last epoch, if it is.
+    pub fn diverged(&self) -> Option<Divergence> {
+        self.diverged
     }
 
     /// Whether the run has come to its end: all epochs are done, patience has run out, or it has diverged.
@@ -120,116 +193,11 @@ impl TrainerState {
             || (between_epochs && (self.epoch() >= self.config.epochs || no_patience))
     }
 
-    /// Becomes a copy of another state of the same run, in the memory that it has.
-    ///
-    /// # Panics
-    /// If the networks differ in size.
-    pub fn copy_from(&mut self, other: &Self) {
-        let Self { config, data_fingerprint, optimizer, history, partial, .. } = self;
-        config.clone_from(&other.config);
-        data_fingerprint.clone_from(&other.data_fingerprint);
-        optimizer.params.copy_from_slice(&other.optimizer.params);
-        optimizer.m.copy_from_slice(&other.optimizer.m);
-        optimizer.v.copy_from_slice(&other.optimizer.v);
-        optimizer.steps = other.optimizer.steps;
-        history.clone_from(&other.history);
-        *partial = other.partial;
-        self.best_params.copy_from_slice(&other.best_params);
-        (self.best_epoch, self.diverged) = (other.best_epoch, other.diverged);
-    }
-
-    /// All of it as bytes, for [`TrainerState::from_bytes`].
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let State { params, m, v, .. } = &self.optimizer;
-        let mut vectors = vec![("params", params), ("m", m), ("v", v)];
-        if !self.best_is_last() {
-            vectors.push(("best_params", &self.best_params));
-        }
-        let bytes: Vec<_> =
-            vectors.into_iter().map(|(name, vector)| (name, files::le_bytes(vector))).collect();
-        let mut checksum = Xxh3::new();
-        bytes.iter().for_each(|(_, bytes)| checksum.update(bytes));
-        let header = Header {
-            format_version: FORMAT_VERSION,
-            config: self.config.clone(),
-            data_fingerprint: self.data_fingerprint.clone(),
-            steps: self.optimizer.steps,
-            history: self.history.clone(),
-            partial: self.partial,
-            best_epoch: self.best_epoch,
-            diverged: self.diverged,
-            checksum: checksum.digest(),
-        };
-        let json = serde_json::to_string(&header).map_err(unwritable)?;
-        let tensors = bytes.iter().map(|(name, bytes)| {
-            let tensor = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
-            tensor.map(|tensor| (*name, tensor)).map_err(unwritable)
-        });
-        let texts = HashMap::from([(METADATA_KEY.to_owned(), json)]);
-        serialize(tensors.collect::<Result<Vec<_>>>()?, Some(texts)).map_err(unwritable)
-    }
-
-    /// Whether the parameters that are kept are the last ones, so that they need not be written twice.
-    pub(crate) fn best_is_last(&self) -> bool {
-        self.best_epoch == self.epoch() && self.partial.is_none()
-    }
-
-    /// Reads what [`TrainerState::to_bytes`] wrote.
+    /// Rejects what no run can have reached.
     ///
     /// # Errors
-    /// If the bytes are damaged or of another version.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let json = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
-        let json = json.ok_or_else(|| damaged("expected a densely checkpoint"))?;
-        let Version { format_version } = serde_json::from_str(json).map_err(damaged)?;
-        if format_version != FORMAT_VERSION {
-            return Err(Error::invalid(
-                "checkpoint",
-                format!(
-                    "format version {format_version}, expected {FORMAT_VERSION}; go on with the densely that wrote it"
-                ),
-            ));
-        }
-        let header: Header = serde_json::from_str(json).map_err(damaged)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let mut checksum = Xxh3::new();
-        let mut vector = |name: &str| -> Result<Buffer> {
-            let tensor = tensors.tensor(name).map_err(damaged)?;
-            if tensor.dtype() != Dtype::F32 {
-                return Err(damaged(format!("{name} is {:?}, expected F32", tensor.dtype())));
-            }
-            checksum.update(tensor.data());
-            let (words, _) = tensor.data().as_chunks();
-            let mut buffer = Buffer::zeros(words.len(), "the checkpoint")?;
-            buffer.iter_mut().zip(words).for_each(|(x, word)| *x = f32::from_le_bytes(*word));
-            Ok(buffer)
-        };
-        let (params, m, v) = (vector("params")?, vector("m")?, vector("v")?);
-        let mut state = Self {
-            config: header.config,
-            data_fingerprint: header.data_fingerprint,
-            best_params: Buffer::zeros(0, "the checkpoint")?,
-            optimizer: State { params, m, v, steps: header.steps },
-            history: header.history,
-            partial: header.partial,
-            best_epoch: header.best_epoch,
-            diverged: header.diverged,
-        };
-        state.best_params = match state.best_is_last() {
-            true => Buffer::copy_of(&state.optimizer.params, "the checkpoint")?,
-            false => vector("best_params")?,
-        };
-        // a fuzzer would not come past it
-        if !cfg!(fuzzing) && checksum.digest() != header.checksum {
-            return Err(damaged("its checksum is not that of its contents"));
-        }
-        state.check()?;
-        Ok(state)
-    }
-
-    /// Refuses what no run can have saved.
-    fn check(&self) -> Result<()> {
+    /// What contradicts what.
+    pub(crate) fn check(&self) -> Result<()> {
         let State { params, m, v, .. } = &self.optimizer;
         if [m.len(), v.len(), self.best_params.len()] != [params.len(); 3] {
             return Err(damaged("its vectors differ in length"));
@@ -239,7 +207,7 @@ impl TrainerState {
             return Err(damaged("its epochs are not consecutive"));
         }
         if self.history.is_empty() != (self.best_epoch == 0) {
-            return Err(damaged("an epoch is kept that is none of its epochs"));
+            return Err(damaged("the epoch that it keeps is none of its epochs"));
         }
         if let Some(record) = self.history.iter().find(|record| !record.is_plausible()) {
             return Err(damaged(format!("the figures of epoch {} are out of range", record.epoch)));
@@ -261,8 +229,4 @@ impl TrainerState {
 
 fn damaged(error: impl fmt::Display) -> Error {
     Error::invalid("checkpoint", format!("damaged or not a checkpoint: {error}"))
-}
-
-fn unwritable(error: impl fmt::Display) -> Error {
-    Error::invalid("checkpoint", format!("cannot be written: {error}"))
 }

@@ -13,6 +13,7 @@ use crate::engine::Score;
 use crate::error::{Error, Result};
 
 /// How a run ended.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -26,7 +27,8 @@ pub enum Status {
     Unfinished,
 }
 
-/// What became of a run.
+/// The result of a run.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct RunResult {
     /// Its number in the grid, from 0.
@@ -59,7 +61,7 @@ impl RunResult {
         self.history.iter().fold(0.0, |sum, record| sum + record.seconds)
     }
 
-    /// Of a run that stands where its state says.
+    /// The result of a run whose state is this.
     pub fn of(number: usize, state: &TrainerState) -> Self {
         Self {
             number,
@@ -75,7 +77,7 @@ impl RunResult {
         }
     }
 
-    /// Of a run that cannot be trained, or read.
+    /// The result of a run that cannot be trained, or read.
     pub fn failed(number: usize, error: &Error) -> Self {
         Self {
             number,
@@ -88,7 +90,7 @@ impl RunResult {
     }
 }
 
-/// Orders results from the best on: by validation accuracy, then validation loss, then fewer parameters, then the order of
+/// Orders results from the best to the worst: by validation accuracy, then validation loss, then fewer parameters, then the order of
 /// the grid. A run without a finished epoch, or whose validation is no number, comes last.
 pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
     let key = |result: &RunResult| {
@@ -108,31 +110,53 @@ pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
     });
 }
 
-/// Keeps the files of a sweep's runs and watches them. Called from several threads at once.
+/// Several runs and their results, the best first.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RankedRuns {
+    /// By number.
+    pub runs: Vec<SweepRun>,
+    /// In the order of the ranks.
+    pub results: Vec<RunResult>,
+}
+
+impl RankedRuns {
+    /// Ranks results.
+    ///
+    /// # Errors
+    /// If no run has a finished epoch.
+    pub fn new(runs: Vec<SweepRun>, mut results: Vec<RunResult>) -> Result<Self> {
+        if results.iter().all(|result| result.history.is_empty()) {
+            return Err(Error::usage("no run there has a finished epoch; expected at least one"));
+        }
+        rank(&mut results, &runs);
+        Ok(Self { runs, results })
+    }
+}
+
+/// Keeps the files of a sweep's runs and observes them. Called from several threads at once.
 pub trait SweepHost: Sync {
-    /// What keeps and watches a run.
+    /// What keeps and observes a run.
     type Observer: Observer;
 
-    /// A run is about to begin, or to go on from the state that it reached earlier. A finished one is not begun.
+    /// A run is about to begin, or to resume from the state that it reached earlier. A finished one is only read.
     ///
     /// # Errors
     /// What is wrong with the run's files; the run then counts as failed.
     fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Self::Observer>>;
 
-    /// A run has ended.
+    /// A run has ended. One that an observer stopped is [`Status::Unfinished`], and the sweep ends after it.
     ///
     /// # Errors
-    /// Ends the sweep.
-    ///
-    /// A run that an observer stopped is [`Status::Unfinished`], and the sweep ends behind it.
+    /// An error ends the sweep.
     fn ended(&self, result: RunResult) -> Result<()>;
 }
 
-/// A run's earlier state, and what will watch it.
+/// A run's earlier state, and its observer.
 pub struct Opened<O> {
     /// `None` before the first checkpoint.
     pub state: Option<TrainerState>,
-    /// Keeps and watches it.
+    /// Keeps and observes it.
     pub observer: O,
 }
 
@@ -159,7 +183,7 @@ pub fn sweep<H: SweepHost>(
             while !stop.load(Relaxed)
                 && let Some(&number) = numbers.get(next.fetch_add(1, Relaxed))
             {
-                // not even a defect in one run is to stop the others
+                // even a defect in one run does not stop the others
                 let run = AssertUnwindSafe(|| train(number, &runs[number], data, host));
                 let result = catch_unwind(run).unwrap_or_else(|_| {
                     Err(Error::invalid(
@@ -193,7 +217,7 @@ pub fn sweep<H: SweepHost>(
     Ok(())
 }
 
-/// One run, from where it was left.
+/// One run, from the state that it reached earlier.
 fn train<H: SweepHost>(
     number: usize,
     run: &SweepRun,

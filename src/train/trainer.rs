@@ -3,8 +3,6 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ndarray::Array2;
-
 use super::{
     Divergence, EpochEnd, EpochRecord, Observer, Outcome, PartialEpoch, Progress, Request,
     TrainConfig, TrainerState,
@@ -15,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
 
-/// How often the parameters are in memory at most: themselves, two moments, the best ones, a copy of those four that is being
-/// saved, and the bytes of a checkpoint; or a model.
+/// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
+/// of those four that is being saved, and the bytes of a checkpoint or a model.
 const COPIES: usize = 12;
 
 /// A run over one data set.
@@ -31,7 +29,9 @@ const COPIES: usize = 12;
 /// let labels: Vec<u32> = x.rows().into_iter().map(|row| u32::from(row[0] * row[1] > 0.0)).collect();
 /// let data = Dataset::from_arrays(x.view(), &labels)?;
 /// let split = Split::Fractions([0.8, 0.1, 0.1]);
-/// let config = TrainConfig { hidden: vec![32, 32], batch_size: 50, epochs: 60, split, ..TrainConfig::default() };
+/// let mut config = TrainConfig::default();
+/// config.hidden = vec![32, 32];
+/// (config.batch_size, config.epochs, config.split) = (50, 60, split);
 /// let mut trainer = Trainer::new(config, &data)?;
 /// let outcome = trainer.run(&mut ())?;
 /// assert!(outcome.val_accuracy.unwrap() > 0.9);
@@ -51,7 +51,7 @@ pub struct Trainer<'d> {
     order_of: usize,
 }
 
-/// Why the trainer looks up from its work.
+/// Why the trainer pauses between two steps.
 enum Pause {
     Epoch { is_best: bool },
     Asked(Request),
@@ -62,7 +62,7 @@ impl<'d> Trainer<'d> {
     /// A run from random weights.
     ///
     /// # Errors
-    /// If a setting is impossible, the data cannot be split as asked, or memory or threads cannot be had.
+    /// If a setting is impossible, the data cannot be split as asked, or the system refuses memory or threads.
     pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
         config.check()?;
         let spec =
@@ -85,13 +85,13 @@ impl<'d> Trainer<'d> {
         Self::assemble(state, spec, data)
     }
 
-    /// A run from the weights of a model, whose sizes and activations the configuration takes over.
+    /// A run from the weights of a model, which also determines sizes and activations.
     ///
     /// # Errors
-    /// As [`Trainer::new`]; also if the model's inputs are not the data's, or its classes fewer.
+    /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
     pub fn from_model(mut config: TrainConfig, model: &Model, data: &'d Dataset) -> Result<Self> {
         config.check()?;
-        let spec = &model.spec;
+        let spec = model.spec();
         if spec.n_in() != data.n_features() || spec.n_out() != data.n_classes() {
             return Err(Error::usage(format!(
                 "the model has {} inputs and {} classes, {} has {} features and {} classes; \
@@ -107,31 +107,24 @@ impl<'d> Trainer<'d> {
         let state = TrainerState {
             config,
             data_fingerprint: data.fingerprint(),
-            optimizer: State::new(&model.params)?,
+            optimizer: State::new(model.params())?,
             history: Vec::new(),
             partial: None,
-            best_params: Buffer::copy_of(&model.params, "the network")?,
+            best_params: Buffer::copy_of(model.params(), "the network")?,
             best_epoch: 0,
             diverged: None,
         };
         Self::assemble(state, spec.clone(), data)
     }
 
-    /// A run from where a state left it.
+    /// A run that resumes from a state.
     ///
     /// # Errors
     /// As [`Trainer::new`]; also if the data is not what the state was trained on.
     pub fn resume(state: TrainerState, data: &'d Dataset) -> Result<Self> {
         let config = &state.config;
         config.check()?;
-        if state.data_fingerprint != data.fingerprint() {
-            return Err(Error::usage(format!(
-                "the run was trained on data with the fingerprint {}, {} has {}; expected the same",
-                state.data_fingerprint,
-                data.name(),
-                data.fingerprint()
-            )));
-        }
+        state.require_data(data)?;
         let spec =
             Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
         let expected = Layout::new(&spec)?.len();
@@ -178,7 +171,7 @@ impl<'d> Trainer<'d> {
 
     /// Trains to the end and tests the weights that were kept.
     ///
-    /// A run that diverges ends well, with the best epoch before that; see [`TrainerState::diverged`].
+    /// A run that diverges is no error: it returns the best epoch before that; see [`TrainerState::diverged`].
     ///
     /// # Errors
     /// What an observer returns; [`Error::Stopped`] if one asked to stop.
@@ -188,11 +181,10 @@ impl<'d> Trainer<'d> {
         let kept_something = self.state.best_epoch > 0;
         let test = if kept_something { self.test() } else { None };
         let state = &self.state;
-        let best = state.best_epoch.checked_sub(1).map(|best| &state.history[best]);
         let outcome = Outcome {
             best_epoch: state.best_epoch,
             last_epoch: state.epoch(),
-            val_accuracy: best.and_then(|best| best.val_accuracy),
+            val_accuracy: state.best().and_then(|best| best.val_accuracy),
             test,
             seconds: start.elapsed().as_secs_f64(),
         };
@@ -200,8 +192,8 @@ impl<'d> Trainer<'d> {
         Ok(outcome)
     }
 
-    /// Trains to the end: all epochs, or until patience runs out or a number is not finite any more. Tests nothing, and
-    /// does not say [`Observer::done`].
+    /// Trains to the end: all epochs, or until patience runs out or a number stops being finite. Does not test, and does not
+    /// call [`Observer::done`].
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -238,22 +230,8 @@ impl<'d> Trainer<'d> {
     /// The score of the weights that are kept on the test part; `None` if it is empty.
     pub fn test(&mut self) -> Option<Score> {
         let rows = self.parts.test.clone();
-        (!rows.is_empty()).then(|| self.best_score(&rows))
-    }
-
-    /// The score of the weights that are kept on some rows of the data.
-    pub fn best_score(&mut self, rows: &[u32]) -> Score {
-        self.engine.evaluate(&self.state.best_params, self.data, rows)
-    }
-
-    /// The logits (rows, classes) of the weights that are kept.
-    pub fn best_logits(&mut self, rows: &[u32]) -> Array2<f32> {
-        self.engine.logits(&self.state.best_params, self.data, rows)
-    }
-
-    /// The probabilities (rows, classes) of the weights that are kept.
-    pub fn best_probabilities(&mut self, rows: &[u32]) -> Array2<f32> {
-        self.engine.predict(&self.state.best_params, self.data, rows)
+        let params = &self.state.best_params;
+        (!rows.is_empty()).then(|| self.engine.evaluate(params, self.data, &rows))
     }
 
     /// Trains until the end of the epoch, or until there is a reason to pause.
@@ -311,10 +289,8 @@ impl<'d> Trainer<'d> {
             seconds,
             samples_per_second: score.samples as f64 / seconds,
         };
-        let is_best = match state.best_epoch.checked_sub(1) {
-            Some(best) => record.is_better_than(&history[best]),
-            None => true,
-        };
+        let best = state.best_epoch.checked_sub(1).map(|best| &history[best]);
+        let is_best = best.is_none_or(|best| record.is_better_than(best));
         history.push(record);
         if is_best {
             state.best_epoch = history.len();
@@ -328,7 +304,7 @@ impl<'d> Trainer<'d> {
         &self.state
     }
 
-    /// The settings, resolved: activations and backend are what really runs.
+    /// The resolved settings: activations and backend are those that run.
     pub fn config(&self) -> &TrainConfig {
         &self.state.config
     }
@@ -348,7 +324,7 @@ impl<'d> Trainer<'d> {
         &self.spec
     }
 
-    /// Who computes the matrix products.
+    /// What computes the matrix products.
     pub fn backend(&self) -> Backend {
         self.backend
     }
@@ -361,6 +337,11 @@ impl<'d> Trainer<'d> {
     /// The model with the weights of the last epoch.
     pub fn last_model(&self) -> Model {
         self.model(&self.state.optimizer.params)
+    }
+
+    /// Everything of a model except its parameters.
+    pub(crate) fn model_without_params(&self) -> Model {
+        self.model(&[])
     }
 
     fn model(&self, params: &[f32]) -> Model {

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{Dataset, Features, Loaded, idx};
 use crate::error::{Error, Result};
-use crate::files::{self, Survives};
+use crate::files::{self, Durability};
 
 /// One of the four files.
 struct Embedded {
@@ -138,10 +138,10 @@ fn repair(directory: &Path) -> Result<()> {
         if files::read(&path).is_ok_and(|bytes| sha256(&bytes) == file.sha256) {
             continue;
         }
-        files::write_atomic(&path, &decode(file)?, Survives::Machine)?;
+        files::write_atomic(&path, &decode(file)?, Durability::Synced)?;
     }
     match stamp(directory) {
-        Some(current) => files::write_atomic(&stamp_path, current.as_bytes(), Survives::Machine),
+        Some(current) => files::write_atomic(&stamp_path, current.as_bytes(), Durability::Synced),
         None => Err(Error::invalid_file(directory, "a file vanished while it was being cached")),
     }
 }

@@ -1,4 +1,4 @@
-//! Reports: pages and pictures of runs, made after them.
+//! Reports: pages and pictures, made from the records of runs.
 
 mod gallery;
 mod html;
@@ -7,5 +7,5 @@ mod plots;
 mod run;
 mod sweep;
 
-pub use run::{REPORT, write_run_report};
-pub use sweep::{RankedRuns, ranked_runs, write_sweep_report};
+pub use run::{Measured, RunRecord, write_run_report};
+pub use sweep::{SweepRecord, write_sweep_report};

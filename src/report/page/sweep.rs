@@ -1,6 +1,6 @@
 //! The report of a sweep, or of several runs side by side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
@@ -8,12 +8,12 @@ use maud::{Markup, html};
 use super::html::{figure, page, picture, section};
 use super::picture::{Picture, palette};
 use super::plots::{self, Axes, Effect, Series};
-use super::run::REPORT;
-use crate::error::{Error, Result};
-use crate::files::{self, Survives};
+use crate::error::Result;
+use crate::files::{self, Durability};
 use crate::report::format::{duration, grouped, percent, plural};
-use crate::report::{RunDir, Standing};
-use crate::train::{RunResult, Status, SweepRun, TrainConfig, rank};
+use crate::store::names::REPORT;
+use crate::train::setting::Configuration as _;
+use crate::train::{RankedRuns, RunResult, Status, SweepRun, TrainConfig};
 
 /// The logarithm has no place for no error at all, in percent.
 const LEAST_ERROR: f64 = 0.01;
@@ -21,58 +21,28 @@ const LEAST_ERROR: f64 = 0.01;
 /// Curves with a colour of their own.
 const LEADERS: usize = 5;
 
-/// Several runs and what became of them, the best first.
-#[derive(Debug)]
-pub struct RankedRuns {
-    /// By number.
-    pub runs: Vec<SweepRun>,
-    /// In the order of the ranks.
-    pub results: Vec<RunResult>,
+/// What the page of a sweep, or of several runs, is made from.
+pub struct SweepRecord<'a> {
+    /// The runs and their results.
+    pub ranked: &'a RankedRuns,
+    /// What each run was trained on, by number.
+    pub data: &'a [String],
+    /// The heading of the page.
+    pub title: &'a str,
 }
 
-impl RankedRuns {
-    /// Ranks results.
-    ///
-    /// # Errors
-    /// If no run has a finished epoch.
-    pub fn new(runs: Vec<SweepRun>, mut results: Vec<RunResult>) -> Result<Self> {
-        if results.iter().all(|result| result.history.is_empty()) {
-            return Err(Error::usage("no run there has a finished epoch; expected at least one"));
-        }
-        rank(&mut results, &runs);
-        Ok(Self { runs, results })
-    }
-}
-
-/// Reads the runs of some directories.
-///
-/// # Errors
-/// If one of them holds no run, or none has a finished epoch.
-pub fn ranked_runs(directories: &[PathBuf]) -> Result<RankedRuns> {
-    let (mut runs, mut results) = (Vec::new(), Vec::new());
-    for directory in directories {
-        let Standing { config, state } = RunDir::read(directory)?;
-        if let Some(state) = state.filter(|state| state.epoch() > 0) {
-            results.push(RunResult::of(runs.len(), &state));
-            let parameters = state.optimizer.params.len();
-            runs.push(SweepRun { name: directory.display().to_string(), config, parameters });
-        }
-    }
-    RankedRuns::new(runs, results)
-}
-
-/// Writes `report.html` and its pictures into a directory; returns the page's path. `title` heads the page; `links` says
-/// where a run's own report is, relative to the directory.
+/// Writes `report.html` and its pictures into a directory; returns the page's path. `links` says where a run's own report
+/// is, relative to the directory.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_sweep_report(
-    ranked: &RankedRuns,
+    record: &SweepRecord<'_>,
     directory: &Path,
-    title: &str,
     links: impl Fn(&SweepRun) -> Option<String>,
 ) -> Result<PathBuf> {
-    let effects = effects(ranked);
+    let ranked = record.ranked;
+    let effects = record.effects();
     let mut pictures = vec![curves(ranked)?];
     pictures.push(accuracy_against(
         ranked,
@@ -95,8 +65,8 @@ pub fn write_sweep_report(
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
-    let body = body(ranked, title, &pictures, &links);
-    files::write_atomic(&path, page(title, &body).as_bytes(), Survives::Process)?;
+    let body = body(record, &pictures, &links);
+    files::write_atomic(&path, page(record.title, &body).as_bytes(), Durability::Renamed)?;
     Ok(path)
 }
 
@@ -188,85 +158,76 @@ fn accuracy_against(
     plots::single(name, title.to_owned(), &axes, &series, true)
 }
 
-/// The settings of a run as texts.
-fn settings(config: &TrainConfig) -> BTreeMap<String, String> {
-    let join = |values: Vec<String>| match values.is_empty() {
-        true => "none".to_owned(),
-        false => values.join("-"),
-    };
-    let text = |value: toml::Value| match value {
-        toml::Value::String(text) => text,
-        toml::Value::Array(values) => {
-            let texts = values.iter().map(|value| match value {
-                toml::Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            join(texts.collect())
-        }
-        other => other.to_string(),
-    };
-    let table = toml::Table::try_from(config).unwrap_or_default();
-    let mut settings: BTreeMap<String, String> =
-        table.into_iter().map(|(key, value)| (key, text(value))).collect();
+/// A setting of a training as a text.
+fn setting_text(config: &TrainConfig, key: &str) -> String {
     // one activation for all hidden layers is the same setting at every depth
-    if let [first, rest @ ..] = &config.activations[..]
+    if let ("activations", [first, rest @ ..]) = (key, &config.activations[..])
         && rest.iter().all(|other| other == first)
     {
-        settings.insert("activations".to_owned(), first.to_string());
+        return first.to_string();
     }
-    settings
+    TrainConfig::setting(key).map_or_else(String::new, |setting| setting.label(config))
 }
 
-/// The names of the settings in which the runs differ, those of a grid first.
-fn varied(runs: &[SweepRun]) -> Vec<String> {
-    const FIRST: [&str; 7] =
-        ["hidden", "activations", "init", "lr", "weight_decay", "batch_size", "seed"];
-    let all: Vec<_> = runs.iter().map(|run| settings(&run.config)).collect();
-    let keys: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
-    let varies = |key: &str| all.windows(2).any(|pair| pair[0].get(key) != pair[1].get(key));
-    let others = keys.into_iter().filter(|key| !FIRST.contains(&&key[..])).map(|key| &key[..]);
-    FIRST.into_iter().chain(others).filter(|key| varies(key)).map(str::to_owned).collect()
-}
+/// The name of what the runs were trained on, among their settings.
+const DATA: &str = "data";
 
-fn value(config: &TrainConfig, key: &str) -> String {
-    settings(config).remove(key).unwrap_or_else(|| "-".to_owned())
-}
-
-/// What each of the varied settings does to the accuracy.
-fn effects(ranked: &RankedRuns) -> Vec<Effect> {
-    let effect = |name: String| {
-        let mut values: Vec<(String, Vec<f64>)> = Vec::new();
-        let mut results: Vec<&RunResult> = ranked.results.iter().collect();
-        results.sort_by_key(|result| result.number); // in the order of the grid
-        for result in results {
-            let Some(accuracy) = accuracy(result) else { continue };
-            let value = value(&ranked.runs[result.number].config, &name);
-            match values.iter_mut().find(|(known, _)| *known == value) {
-                Some((_, accuracies)) => accuracies.push(accuracy),
-                None => values.push((value, vec![accuracy])),
-            }
+impl SweepRecord<'_> {
+    /// A setting of a run.
+    fn value(&self, number: usize, key: &str) -> String {
+        match key {
+            DATA => self.data[number].clone(),
+            key => setting_text(&self.ranked.runs[number].config, key),
         }
-        Effect { name: name.replace('_', " "), values }
-    };
-    varied(&ranked.runs).into_iter().map(effect).filter(|e| e.values.len() <= 12).collect()
-}
-
-/// Runs that differ by their seeds alone: number, mean and standard deviation of the accuracy, in the order of the means.
-fn over_seeds(ranked: &RankedRuns) -> Vec<(String, Vec<f64>)> {
-    let settings = varied(&ranked.runs);
-    let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for result in &ranked.results {
-        let config = &ranked.runs[result.number].config;
-        let names = settings.iter().filter(|name| *name != "seed");
-        let key: Vec<String> = names
-            .map(|name| format!("{} {}", name.replace('_', " "), value(config, name)))
-            .collect();
-        let key = if key.is_empty() { "all".to_owned() } else { key.join(", ") };
-        groups.entry(key).or_default().extend(accuracy(result));
     }
-    let mut groups: Vec<_> = groups.into_iter().filter(|(_, values)| values.len() > 1).collect();
-    groups.sort_by(|a, b| mean(&b.1).total_cmp(&mean(&a.1)));
-    groups
+
+    /// The names of the settings in which the runs differ.
+    fn varied(&self) -> Vec<&'static str> {
+        let keys = TrainConfig::SETTINGS.iter().map(|setting| setting.key).chain([DATA]);
+        let varies = |key: &&str| {
+            (1..self.ranked.runs.len()).any(|i| self.value(i, key) != self.value(i - 1, key))
+        };
+        keys.filter(varies).collect()
+    }
+
+    /// What each of the varied settings does to the accuracy.
+    fn effects(&self) -> Vec<Effect> {
+        let effect = |name: &str| {
+            let mut values: Vec<(String, Vec<f64>)> = Vec::new();
+            let mut results: Vec<&RunResult> = self.ranked.results.iter().collect();
+            results.sort_by_key(|result| result.number); // in the order of the grid
+            for result in results {
+                let Some(accuracy) = accuracy(result) else { continue };
+                let value = self.value(result.number, name);
+                match values.iter_mut().find(|(known, _)| *known == value) {
+                    Some((_, accuracies)) => accuracies.push(accuracy),
+                    None => values.push((value, vec![accuracy])),
+                }
+            }
+            Effect { name: name.replace('_', " "), values }
+        };
+        self.varied().into_iter().map(effect).filter(|e| e.values.len() <= 12).collect()
+    }
+
+    /// The accuracies of runs that differ only in their seeds, by their other settings, in the order of the means.
+    fn over_seeds(&self) -> Vec<(String, Vec<f64>)> {
+        let settings = self.varied();
+        let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for result in &self.ranked.results {
+            let names = settings.iter().filter(|&&name| name != "seed");
+            let key: Vec<String> = names
+                .map(|name| {
+                    format!("{} {}", name.replace('_', " "), self.value(result.number, name))
+                })
+                .collect();
+            let key = if key.is_empty() { "all".to_owned() } else { key.join(", ") };
+            groups.entry(key).or_default().extend(accuracy(result));
+        }
+        let mut groups: Vec<_> =
+            groups.into_iter().filter(|(_, values)| values.len() > 1).collect();
+        groups.sort_by(|a, b| mean(&b.1).total_cmp(&mean(&a.1)));
+        groups
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -281,21 +242,19 @@ fn deviation(values: &[f64]) -> f64 {
 }
 
 fn body(
-    ranked: &RankedRuns,
-    title: &str,
+    record: &SweepRecord<'_>,
     pictures: &[Picture],
     links: &impl Fn(&SweepRun) -> Option<String>,
 ) -> Markup {
-    let settings = varied(&ranked.runs);
+    let (ranked, settings) = (record.ranked, record.varied());
     let best = &ranked.results[0];
     let seconds: f64 = ranked.results.iter().map(RunResult::seconds).sum();
     let epochs: usize = ranked.results.iter().map(|result| result.history.len()).sum();
-    let seeds =
-        if settings.iter().any(|name| name == "seed") { over_seeds(ranked) } else { Vec::new() };
+    let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
     html! {
-        p.muted { "densely · " (plural(ranked.results.len(), "run")) @if !settings.iter().any(|name| name == "data") { " on " (ranked.runs[0].config.data) }
+        p.muted { "densely · " (plural(ranked.results.len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
         }
-        h1 { (title) }
+        h1 { (record.title) }
         div.figures {
             @if let Some(accuracy) = accuracy(best) {
                 (figure("best validation accuracy", &percent(accuracy / 100.0)))
@@ -339,7 +298,7 @@ fn body(
                     th { "validation" } th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" } th { "test" } th { "run" }
                 }
                 @for (i, result) in ranked.results.iter().enumerate() {
-                    (row(i, result, &ranked.runs[result.number], &settings, links))
+                    (row(i, result, record, &settings, links))
                 }
             } }
         }))
@@ -349,11 +308,11 @@ fn body(
 fn row(
     i: usize,
     result: &RunResult,
-    run: &SweepRun,
-    settings: &[String],
+    record: &SweepRecord<'_>,
+    settings: &[&str],
     links: &impl Fn(&SweepRun) -> Option<String>,
 ) -> Markup {
-    let best = result.best();
+    let (best, run) = (result.best(), &record.ranked.runs[result.number]);
     let loss = best.and_then(|best| best.val_loss);
     html! {
         tr.best[i == 0] {
@@ -361,7 +320,7 @@ fn row(
                 (i + 1)
                 @if i < LEADERS { span style=(format!("color:{}", palette::hex(palette::SERIES[i]))) { " ●" } }
             }
-            @for name in settings { td { (value(&run.config, name)) } }
+            @for name in settings { td { (record.value(result.number, name)) } }
             td { (best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent)) }
             td { (loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))) }
             td {

@@ -1,15 +1,16 @@
-//! A thread that writes a run's models and checkpoints while the training goes on.
+//! A thread that writes a run's models and checkpoints while the training continues.
 //!
-//! Writing the state of a large network and waiting until the disk has it takes as long as some dozen steps. The trainer's
-//! thread only copies the state; at most one copy is on its way to the disk, and whoever brings the next one waits for it.
+//! Writing the state of a large network and waiting until the disk has it takes as long as some dozen steps. The training
+//! thread only copies the state. At most one copy is on its way to the disk, and the next one waits for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::run_dir::{BEST, CHECKPOINT, LAST};
+use super::names::{BEST, CHECKPOINT, LAST};
+use super::{Checkpoint, RunOptions};
 use crate::error::{Error, Result};
-use crate::files::{self, Survives};
+use crate::files::{self, Durability};
 use crate::model::Model;
 use crate::train::{Divergence, Trainer, TrainerState};
 
@@ -23,12 +24,12 @@ pub struct Selection {
 
 /// A copy of a run's state.
 struct Copy {
-    state: TrainerState,
-    /// All of a model but its parameters.
+    checkpoint: Checkpoint,
+    /// Everything of a model except its parameters.
     model: Model,
 }
 
-/// The thread, from the outside.
+/// The training thread's end of the thread that writes.
 #[derive(Debug)]
 pub struct Saver {
     jobs: Option<SyncSender<(Box<Copy>, Selection)>>,
@@ -36,7 +37,7 @@ pub struct Saver {
     thread: Option<JoinHandle<()>>,
     /// Here unless the thread has it.
     copy: Option<Box<Copy>>,
-    /// What went wrong with the write before, and what it was to write.
+    /// Why the last write failed, and what it was to write.
     failure: Option<Error>,
     missed: Selection,
     path: PathBuf,
@@ -53,7 +54,7 @@ impl Saver {
     ///
     /// # Errors
     /// If the operating system refuses a thread.
-    pub fn new(path: &Path, trainer: &Trainer<'_>) -> Result<Self> {
+    pub fn new(path: &Path, options: &RunOptions, trainer: &Trainer<'_>) -> Result<Self> {
         let (jobs, inbox) = sync_channel::<(Box<Copy>, Selection)>(1);
         let (outbox, results) = sync_channel(1);
         let directory = path.to_owned();
@@ -67,11 +68,10 @@ impl Saver {
         };
         let thread = Builder::new().name("densely-saver".to_owned()).spawn(work);
         let thread = thread.map_err(|error| {
-            Error::invalid("threads", format!("cannot start one that saves: {error}"))
+            Error::invalid("threads", format!("cannot start the one that saves: {error}"))
         })?;
-        let model = Model { params: Vec::new(), ..trainer.last_model() };
-        let copy = Copy { state: trainer.state().clone(), model };
-        let copy = Some(Box::new(copy));
+        let checkpoint = Checkpoint::of(options, trainer.state());
+        let copy = Some(Box::new(Copy { checkpoint, model: trainer.model_without_params() }));
         Ok(Self {
             jobs: Some(jobs),
             results,
@@ -85,20 +85,20 @@ impl Saver {
 
     /// Copies the state, and has it written. A copy is made even where nothing is to be written: see [`Saver::diverged`].
     ///
-    /// A write that failed is made good by one of this state, at once: the disk may have room again.
+    /// After a write that failed, this state is written at once: the disk may have space again.
     ///
     /// # Errors
-    /// If it cannot be.
+    /// If that fails too.
     pub fn save(&mut self, state: &TrainerState, selection: Selection) -> Result<()> {
         let path = self.path.clone();
         let failed = self.wait().err();
         let missed = std::mem::take(&mut self.missed);
         let gone = self.gone();
         let copy = self.copy.as_deref_mut().ok_or(gone)?;
-        copy.state.copy_from(state);
+        copy.checkpoint.copy_from(state);
         if failed.is_some() {
-            // a model of an epoch that has only begun is none
-            let last = missed.last && state.partial.is_none();
+            // the parameters within an epoch are no model of a finished one
+            let last = missed.last && state.partial().is_none();
             let best = missed.best || selection.best;
             return copy
                 .write(&path, Selection { best, last: last || selection.last, checkpoint: true });
@@ -112,14 +112,12 @@ impl Saver {
         Ok(())
     }
 
-    /// Whether a write has failed, and nobody has been told yet.
+    /// Whether a write has failed that no call has reported yet.
     pub fn has_failed(&mut self) -> bool {
         if self.copy.is_none()
-            && self.failure.is_none()
-            && let Ok((copy, result)) = self.results.try_recv()
+            && let Ok(returned) = self.results.try_recv()
         {
-            self.copy = Some(copy);
-            self.failure = result.err();
+            self.take_back(returned);
         }
         self.failure.is_some()
     }
@@ -127,37 +125,37 @@ impl Saver {
     /// Waits until everything is on the disk.
     ///
     /// # Errors
-    /// What went wrong.
+    /// Why the last write failed.
     pub fn flush(&mut self) -> Result<()> {
-        self.wait().map(|_| ())
+        self.wait()
     }
 
     /// Writes a checkpoint of the last state that was copied, with the reason why the run ends.
     ///
     /// # Errors
-    /// What went wrong.
+    /// Why it cannot be written.
     pub fn diverged(&mut self, divergence: Divergence) -> Result<()> {
         let path = self.path.clone();
         let failed = self.wait().is_err();
         let missed = if failed { self.missed } else { Selection::default() };
         let gone = self.gone();
         let copy = self.copy.as_deref_mut().ok_or(gone)?;
-        copy.state.diverged = Some(divergence);
+        copy.checkpoint.diverged = Some(divergence);
         copy.write(&path, Selection { checkpoint: true, ..missed })
     }
 
-    /// The copy, when the thread is done with it.
-    fn wait(&mut self) -> Result<&mut Copy> {
+    /// Waits until the thread returns the copy; reports a failure once.
+    fn wait(&mut self) -> Result<()> {
         if self.copy.is_none() {
-            let (copy, result) = self.results.recv().map_err(|_| self.gone())?;
-            self.copy = Some(copy);
-            result?;
+            let returned = self.results.recv().map_err(|_| self.gone())?;
+            self.take_back(returned);
         }
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
-        let gone = self.gone();
-        self.copy.as_deref_mut().ok_or(gone)
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn take_back(&mut self, (copy, result): (Box<Copy>, Result<()>)) {
+        self.copy = Some(copy);
+        self.failure = result.err();
     }
 
     fn gone(&self) -> Error {
@@ -182,25 +180,25 @@ impl Selection {
 
 impl Copy {
     fn write(&self, directory: &Path, selection: Selection) -> Result<()> {
-        let Self { state, model } = self;
+        let Self { checkpoint, model } = self;
         let write = |name: &str, bytes: &[u8]| {
-            files::write_atomic(&directory.join(name), bytes, Survives::Process)
+            files::write_atomic(&directory.join(name), bytes, Durability::Renamed)
         };
-        // models first: a checkpoint that has an epoch has its models as well
-        let both = selection.best && state.best_is_last();
+        // models first: wherever a checkpoint has an epoch, the epoch's models are there too
+        let both = selection.best && checkpoint.best_is_last();
         if selection.best && !both {
-            write(BEST, &model.bytes_with(&state.best_params)?)?;
+            write(BEST, &model.bytes_with(&checkpoint.best_params)?)?;
         }
         if selection.last || both {
-            let bytes = model.bytes_with(&state.optimizer.params)?;
+            let bytes = model.bytes_with(&checkpoint.params)?;
             if both {
                 write(BEST, &bytes)?;
             }
             write(LAST, &bytes)?; // best is last, so that these are its weights too
         }
         if selection.checkpoint {
-            let bytes = state.to_bytes()?;
-            files::write_atomic(&directory.join(CHECKPOINT), &bytes, Survives::Machine)?;
+            let bytes = checkpoint.to_bytes()?;
+            files::write_atomic(&directory.join(CHECKPOINT), &bytes, Durability::Synced)?;
         }
         Ok(())
     }

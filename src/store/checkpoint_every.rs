@@ -1,43 +1,42 @@
-//! How often a checkpoint is written within an epoch, and how that is said.
+//! How often a checkpoint is written within an epoch.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use crate::train::setting::SettingValue;
 
 /// When a checkpoint is written within an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CheckpointEvery {
-    /// So long after the one before.
+    /// When so much time has passed since the one before.
     Time(Duration),
-    /// Behind each multiple of so many of the optimizer's steps.
+    /// After every multiple of so many steps of the optimizer.
     Steps(u64),
 }
 
-/// As a configuration file has it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Steps(u64),
-    Text(String),
-}
-
-impl TryFrom<Written> for CheckpointEvery {
-    type Error = String;
-
-    fn try_from(written: Written) -> Result<Self, String> {
-        match written {
-            Written::Steps(steps) => steps.to_string().parse(),
-            Written::Text(text) => text.parse(),
-        }
+/// A file may give a number of steps without quotes.
+impl SettingValue for CheckpointEvery {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
     }
-}
 
-impl From<CheckpointEvery> for String {
-    fn from(every: CheckpointEvery) -> Self {
-        every.to_string()
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    fn to_value(&self) -> Option<Value> {
+        Some(self.to_string().into())
+    }
+
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => text.parse(),
+            other => other.to_string().parse(),
+        }
     }
 }
 

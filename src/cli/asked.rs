@@ -1,0 +1,84 @@
+//! What was asked for: the settings in a configuration file and on the command line. Flags win.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use toml::Table;
+
+use super::flags::{FileArgs, SettingFlags, command_keys};
+use crate::error::{Error, Result};
+use crate::store::{RunConfig, SweepConfig, parse_table};
+use crate::train::setting::Configuration;
+
+/// More than the lists of the largest sweep need.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// Settings by their keys; what is not among them has its default.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    table: Table,
+    /// The configuration file, for messages.
+    file: Option<String>,
+}
+
+impl Asked {
+    /// Reads the file, if there is one, and puts the flags over it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the file cannot be read, or has a key that is no setting.
+    pub fn new<const SWEEP: bool>(flags: &SettingFlags<SWEEP>, file: &FileArgs) -> Result<Self> {
+        let mut asked = Self { table: Table::new(), file: None };
+        if let Some(path) = &file.config {
+            asked.file = Some(path.display().to_string());
+            let keys = if SWEEP { SweepConfig::keys() } else { RunConfig::keys() };
+            let known = [keys, command_keys(SWEEP)].concat();
+            let table = read(path).and_then(|text| parse_table(&text, &known));
+            asked.table = table.map_err(|error| asked.in_file(error))?;
+        }
+        asked.table.extend(flags.table.clone());
+        Ok(asked)
+    }
+
+    /// Whether a setting was asked for, rather than left to its default.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Settings with their defaults where they were not asked for.
+    ///
+    /// # Errors
+    /// If a value has another type than its setting.
+    pub fn get<C: Configuration>(&self) -> Result<C> {
+        let mut config = C::default();
+        self.apply(|table| config.take_from(table))?;
+        Ok(config)
+    }
+
+    /// Lets a configuration take what was asked for.
+    ///
+    /// # Errors
+    /// What `take` returns.
+    pub fn apply(&self, take: impl FnOnce(&mut Table) -> Result<()>) -> Result<()> {
+        take(&mut self.table.clone()).map_err(|error| self.in_file(error))
+    }
+
+    /// Flags were checked when they were parsed, so that the file is what is wrong.
+    fn in_file(&self, error: Error) -> Error {
+        match &self.file {
+            Some(file) => Error::usage(format!("--config {file}: {error}")),
+            None => error,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(LONGEST_FILE + 1).read_to_string(&mut text))
+        .map_err(|error| Error::usage(format!("cannot read it: {error}")))?;
+    match text.len() as u64 > LONGEST_FILE {
+        true => Err(Error::usage(format!("more than {LONGEST_FILE} bytes; expected settings"))),
+        false => Ok(text),
+    }
+}

@@ -1,0 +1,326 @@
+//! Configuration files: `config.toml` of a run, `sweep.toml` of a sweep, and what `--config` takes.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::{Table, Value};
+
+use super::CheckpointEvery;
+use crate::error::{Error, Result};
+use crate::model::Init;
+use crate::train::config::group::{NETWORK, OUTPUT};
+use crate::train::setting::{Configuration, Sweep, serialize_entries, settings};
+use crate::train::{Grid, TrainConfig};
+
+/// No system opens a longer path.
+const LONGEST_PATH: usize = 4096;
+
+settings! {
+    /// What a run remembers besides the settings of its training: where its data and first weights come from, and when it
+    /// is saved.
+    pub struct RunOptions {
+        /// mnist, or a directory of IDX files (raw or .gz)
+        data: String = "mnist".to_owned(), {
+            value_name: "DATA", positional: true,
+            check: |c| c.data.len() <= LONGEST_PATH, expected: "a path of at most 4096 bytes",
+        }
+        /// Start from the weights of a model file, which also says the sizes and activations
+        init_from: Option<String> = None, { value_name: "MODEL", group: NETWORK, sweep: Sweep::Absent }
+        /// Save the state within epochs too: every 30s, 10m or 2h, or every `N steps`
+        checkpoint_every: Option<CheckpointEvery> = None, {
+            value_name: "TIME|N steps", group: OUTPUT, resume: true,
+            default: Some("after epochs, at most once a second"),
+        }
+    }
+}
+
+/// Everything that makes a run: the contents of its `config.toml`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RunConfig {
+    /// Where its data and first weights come from, and when it is saved.
+    pub options: RunOptions,
+    /// The settings of its training.
+    pub train: TrainConfig,
+}
+
+impl RunConfig {
+    /// A training whose data was given in memory.
+    pub fn of(train: TrainConfig) -> Self {
+        Self { options: RunOptions::default(), train }
+    }
+
+    /// Reads what [`RunConfig::to_toml`] writes. What the text leaves out has its default.
+    ///
+    /// # Errors
+    /// If it is not TOML, or a key or a value is none of a run.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let mut config = Self::default();
+        config.take_from(&mut parse_table(text, &Self::keys())?)?;
+        Ok(config)
+    }
+
+    /// Takes its settings out of a table.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a value of another type than its setting's.
+    pub fn take_from(&mut self, table: &mut Table) -> Result<()> {
+        self.options.take_from(table)?;
+        self.train.take_from(table)
+    }
+
+    /// The text of `config.toml`.
+    ///
+    /// # Errors
+    /// If a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::usage(error.to_string()))
+    }
+
+    /// The keys of its settings.
+    pub fn keys() -> Vec<&'static str> {
+        let options = RunOptions::SETTINGS.iter().map(|setting| setting.key);
+        options.chain(TrainConfig::SETTINGS.iter().map(|setting| setting.key)).collect()
+    }
+
+    /// Whether a resumed run may have another value of a setting.
+    pub fn may_change(key: &str) -> bool {
+        RunOptions::setting(key).is_some_and(|setting| setting.resume)
+            || TrainConfig::setting(key).is_some_and(|setting| setting.resume)
+    }
+
+    /// Rejects impossible settings, and those that contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] or [`Error::Usage`] for the first one.
+    pub fn check(&self) -> Result<()> {
+        self.options.check()?;
+        self.train.check()?;
+        if self.options.init_from.is_some() && self.train.init != Init::Auto {
+            return Err(Error::usage(
+                "init and init_from are both set; expected one of them, because the weights come from one place",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The settings that have a value.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.options.entries().chain(self.train.entries())
+    }
+
+    /// `: lr is 0.02, not 0.01`: the settings that matter and have another value than in `expected`; `None` if there are none.
+    pub(super) fn difference(
+        &self,
+        expected: &Self,
+        matters: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let table = |config: &Self| -> Table {
+            let entries = config.entries().filter(|(key, _)| matters(key));
+            entries.map(|(key, value)| (key.to_owned(), value)).collect()
+        };
+        difference(&table(self), &table(expected))
+    }
+}
+
+impl Serialize for RunConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serialize_entries(self.entries(), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let mut table = Table::deserialize(deserializer)?;
+        let mut config = Self::default();
+        config.take_from(&mut table).map_err(D::Error::custom)?;
+        match table.keys().next() {
+            None => Ok(config),
+            Some(key) => Err(D::Error::custom(format!("unknown setting `{key}`"))),
+        }
+    }
+}
+
+/// Everything that makes a sweep: the contents of its `sweep.toml`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SweepConfig {
+    /// Where the data comes from, and when runs are saved. A sweep begins with initial weights.
+    pub options: RunOptions,
+    /// The settings of the runs.
+    pub grid: Grid,
+}
+
+impl SweepConfig {
+    /// Reads what [`SweepConfig::to_toml`] writes. What the text leaves out has its default.
+    ///
+    /// # Errors
+    /// If it is not TOML, or a key or a value is none of a sweep.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let mut config = Self::default();
+        config.take_from(&mut parse_table(text, &Self::keys())?)?;
+        Ok(config)
+    }
+
+    /// Takes its settings out of a table, where a setting may have a list of values.
+    ///
+    /// # Errors
+    /// As [`Grid::vary`]; also for `init_from`.
+    pub fn take_from(&mut self, table: &mut Table) -> Result<()> {
+        self.options.take_from(table)?;
+        if self.options.init_from.is_some() {
+            return Err(Error::usage(
+                "`init_from` is for `train` alone; a sweep begins with initial weights",
+            ));
+        }
+        self.grid.take_from(table)
+    }
+
+    /// The text of `sweep.toml`.
+    ///
+    /// # Errors
+    /// If a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::usage(error.to_string()))
+    }
+
+    /// The keys of its settings.
+    pub fn keys() -> Vec<&'static str> {
+        let sharing = crate::train::Sharing::SETTINGS.iter().map(|setting| setting.key);
+        RunConfig::keys().into_iter().chain(sharing).collect()
+    }
+}
+
+impl Serialize for SweepConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        // what may change while a sweep is resumed does not tell it from another
+        let options = self.options.entries().filter(|(key, _)| !RunConfig::may_change(key));
+        serialize_entries(options.chain(self.grid.entries()), serializer)
+    }
+}
+
+/// Reads a configuration file. Keys may be written with `-` for `_`.
+///
+/// # Errors
+/// [`Error::Usage`] if it is not TOML, or a key is not among the `known` ones; the message names the nearest.
+pub fn parse_table(text: &str, known: &[&str]) -> Result<Table> {
+    let file: Table = toml::from_str(text).map_err(|error: toml::de::Error| {
+        let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+        let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+        Error::usage(format!("{place}{}", error.message()))
+    })?;
+    let mut table = Table::new();
+    for (key, value) in file {
+        let name = key.replace('-', "_");
+        if !known.contains(&&name[..]) {
+            return Err(Error::usage(format!("unknown key `{key}`; {}", advice(&name, known))));
+        }
+        if table.insert(name, value).is_some() {
+            return Err(Error::usage(format!("`{key}` occurs twice")));
+        }
+    }
+    Ok(table)
+}
+
+/// What to write instead of an unknown key.
+fn advice(name: &str, known: &[&str]) -> String {
+    if ["config", "print_config", "resume", "help", "version"].contains(&name) {
+        return "it is for the command line alone".to_owned();
+    }
+    let similarity = |key: &&&str| (1e3 * strsim::jaro_winkler(key, name)) as u32;
+    match known.iter().max_by_key(similarity) {
+        Some(nearest) if similarity(&nearest) > 700 => format!("did you mean `{nearest}`?"),
+        _ => format!("expected one of {}", known.join(", ")),
+    }
+}
+
+/// `: lr is 0.02, not 0.01; seed is unset, not 3`: where a table differs from the expected one; `None` if nowhere.
+pub fn difference(found: &Table, expected: &Table) -> Option<String> {
+    let keys: std::collections::BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    let shown = |value: Option<&Value>| value.map_or_else(|| "unset".to_owned(), Value::to_string);
+    let texts: Vec<String> = keys
+        .into_iter()
+        .filter(|key| found.get(*key) != expected.get(*key))
+        .map(|key| format!("{key} is {}, not {}", shown(found.get(key)), shown(expected.get(key))))
+        .collect();
+    (!texts.is_empty()).then(|| format!(": {}", texts.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Activation;
+
+    fn config() -> RunConfig {
+        let options = RunOptions {
+            checkpoint_every: Some(CheckpointEvery::Time(Duration::from_secs(90))),
+            ..RunOptions::default()
+        };
+        let train = TrainConfig {
+            hidden: vec![7, 5],
+            activations: vec![Activation::Gelu, Activation::Tanh],
+            patience: Some(3),
+            lr: 0.25,
+            shuffle: false,
+            ..TrainConfig::default()
+        };
+        RunConfig { options, train }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(RunConfig::from_toml(&config().to_toml().unwrap()).unwrap(), config());
+        let json = serde_json::to_string(&config()).unwrap();
+        assert_eq!(serde_json::from_str::<RunConfig>(&json).unwrap(), config());
+        assert!(serde_json::from_str::<RunConfig>(r#"{"lr":0.1,"news":1}"#).is_err());
+        let sweep = SweepConfig::default();
+        assert_eq!(SweepConfig::from_toml(&sweep.to_toml().unwrap()).unwrap(), sweep);
+    }
+
+    #[test]
+    fn values_may_be_written_as_on_the_command_line() {
+        let text = "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nlr = 1\nshuffle = 'off'\n\
+                    checkpoint_every = 500\nseed = '3'";
+        let RunConfig { options, train } = RunConfig::from_toml(text).unwrap();
+        assert_eq!((train.batch_size, train.hidden, train.lr), (7, vec![9, 8], 1.0));
+        assert_eq!(train.activations, [Activation::Relu, Activation::Tanh]);
+        assert_eq!((train.shuffle, train.seed), (false, 3));
+        assert_eq!(options.checkpoint_every, Some(CheckpointEvery::Steps(500)));
+        assert_eq!(RunConfig::from_toml("hidden = 7").unwrap().train.hidden, [7]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |text: &str| {
+            let message = RunConfig::from_toml(text).unwrap_err().to_string();
+            assert!(!message.contains('\n'), "{message}");
+            message
+        };
+        assert!(message("epoch = 3").contains("did you mean `epochs`?"));
+        assert!(message("learning = 3").contains("unknown key `learning`"));
+        assert!(message("zzz = 3").contains("expected one of"));
+        assert!(message("resume = 'runs/a'").contains("for the command line alone"));
+        assert!(message("batch-size = 3\nbatch_size = 4").contains("twice"));
+        assert!(message("lr = 'fast'").contains("lr"));
+        assert!(message("epochs = -3").contains("epochs"));
+        assert!(message("activations = ['relu', 'no']").contains("expected one of identity"));
+        assert!(message("hidden = '3,x'").contains("expected sizes"));
+        assert!(message("split = '1,2'").contains("expected `pooled`"));
+        assert!(message("lr = ").contains("line 1"));
+        assert!(message("data = 3").contains("data: a string"));
+        assert!(message("deterministic = 'yes'").contains("expected on or off"));
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let mut other = config();
+        (other.train.lr, other.train.patience, other.train.epochs) = (0.5, None, 99);
+        let difference = |matters: &dyn Fn(&str) -> bool| config().difference(&other, matters);
+        let all = ": epochs is 20, not 99; lr is 0.25, not 0.5; patience is 3, not unset";
+        assert_eq!(difference(&|_| true).unwrap(), all);
+        let unchangeable = difference(&|key| !RunConfig::may_change(key)).unwrap();
+        assert!(!unchangeable.contains("epochs"), "{unchangeable}");
+        assert_eq!(difference(&|key| key == "seed"), None);
+    }
+}

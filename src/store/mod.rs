@@ -1,0 +1,25 @@
+//! What lasts: the directories of runs and sweeps, checkpoints, configuration files, and the thread that saves.
+//!
+//! [`RunDir`] is an [`crate::train::Observer`] that keeps the files of a run; [`SweepDir`] keeps those of a sweep and of its
+//! runs. [`Checkpoint`] is the file that a run resumes from, [`RunConfig`] its `config.toml`. Nothing here trains, and nothing
+//! here is made for people to look at.
+
+mod checkpoint;
+mod checkpoint_every;
+mod config;
+mod csv;
+mod metrics;
+pub mod names;
+mod run_dir;
+mod saver;
+mod sweep_dir;
+
+pub use checkpoint::Checkpoint;
+pub use checkpoint_every::CheckpointEvery;
+pub use config::{RunConfig, RunOptions, SweepConfig, parse_table};
+#[cfg(feature = "cli")]
+pub(crate) use csv::csv_field;
+#[cfg(feature = "cli")]
+pub(crate) use metrics::epoch_line;
+pub use run_dir::{RunDir, SavedRun, read_runs};
+pub use sweep_dir::{SweepDir, add_tests};
