@@ -27,7 +27,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// A barrier for so many threads. With more threads than `cores` no thread spins: it would delay the others.
+    /// A barrier for `participants` threads. With more threads than `cores` no thread spins: it would delay the others.
     pub fn new(participants: usize, cores: usize) -> Self {
         Self {
             participants,

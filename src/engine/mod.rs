@@ -338,7 +338,7 @@ impl Engine {
         drop(out);
         match Array2::from_shape_vec((rows.len(), n_out), values) {
             Ok(values) => values,
-            Err(_) => unreachable!("the vector was made with this length"),
+            Err(_) => unreachable!("the vector was created with this length"),
         }
     }
 

@@ -64,7 +64,7 @@ const _: () = assert!(SPLIT_COLUMNS_BELOW_ROWS <= 4 * MIN_DRAWN_BATCH_ROWS);
 const GATHER_COLUMNS_FROM_ROWS: usize = 32;
 
 impl Partition {
-    /// The chunks of a batch of so many rows.
+    /// The chunks of a batch of `rows` rows.
     pub fn batch(self, rows: usize) -> Chunks {
         match self.fixed {
             true => Chunks::fixed(rows, FIXED_BATCH_CHUNK_ROWS),
@@ -72,7 +72,7 @@ impl Partition {
         }
     }
 
-    /// The chunks of a layer whose `w` has so many rows.
+    /// The chunks of a layer whose `w` has `rows` rows.
     pub fn layer(self, rows: usize) -> Chunks {
         match self.fixed {
             true => Chunks::fixed(rows, FIXED_LAYER_CHUNK_ROWS),

@@ -100,9 +100,9 @@ mod tests {
             for worker in 0..3 {
                 let (shared, barrier) = (&shared, &barrier);
                 scope.spawn(move || {
-                    let own = even_range(100, worker, 3);
+                    let range = even_range(100, worker, 3);
                     // SAFETY: the ranges are disjoint; nobody reads before the barrier.
-                    for (i, value) in own.clone().zip(unsafe { shared.write(own) }) {
+                    for (i, value) in range.clone().zip(unsafe { shared.write(range) }) {
                         *value = i;
                     }
                     barrier.wait();

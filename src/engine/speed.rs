@@ -46,7 +46,7 @@ kernel! {
     }
 }
 
-/// The rate of `f32` multiply-adds in registers on so many threads, in GFLOP/s. It is the upper bound for every program on
+/// The rate of `f32` multiply-adds in registers on `threads` threads, in GFLOP/s. It is the upper bound for every program on
 /// this machine, as long as the CPU's clock does not change.
 pub fn peak_gflops(threads: usize) -> f64 {
     const ROUNDS: u32 = 20_000;
@@ -65,7 +65,8 @@ pub fn peak_gflops(threads: usize) -> f64 {
     wide.max(narrow)
 }
 
-/// The rate of a matrix product of the size of a training step's, in GFLOP/s, on so many threads that each compute their own.
+/// The rate of a matrix product of the size of a training step's, in GFLOP/s, on `threads` threads that each
+/// compute their own.
 pub fn product_gflops(backend: Backend, threads: usize) -> f64 {
     let (m, n, k) = (500, 512, 784);
     rate(threads, 2.0 * (m * n * k) as f64, || {

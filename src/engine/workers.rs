@@ -128,7 +128,7 @@ impl Workers {
         crew.job.with_mut(|cell| unsafe { *cell = Some(job) });
         let opened = crew.gate.wait();
         // a gate that is broken opens for no worker, so none of them has seen the job
-        assert!(opened, "workers: a thread could not be prepared; its panic says why");
+        assert!(opened, "workers: a thread could not be prepared; see its panic");
         crew.guarded(|| caller(&crew.member(0)));
         let finished = crew.gate.wait();
         debug_assert!(finished, "once open, only a drop breaks the gate");
