@@ -86,6 +86,7 @@ pub fn default_threads() -> usize {
 
 /// What training changes: the parameters and Adam's moments, each a flat vector as long as the [`Layout`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct State {
     /// Weights and biases.
     pub params: Buffer,

@@ -159,6 +159,7 @@ pub fn gemm(
 
 /// How many zeros A is expected to hold. This affects only speed, with one exception: see [`Zeros::Many`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Zeros {
     /// Hardly any zeros.
     Few,
