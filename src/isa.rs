@@ -1,7 +1,7 @@
-//! Which instruction set the kernels use, and the macro that compiles a body for each.
+//! The instruction sets of this CPU, and the macro that compiles a kernel for each.
 #![allow(unsafe_code)]
 
-/// An instruction set that this CPU has. The only ways to get one are [`Isa::detect`] and [`Isa::available`].
+/// An instruction set that this CPU has. Only [`Isa::detect`] and [`Isa::available`] create one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(crate) Level);
 
@@ -15,13 +15,13 @@ pub(crate) enum Level {
 }
 
 impl Isa {
-    /// The best one of this CPU.
+    /// The best instruction set of this CPU.
     pub fn detect() -> Self {
         let available = Self::available();
         available[available.len() - 1]
     }
 
-    /// All that this CPU has, from the plainest to the best.
+    /// All instruction sets of this CPU, from the most basic to the best.
     pub fn available() -> Vec<Self> {
         let mut available = vec![Self(Level::Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -38,7 +38,7 @@ impl Isa {
         available
     }
 
-    /// For people: `AVX-512`, `AVX2` or `portable`.
+    /// A name to display: `AVX-512`, `AVX2` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Level::Portable => "portable",
@@ -50,7 +50,7 @@ impl Isa {
     }
 }
 
-/// Asks for values to be brought near the CPU; they are not read.
+/// Asks the CPU to bring values into its cache, without reading them.
 #[inline(always)]
 pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
@@ -69,7 +69,7 @@ pub fn prefetch<T>(values: &[T]) {
 /// Defines a function that takes an [`Isa`] first and runs its body compiled for it.
 ///
 /// The body may use the constant `FMA`: whether `fma` is one instruction. What it calls must be
-/// `#[inline(always)]`, or it is compiled for the plainest instruction set.
+/// `#[inline(always)]`, or it is compiled for the most basic instruction set.
 macro_rules! kernel {
     (
         $(#[$meta:meta])*
@@ -93,7 +93,7 @@ macro_rules! kernel {
             use $crate::isa::Level;
             match isa.0 {
                 Level::Portable => body::<{ cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64") }>($($arg),*),
-                // SAFETY: an `Isa` of this level exists only where the CPU was found to have these features.
+                // SAFETY: an `Isa` of this level exists only if detection found these features on this CPU.
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => unsafe { avx2($($arg),*) },
                 // SAFETY: as above.
@@ -111,11 +111,11 @@ pub(crate) mod tests {
 
     use super::Isa;
 
-    /// Runs a check on every instruction set that this machine has, and says aloud which ones it has not.
+    /// Runs a check on every instruction set of this CPU, and reports on the terminal if some are missing.
     pub fn on_each_isa(mut check: impl FnMut(Isa)) {
         let available = Isa::available();
         if available.len() < 3 {
-            // past the test harness, which keeps what a passing test prints to itself
+            // written directly, because the test harness hides what a passing test prints
             writeln!(std::io::stderr(), "skipped in part: this CPU has only {available:?}")
                 .unwrap();
         }

@@ -1,7 +1,7 @@
-//! What threads share: the standard library's types, or those of loom in a build with `--cfg loom`.
+//! The types through which threads share data: the standard library's, or loom's in a build with `--cfg loom`.
 //!
-//! loom runs a test again and again, in every order of events and with every value that the memory model allows a load
-//! to see. Only what is tested so imports from here; the rest uses the standard library.
+//! loom runs a test many times: in every order of events, and with every value that the memory model allows a load to see. Only
+//! code that is tested with loom imports from here; all other code uses the standard library.
 
 #[cfg(loom)]
 pub use loom::{
@@ -19,33 +19,33 @@ pub use std::{
     thread::{Builder, JoinHandle},
 };
 
-/// [`std::cell::UnsafeCell`] with the interface of loom's, which sees who is in it and when.
+/// [`std::cell::UnsafeCell`] with the interface of loom's, which tracks every access.
 #[cfg(not(loom))]
 #[derive(Debug)]
 pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 #[cfg(not(loom))]
 impl<T> UnsafeCell<T> {
-    /// A cell with a value in it.
+    /// A cell that holds a value.
     pub fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))
     }
 
-    /// Lends a pointer to read from.
+    /// Calls `f` with a pointer to read from.
     #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         f(self.0.get())
     }
 
-    /// Lends a pointer to write to.
+    /// Calls `f` with a pointer to write to.
     #[inline(always)]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
     }
 }
 
-/// Runs a model in every order of events, with every value that the memory model lets a load see; with a bound, in those with
-/// so many preemptions at most (`LOOM_MAX_PREEMPTIONS` sets another). Says how many there were.
+/// Runs a model in every order of events, with every value that the memory model allows a load to see, and prints the number of
+/// orders. With a bound, runs only the orders with at most that many preemptions (`LOOM_MAX_PREEMPTIONS` sets another bound).
 ///
 /// `RUSTFLAGS="--cfg loom" cargo test --release --no-default-features --lib loom -- --nocapture --test-threads 1`
 #[cfg(all(test, loom))]

@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| readers::model(bytes));
 fuzz_mutator!(|bytes: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let size = fuzzer_mutate(bytes, size, max_size);
     if seed % 4 != 0 {
-        readers::mend_length(&mut bytes[..size]);
+        readers::repair_length(&mut bytes[..size]);
     }
     size
 });

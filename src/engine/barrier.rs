@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering;
 
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop};
 
-/// A quarter to half a millisecond on current CPUs: longer than workers of an even partition usually wait for one another,
-/// and not so long that other programs would miss it. loom tries every order, whatever the number.
+/// How often a waiting thread spins before it sleeps: a quarter to half a millisecond on current CPUs. That is longer than
+/// workers with even work usually wait for one another, and too short to matter to other programs. loom tries every order,
+/// whatever the number.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 10_000 };
 
-/// Lets `participants` threads meet again and again.
+/// A barrier for `participants` threads, which can be passed any number of times.
 ///
-/// A thread that waits spins for a moment, because the others of a training step come soon, and then sleeps. If one
-/// thread can no longer come, [`Barrier::break_all`] releases the others.
+/// A thread that waits spins for a moment, because the others of a training step arrive soon, and then sleeps. If one thread
+/// can no longer arrive, [`Barrier::break_all`] releases the others.
 #[derive(Debug)]
 pub struct Barrier {
     participants: usize,
@@ -26,7 +27,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// A barrier for so many threads. With more threads than `cores` nobody spins: it would delay the others.
+    /// A barrier for `participants` threads. With more threads than `cores` no thread spins: it would delay the others.
     pub fn new(participants: usize, cores: usize) -> Self {
         Self {
             participants,
@@ -40,18 +41,18 @@ impl Barrier {
         }
     }
 
-    /// How many threads meet here.
+    /// The number of threads that wait for one another here.
     pub fn participants(&self) -> usize {
         self.participants
     }
 
     /// Waits until all participants have called this. Returns false if the barrier is broken.
     ///
-    /// What a thread wrote before is seen by all after.
+    /// Afterwards all threads see what each wrote before.
     #[must_use]
     pub fn wait(&self) -> bool {
         let generation = self.generation.load(Ordering::Acquire);
-        // AcqRel: the last to arrive has seen what the others wrote, and passes it on by the new generation
+        // AcqRel: the last thread to arrive sees what the others wrote, and publishes it with the new generation
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.participants {
             self.arrived.store(0, Ordering::Relaxed);
             self.generation.store(generation.wrapping_add(1), Ordering::Release);
@@ -80,7 +81,7 @@ impl Barrier {
         !self.broken.load(Ordering::Acquire)
     }
 
-    /// Releases everyone who waits, now and until [`Barrier::mend`]: their waits return false.
+    /// Releases every thread that waits, now and until [`Barrier::reset`]: their waits return false.
     pub fn break_all(&self) {
         self.broken.store(true, Ordering::Release);
         self.wake_sleepers();
@@ -91,18 +92,19 @@ impl Barrier {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Makes a broken barrier whole again. Nobody may be waiting at it.
-    pub fn mend(&self) {
+    /// Repairs a broken barrier. No thread may be waiting at it.
+    pub fn reset(&self) {
         self.arrived.store(0, Ordering::Relaxed);
         self.broken.store(false, Ordering::Release);
     }
 
-    /// Behind a change of what `waiting` looks at.
+    /// Wakes the threads that sleep in `wait`, after a change of what `waiting` reads.
     fn wake_sleepers(&self) {
-        // This and a sleeper's count of itself both read and write, so that one of the two is first and the other sees it:
-        // either this one sees the sleeper, or the sleeper sees the change. A load here could come before the change.
-        let nobody = self.sleepers.compare_exchange(0, 0, Ordering::Release, Ordering::Relaxed);
-        if nobody.is_err() {
+        // This and the increment of `sleepers` in `wait` both read and write, so that one of the two is first and the other sees
+        // it: either this thread sees the sleeper, or the sleeper sees the change. A load here could come before the change.
+        let no_sleepers =
+            self.sleepers.compare_exchange(0, 0, Ordering::Release, Ordering::Relaxed);
+        if no_sleepers.is_err() {
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.wake.notify_all();
         }
@@ -117,22 +119,23 @@ mod loom_tests {
     use super::*;
     use crate::sync::{UnsafeCell, explore};
 
-    struct Table {
+    /// A barrier, and a cell for each of its threads.
+    struct Fixture {
         barrier: Barrier,
         cells: Vec<UnsafeCell<usize>>,
     }
 
-    // SAFETY: none is claimed: loom watches who is in a cell, and the models ask it whether they race.
-    unsafe impl Sync for Table {}
+    // SAFETY: none is claimed: loom tracks who accesses a cell, and these tests have it look for races.
+    unsafe impl Sync for Fixture {}
 
-    impl Table {
+    impl Fixture {
         fn new(participants: usize, cores: usize) -> Arc<Self> {
             let cells = (0..participants).map(|_| UnsafeCell::new(0)).collect();
             Arc::new(Self { barrier: Barrier::new(participants, cores), cells })
         }
 
-        /// Writes the own cell, meets, reads all.
-        fn sit(&self, number: usize, round: usize) {
+        /// Writes the thread's own cell, waits at the barrier, and checks all cells.
+        fn write_wait_check(&self, number: usize, round: usize) {
             // SAFETY: as above.
             self.cells[number].with_mut(|cell| unsafe { *cell = round });
             assert!(self.barrier.wait());
@@ -143,77 +146,86 @@ mod loom_tests {
         }
     }
 
-    /// Everyone at the table but the first has a thread.
-    fn with_threads(table: &Arc<Table>, others: fn(&Table, usize), first: impl FnOnce(&Table)) {
-        let threads: Vec<_> = (1..table.barrier.participants())
+    /// Runs `first` on this thread, and `others` on a thread for each other participant.
+    fn with_threads(
+        fixture: &Arc<Fixture>,
+        others: fn(&Fixture, usize),
+        first: impl FnOnce(&Fixture),
+    ) {
+        let threads: Vec<_> = (1..fixture.barrier.participants())
             .map(|number| {
-                let table = Arc::clone(table);
-                loom::thread::spawn(move || others(&table, number))
+                let fixture = Arc::clone(fixture);
+                loom::thread::spawn(move || others(&fixture, number))
             })
             .collect();
-        first(table);
+        first(fixture);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
-    /// Meets twice: what is written before the first meeting is read behind it, what was read before the second one written.
-    fn twice(table: &Table, number: usize) {
-        table.sit(number, 1);
-        assert!(table.barrier.wait());
+    /// Passes the barrier twice: reads after the first time what was written before it, and writes after the second time what
+    /// was read before it.
+    fn twice(fixture: &Fixture, number: usize) {
+        fixture.write_wait_check(number, 1);
+        assert!(fixture.barrier.wait());
         // SAFETY: as above.
-        table.cells[number].with_mut(|cell| unsafe { *cell = 2 });
+        fixture.cells[number].with_mut(|cell| unsafe { *cell = 2 });
     }
 
     #[test]
-    fn loom_what_was_written_before_a_meeting_is_seen_after_it() {
+    fn loom_what_is_written_before_the_barrier_is_seen_after_it() {
         for (name, cores) in [("sleeping", 0), ("spinning, then sleeping", 3)] {
             for (participants, bound) in [(2, Some(3)), (3, Some(2))] {
-                explore(&format!("{participants} meet, {name}"), bound, move || {
-                    let table = Table::new(participants, cores);
-                    with_threads(&table, twice, |table| twice(table, 0));
+                explore(&format!("{participants} threads, {name}"), bound, move || {
+                    let fixture = Fixture::new(participants, cores);
+                    with_threads(&fixture, twice, |fixture| twice(fixture, 0));
                 });
             }
         }
     }
 
     #[test]
-    fn loom_a_break_releases_everyone_and_a_mended_barrier_is_as_new() {
+    fn loom_a_break_releases_all_threads_and_a_reset_barrier_works_again() {
         for (name, cores) in [("sleeping", 0), ("spinning, then sleeping", 3)] {
             for (participants, bound) in [(2, None), (3, Some(2))] {
                 explore(&format!("{participants}, one breaks, {name}"), bound, move || {
-                    let table = Table::new(participants, cores);
-                    // the first never comes: it breaks the barrier while the others wait, or are about to
+                    let fixture = Fixture::new(participants, cores);
+                    // the first thread never arrives: it breaks the barrier while the others wait, or are about to
                     with_threads(
-                        &table,
-                        |table, _| assert!(!table.barrier.wait()),
-                        |table| table.barrier.break_all(),
+                        &fixture,
+                        |fixture, _| assert!(!fixture.barrier.wait()),
+                        |fixture| fixture.barrier.break_all(),
                     );
-                    assert!(table.barrier.is_broken());
-                    table.barrier.mend();
-                    with_threads(&table, |table, n| table.sit(n, 1), |table| table.sit(0, 1));
+                    assert!(fixture.barrier.is_broken());
+                    fixture.barrier.reset();
+                    with_threads(
+                        &fixture,
+                        |fixture, n| fixture.write_wait_check(n, 1),
+                        |fixture| fixture.write_wait_check(0, 1),
+                    );
                 });
             }
         }
     }
 
     #[test]
-    fn loom_a_break_behind_a_meeting_takes_nobody_by_surprise() {
-        explore("a meeting, then a break", None, || {
-            let table = Table::new(2, 0);
-            // whoever has met may hear of the break at once or at the next meeting, and sees what was written in either case
+    fn loom_a_break_after_a_passed_barrier_loses_no_writes() {
+        explore("a passed barrier, then a break", None, || {
+            let fixture = Fixture::new(2, 0);
+            // a thread that has arrived may see the break at once or in its next wait; either way it sees what was written
             with_threads(
-                &table,
-                |table, _| {
-                    if table.barrier.wait() {
-                        assert!(!table.barrier.wait());
+                &fixture,
+                |fixture, _| {
+                    if fixture.barrier.wait() {
+                        assert!(!fixture.barrier.wait());
                     }
                     // SAFETY: as above.
-                    assert_eq!(table.cells[0].with(|cell| unsafe { *cell }), 7);
+                    assert_eq!(fixture.cells[0].with(|cell| unsafe { *cell }), 7);
                 },
-                |table| {
+                |fixture| {
                     // SAFETY: as above.
-                    table.cells[0].with_mut(|cell| unsafe { *cell = 7 });
-                    assert!(table.barrier.wait());
-                    table.barrier.break_all();
+                    fixture.cells[0].with_mut(|cell| unsafe { *cell = 7 });
+                    assert!(fixture.barrier.wait());
+                    fixture.barrier.break_all();
                 },
             );
         });
@@ -226,8 +238,8 @@ mod tests {
 
     use super::*;
 
-    /// Threads add to a sum and check it after each meeting; `cores` decides between spinning and sleeping.
-    fn meet(participants: usize, cores: usize, rounds: u64) {
+    /// Threads add to a sum and check it after each barrier; `cores` decides between spinning and sleeping.
+    fn count_in_rounds(participants: usize, cores: usize, rounds: u64) {
         let (barrier, sum) = (Barrier::new(participants, cores), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for _ in 0..participants {
@@ -244,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_passes_early() {
+    fn no_thread_passes_early() {
         for participants in [1, 2, 3, 8] {
-            meet(participants, 64, 2_000);
-            meet(participants, 0, 500);
+            count_in_rounds(participants, 64, 2_000);
+            count_in_rounds(participants, 0, 500);
         }
     }
 
@@ -262,7 +274,7 @@ mod tests {
                 assert!(waiters.into_iter().all(|waiter| !waiter.join().unwrap()));
             });
             assert!(barrier.is_broken());
-            barrier.mend();
+            barrier.reset();
             assert!(!barrier.is_broken());
         }
     }

@@ -1,4 +1,4 @@
-//! What is told of a training that diverged.
+//! Where a training that diverged stopped being finite.
 
 use std::fmt;
 
@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 /// What stopped being finite in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Broken {
-    /// What a layer computes, which overflowed.
+    /// The outputs of a layer, which overflowed.
     Outputs {
-        /// From 0.
+        /// The layer's number, from 0.
         layer: usize,
     },
     /// A layer's weights or biases, or their second moments, after an update by a gradient that overflowed.
     Weights {
-        /// From 0.
+        /// The layer's number, from 0.
         layer: usize,
     },
 }

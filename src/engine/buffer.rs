@@ -1,4 +1,4 @@
-//! Vectors of `f32` that begin at a cache line and are asked for politely.
+//! Vectors of `f32` that begin at a cache line, and whose failed allocation is an error instead of an abort.
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,7 +9,7 @@ use crate::memory::too_large;
 
 pub use crate::memory::require_memory;
 
-/// 64 bytes: a cache line, and one AVX-512 register.
+/// A cache line: 64 bytes, as many as an AVX-512 register holds.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
@@ -24,10 +24,10 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// `len` zeros; `what` is named if there is no memory for them.
+    /// A buffer of `len` zeros. The error names `what` if memory cannot be allocated.
     ///
     /// # Errors
-    /// [`crate::Error::Memory`] where the allocation fails, or would only seem to succeed.
+    /// [`crate::Error::Memory`] if memory cannot be allocated, or if the system would grant more than the machine has.
     pub fn zeros(len: usize, what: &str) -> Result<Self> {
         require_memory(len, what)?;
         let needed = len.div_ceil(LINE);
@@ -47,7 +47,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// `position` rounded up to the start of a line; `None` if there is none.
+    /// `position` rounded up to the start of a cache line; `None` if that overflows.
     pub fn next_line(position: usize) -> Option<usize> {
         position.checked_next_multiple_of(LINE)
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_are_aligned_and_hold_what_they_are_given() {
+    fn buffers_are_aligned_and_hold_their_values() {
         for len in [0, 1, 15, 16, 17, 1000] {
             let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
             let buffer = Buffer::copy_of(&values, "test").unwrap();
@@ -82,8 +82,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_cannot_be_had_is_an_error() {
-        // one beyond any address space, and one beyond any machine that the kernel might still grant
+    fn memory_that_cannot_be_allocated_is_an_error() {
+        // one length beyond any address space, and one beyond any machine, which the kernel might still grant
         for len in [1 << 60, 1 << 42] {
             let message = Buffer::zeros(len, "the workspace").unwrap_err().to_string();
             assert!(message.contains("the workspace needs"), "{message}");

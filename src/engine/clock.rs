@@ -1,9 +1,10 @@
-//! Where the time of a pass goes.
+//! Measures how long each phase of a pass takes.
 
 use std::time::{Duration, Instant};
 
-/// Where the time of a pass went, on the calling thread.
+/// The time that a pass spent in each phase, on the calling thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Phases {
     /// Copying and scaling the rows of the batches.
     pub gather: Duration,
@@ -17,22 +18,22 @@ pub struct Phases {
     pub wait: Duration,
 }
 
-/// One of the phases.
+/// Selects one of the phases.
 pub type Phase = fn(&mut Phases) -> &mut Duration;
 
-/// Tells the phases of a pass apart. A reading takes some 25 ns, a step at least a hundred times that.
+/// Adds up the time of each phase. Reading the clock takes some 25 ns, a step at least a hundred times that.
 pub struct Clock {
     last: Instant,
     pub phases: Phases,
 }
 
 impl Clock {
-    /// Begins now.
+    /// A clock that starts now.
     pub fn start() -> Self {
         Self { last: Instant::now(), phases: Phases::default() }
     }
 
-    /// Adds the time since the last reading to a phase.
+    /// Adds the time since the last call, or since the start, to a phase.
     pub fn lap(&mut self, phase: Phase) {
         let now = Instant::now();
         *phase(&mut self.phases) += now - self.last;

@@ -1,26 +1,26 @@
-//! Bringing the samples of a batch together.
+//! Gathering the samples of a batch.
 
 use super::kernels::rows;
 use crate::data::{Dataset, Features};
 use crate::isa::{self, Isa};
 
-/// Shuffled rows come from anywhere in memory: this many rows ahead of the one that is copied they are asked for.
+/// Shuffled rows come from anywhere in memory: each row is prefetched this many rows before it is copied.
 const PREFETCH_ROWS: usize = 3;
 
-/// Copies samples into the rows of `out`, scaled to what the network sees.
-pub fn gather(isa: Isa, out: &mut [f32], data: &Dataset, samples: &[u32]) {
+/// Copies samples into the rows of `out`, scaled to what the network sees: `out` is (samples, n_features).
+pub fn gather_samples(isa: Isa, out: &mut [f32], data: &Dataset, samples: &[u32]) {
     let n = data.n_features();
-    let place = |sample: u32| sample as usize * n..(sample as usize + 1) * n;
+    let range = |sample: u32| sample as usize * n..(sample as usize + 1) * n;
     for (i, (row, &sample)) in out.chunks_exact_mut(n).zip(samples).enumerate() {
-        let later = samples.get(i + PREFETCH_ROWS).map(|&sample| place(sample));
+        let later = samples.get(i + PREFETCH_ROWS).map(|&sample| range(sample));
         match data.features() {
             Features::U8(pixels) => {
                 later.into_iter().for_each(|later| isa::prefetch(&pixels[later]));
-                rows::scale_pixels(isa, row, &pixels[place(sample)]);
+                rows::scale_pixels(isa, row, &pixels[range(sample)]);
             }
             Features::F32(values) => {
                 later.into_iter().for_each(|later| isa::prefetch(&values[later]));
-                row.copy_from_slice(&values[place(sample)]);
+                row.copy_from_slice(&values[range(sample)]);
             }
         }
     }

@@ -1,20 +1,26 @@
-//! The hot path: a fixed walk over buffers that were all allocated before the first batch.
+//! The hot path: training steps and evaluations over buffers that were all allocated before the first batch.
 //!
 //! An [`Engine`] owns the threads and the workspace for one network and batch size; the [`State`] that it trains belongs
 //! to the caller. It knows no files and prints nothing. Use it directly to write a training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
+//!
+//! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases,
+//! `evaluation` is what runs without training, `forward` is one layer, `context` is what they all share, with the table of who
+//! writes what. `partition` defines the words chunk, block, panel and tile.
 
-mod access;
 mod backpropagation;
 mod barrier;
 mod broken;
 mod buffer;
+mod chunk_counter;
 mod clock;
+mod context;
 mod evaluation;
 mod forward;
 mod gather;
+mod halt;
 mod kernels;
-mod pieces;
+mod partition;
 mod shared;
 mod speed;
 mod step;
@@ -39,43 +45,46 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
+use chunk_counter::ChunkCounter;
+use context::{Context, Params};
 use evaluation::Output;
-use pieces::{Partition, Turns};
+use halt::Halt;
+use partition::Partition;
 use shared::Shared;
-use step::{Halt, Params, Pass, Report, Step};
+use step::{Pass, Report};
 use workers::{Member, Workers};
 use workspace::{EVALUATION_ROWS, Workspace};
 
-/// More threads than this are refused: builds of OpenBLAS reserve buffers for a limited number of callers.
+/// The most threads that an engine accepts: builds of OpenBLAS reserve buffers for a limited number of callers.
 pub const MAX_THREADS: usize = 64;
 
-/// What an [`Engine`] is made for.
+/// The settings of an [`Engine`].
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    /// Who computes the matrix products.
+    /// The library that computes the matrix products.
     pub backend: Backend,
-    /// Workers, the calling thread included: 1 to [`MAX_THREADS`].
+    /// The number of workers, including the calling thread: 1 to [`MAX_THREADS`].
     pub threads: usize,
-    /// Samples per batch at most.
+    /// The most samples in a batch.
     pub batch_size: usize,
-    /// Whether the result is not to depend on `threads`: the work is then cut into pieces of fixed sizes.
+    /// Whether results are independent of `threads`: the work is then cut into chunks of fixed sizes.
     pub deterministic: bool,
 }
 
 impl EngineOptions {
-    /// The best backend of this build and a thread per core.
+    /// The best backend of this build, and one thread per core.
     pub fn new(batch_size: usize) -> Self {
         let backend = Backend::auto();
         Self { backend, threads: default_threads(), batch_size, deterministic: false }
     }
 }
 
-/// A thread per core that this process may use, up to [`MAX_THREADS`].
+/// The number of cores that this process may use, at most [`MAX_THREADS`].
 pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
-/// What training changes: the parameters and Adam's moments, each a flat vector of the [`Layout`]'s length.
+/// What training changes: the parameters and Adam's moments, each a flat vector as long as the [`Layout`].
 #[derive(Clone, Debug)]
 pub struct State {
     /// Weights and biases.
@@ -84,7 +93,7 @@ pub struct State {
     pub(crate) m: Buffer,
     /// Second moments.
     pub(crate) v: Buffer,
-    /// Adam steps taken.
+    /// The number of Adam steps taken.
     pub(crate) steps: u64,
 }
 
@@ -92,7 +101,7 @@ impl State {
     /// The state before the first step.
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If memory cannot be allocated.
     pub fn new(params: &[f32]) -> Result<Self> {
         Ok(Self {
             params: Buffer::copy_of(params, "the network")?,
@@ -117,24 +126,25 @@ impl State {
         &self.v
     }
 
-    /// Adam steps taken.
+    /// The number of Adam steps taken.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 }
 
-/// How a pass over training samples ended.
+/// The result of a pass over training samples.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Trained {
-    /// Of the samples that were trained on, each before its own step.
+    /// The score of the samples that were trained on, each before its own step.
     pub score: Score,
-    /// Steps taken.
+    /// The number of steps taken.
     pub steps: u64,
-    /// Where the last step met a number that is not finite; the state that was trained is of no use then.
+    /// Where the last step met a number that is not finite; the trained state is then useless.
     pub broken: Option<Broken>,
 }
 
-/// Threads and buffers for one network.
+/// The threads and buffers that train and evaluate one network.
 #[derive(Debug)]
 pub struct Engine {
     spec: Spec,
@@ -146,10 +156,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the threads and allocates everything that steps and evaluations will need.
+    /// Starts the threads and allocates everything that steps and evaluations need.
     ///
     /// # Errors
-    /// If a size is out of range or overflows, or the memory or the threads cannot be had.
+    /// If a size is out of range or overflows, if memory cannot be allocated, or if a thread cannot be started.
     pub fn new(spec: &Spec, options: EngineOptions) -> Result<Self> {
         let EngineOptions { backend, threads, batch_size, deterministic } = options;
         if !(1..=MAX_THREADS).contains(&threads) {
@@ -165,7 +175,7 @@ impl Engine {
         Ok(Self { spec: spec.clone(), layout, backend, isa: Isa::detect(), workers, workspace })
     }
 
-    /// The network that this engine is for.
+    /// The network that this engine trains and evaluates.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -175,20 +185,20 @@ impl Engine {
         &self.layout
     }
 
-    /// Where the time of the last [`Engine::train`] went, on the thread that called it.
+    /// The time that the last [`Engine::train`] spent in each phase, on the thread that called it.
     pub fn phases(&self) -> Phases {
-        self.workspace.slots[0].phases
+        self.workspace.worker_states[0].phases
     }
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
     ///
-    /// Each batch is one Adam step on the mean loss of its own samples. `on_step` is called on this thread behind each, with
-    /// the score of its samples before it, and may end the pass there: going on later with the rest of the order computes
-    /// the same. A step that meets a number that is not finite ends the pass as well.
+    /// Each batch is one Adam step on the mean loss of its own samples. After each step, `on_step` is called on this thread with
+    /// the score that the samples had before it, and may end the pass: a later pass over the rest of `order` computes the same
+    /// as one that was not interrupted. A step that meets a number that is not finite ends the pass as well.
     ///
     /// # Panics
-    /// If the state or the data do not fit the network, `batch_size` is 0 or larger than the engine was made for, or a
-    /// row is out of range.
+    /// If the state or the data do not fit the network, if `batch_size` is 0 or larger than the engine's, or if a row is out of
+    /// range.
     pub fn train(
         &mut self,
         state: &mut State,
@@ -198,16 +208,23 @@ impl Engine {
         batch_size: usize,
         mut on_step: impl FnMut(Score) -> ControlFlow<()>,
     ) -> Trained {
-        let places = &self.workspace.places;
-        assert!((1..=places.batch).contains(&batch_size), "batch size {batch_size}");
-        if places.partition.picking_pays(batch_size.min(order.len())) {
-            data.occupancy(); // looked up here and not in the first step
+        let offsets = &self.workspace.offsets;
+        assert!(
+            (1..=offsets.batch).contains(&batch_size),
+            "train: batch size {batch_size}; expected 1 to {}",
+            offsets.batch
+        );
+        if offsets.partition.looks_for_zero_columns(batch_size.min(order.len())) {
+            data.occupancy(); // computed here, not in the first step
         }
         let State { params, m, v, steps } = state;
         let len = self.layout.len();
         assert!(
             params.len() == len && m.len() == len && v.len() == len,
-            "train: the state has not the layout's length"
+            "train: params, m and v have {}, {} and {} values; expected {len} each",
+            params.len(),
+            m.len(),
+            v.len()
         );
         let pass = Pass {
             order,
@@ -224,12 +241,12 @@ impl Engine {
             Params::Trained(pass.params),
             data,
             &halt,
-            |step, member, report| step.train(member, &pass, report),
+            |context, member, report| step::train(context, member, &pass, report),
             &mut |score| {
                 trained.score += score;
                 trained.steps += 1;
                 if !score.loss_sum.is_finite() || on_step(score).is_break() {
-                    halt.ask();
+                    halt.request();
                 }
             },
         );
@@ -242,20 +259,21 @@ impl Engine {
         trained
     }
 
-    /// The first layer whose outputs were not finite in a batch whose loss was not. Data sets hold finite numbers.
+    /// The first layer whose outputs are not finite, after a batch whose loss was not. Data sets hold only finite numbers.
     fn broken_outputs(&self, rows: usize) -> Broken {
         let (arena, layers) = (&self.workspace.arena, self.layout.layers());
-        let above = self.workspace.places.layers.iter().zip(layers).skip(1);
+        let above = self.workspace.offsets.layers.iter().zip(layers).skip(1);
         let mut outputs =
-            above.map(|(place, layer)| &arena[place.input.clone()][..rows * layer.n_in]);
+            above.map(|(offsets, layer)| &arena[offsets.input.clone()][..rows * layer.n_in]);
         let hidden = outputs.position(|outputs| outputs.iter().any(|x| !x.is_finite()));
         Broken::Outputs { layer: hidden.unwrap_or(layers.len() - 1) }
     }
 
-    /// The gradient of the mean loss over `rows`, written to `grads` (laid out like the parameters); no step is taken.
+    /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. Returns
+    /// the score of the rows.
     ///
     /// # Panics
-    /// If the lengths or the data do not fit the network, or there are no rows or more than a batch.
+    /// If the lengths or the data do not fit the network, or if there are no rows or more than the engine's batch size.
     pub fn gradient(
         &mut self,
         grads: &mut [f32],
@@ -263,24 +281,26 @@ impl Engine {
         data: &Dataset,
         rows: &[u32],
     ) -> Score {
-        assert!((1..=self.workspace.places.batch).contains(&rows.len()), "{} rows", rows.len());
-        assert_eq!(grads.len(), self.layout.len(), "gradient: grads have not the layout's length");
+        let (batch, len) = (self.workspace.offsets.batch, self.layout.len());
+        let found = rows.len();
+        assert!((1..=batch).contains(&found), "gradient: {found} rows; expected 1 to {batch}");
+        assert_eq!(grads.len(), len, "gradient: grads do not have the length of the layout");
         let mut total = Score::default();
         let grads = Shared::new(grads);
         self.run(
             Params::Fixed(params),
             data,
             &Halt::default(),
-            |step, member, report| step.gradient(member, rows, grads, report),
+            |context, member, report| step::gradient(context, member, rows, grads, report),
             &mut |score| total = score,
         );
         total
     }
 
-    /// Loss and accuracy over the samples of `rows`.
+    /// The score of the samples of `rows`: their loss and accuracy.
     ///
     /// # Panics
-    /// If the parameters or the data do not fit the network, or a row is out of range.
+    /// If the parameters or the data do not fit the network, or if a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
         let chunks = rows.len().div_ceil(EVALUATION_ROWS);
         let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
@@ -288,7 +308,7 @@ impl Engine {
             Params::Fixed(params),
             data,
             &Halt::default(),
-            |step, member, _| step.evaluate(member, rows, &scores),
+            |context, member, _| evaluation::evaluate(context, member, rows, &scores),
             &mut |_| (),
         );
         let mut total = Score::default();
@@ -298,7 +318,7 @@ impl Engine {
         total
     }
 
-    /// The probabilities of the classes for the samples of `rows`: (rows, n_out).
+    /// The probabilities of the classes for the samples of `rows`, (rows, n_out).
     ///
     /// # Panics
     /// As [`Engine::evaluate`].
@@ -306,8 +326,8 @@ impl Engine {
         self.outputs(params, data, rows, Output::Probabilities)
     }
 
-    /// What [`Engine::predict`] takes the softmax of: (rows, n_out). Ranks like [`Engine::evaluate`] also where
-    /// probabilities round to equal ones.
+    /// The logits, of which [`Engine::predict`] takes the softmax, (rows, n_out). They rank the classes as [`Engine::evaluate`]
+    /// does, even where probabilities round to equal numbers.
     ///
     /// # Panics
     /// As [`Engine::evaluate`].
@@ -332,46 +352,50 @@ impl Engine {
             Params::Fixed(params),
             data,
             &Halt::default(),
-            |step, member, _| step.predict(member, rows, &out, output),
+            |context, member, _| evaluation::predict(context, member, rows, &out, output),
             &mut |_| (),
         );
         drop(out);
         match Array2::from_shape_vec((rows.len(), n_out), values) {
             Ok(values) => values,
-            Err(_) => unreachable!("the vector was made with this length"),
+            Err(_) => unreachable!("the vector was created with this length"),
         }
     }
 
-    /// Runs a job on all workers; `report` is handed to worker 0, which is the calling thread.
+    /// Runs a job on all workers; only worker 0, the calling thread, receives `report`.
     fn run(
         &mut self,
         params: Params<'_>,
         data: &Dataset,
         halt: &Halt,
-        job: impl Fn(&Step<'_>, &Member<'_>, Report<'_>) + Sync,
+        job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
         let Self { spec, layout, backend, isa, workers, workspace } = self;
         if let Params::Fixed(params) = params {
-            assert_eq!(params.len(), layout.len(), "the parameters have not the layout's length");
+            assert_eq!(params.len(), layout.len(), "params do not have the length of the layout");
         }
-        assert_eq!(data.n_features(), spec.n_in(), "the data has not the network's inputs");
-        assert!(data.n_classes() <= spec.n_out(), "the data has more classes than the network");
-        let step = Step {
+        let (features, classes) = (data.n_features(), data.n_classes());
+        assert_eq!(features, spec.n_in(), "the data's features are not the network's inputs");
+        let n_out = spec.n_out();
+        assert!(classes <= n_out, "the data has {classes} classes, the network {n_out} outputs");
+        let context = Context {
             spec,
             layout,
             backend: *backend,
             isa: *isa,
-            places: &workspace.places,
+            offsets: &workspace.offsets,
             data,
             arena: Shared::new(&mut workspace.arena),
-            slots: Shared::new(&mut workspace.slots),
+            worker_states: Shared::new(&mut workspace.worker_states),
             scores: Shared::new(&mut workspace.scores),
-            turns: &Turns::default(),
+            chunk_counter: &ChunkCounter::default(),
             halt,
             params,
         };
-        backend.prepare_thread(); // this thread may not be the one that made the engine
-        workers.run(|me| job(&step, me, Some(report)), &|me| job(&step, me, None));
+        backend.prepare_thread(); // this thread may not be the one that created the engine
+        workers.run(|member| job(&context, member, Some(report)), &|member| {
+            job(&context, member, None)
+        });
     }
 }

@@ -1,8 +1,8 @@
-//! A slice whose parts several workers read and write in turns.
+//! A slice of which several workers read and write different ranges.
 //!
-//! The training step gives every worker its own rows of every buffer and lets them meet between the phases in which
-//! those rows are written and the phases in which others read them. The borrow checker cannot see meetings; this type is
-//! where that gap is bridged, and `step` is where each use is argued.
+//! The training step gives every worker its own rows of every buffer, and puts a barrier between a phase that writes those
+//! rows and a phase in which other workers read them. The borrow checker cannot see barriers: this type bridges that gap, and
+//! the table in [`super::context`] says why each use is sound.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
@@ -14,13 +14,13 @@ use ndarray::{ArrayViewMut2, ShapeBuilder};
 #[derive(Clone, Copy)]
 pub struct Shared<'a, T>(&'a [UnsafeCell<T>]);
 
-// SAFETY: the methods that reach the contents are unsafe and ask their callers for the absence of races.
+// SAFETY: the methods that reach the contents are unsafe, and their callers promise that there are no races.
 unsafe impl<T: Send + Sync> Sync for Shared<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Send for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
-    /// Takes the slice; nobody else can reach it while this lives.
+    /// Borrows the slice for as long as this lives; nothing else can reach it.
     pub fn new(slice: &'a mut [T]) -> Self {
         let length = slice.len();
         let start = slice.as_mut_ptr().cast::<UnsafeCell<T>>();
@@ -59,25 +59,25 @@ impl<'a, T> Shared<'a, T> {
 }
 
 impl<'a> Shared<'a, f32> {
-    /// Some columns of a matrix, to write: `place` holds whole rows of `n` values.
+    /// Some columns of a matrix, to write: `range` holds whole rows of `n` values.
     ///
     /// # Safety
     /// No other reference to any of these columns in these rows, on any thread, is used while the result lives.
     ///
     /// # Panics
-    /// If the place or the columns are out of bounds.
+    /// If the range or the columns are out of bounds.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn write_columns(
         &self,
-        place: Range<usize>,
+        range: Range<usize>,
         n: usize,
         columns: &Range<usize>,
     ) -> ArrayViewMut2<'a, f32> {
-        let cells = &self.0[place];
+        let cells = &self.0[range];
         assert!(columns.start <= columns.end && columns.end <= n, "columns {columns:?} of {n}");
-        assert!(cells.len().is_multiple_of(n), "{} values are no rows of {n}", cells.len());
+        assert!(cells.len().is_multiple_of(n), "{} values are not whole rows of {n}", cells.len());
         let shape = (cells.len() / n, columns.len()).strides((n, 1));
-        // SAFETY: the place is whole rows, so that every element of the view is within it (a view without elements is at most
+        // SAFETY: the range is whole rows, so that every element of the view is within it (a view without elements is at most
         // one past its end); exclusive by the caller's promise.
         unsafe {
             let start = UnsafeCell::raw_get(cells.as_ptr());
@@ -88,11 +88,11 @@ impl<'a> Shared<'a, f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pieces::share;
+    use super::super::partition::even_range;
     use super::*;
 
     #[test]
-    fn workers_write_their_parts_and_read_the_whole() {
+    fn workers_write_their_ranges_and_read_the_whole() {
         let mut values = vec![0usize; 100];
         let shared = Shared::new(&mut values);
         let barrier = std::sync::Barrier::new(3);
@@ -100,9 +100,9 @@ mod tests {
             for worker in 0..3 {
                 let (shared, barrier) = (&shared, &barrier);
                 scope.spawn(move || {
-                    let own = share(100, worker, 3);
-                    // SAFETY: shares are disjoint; nobody reads before the barrier.
-                    for (i, value) in own.clone().zip(unsafe { shared.write(own) }) {
+                    let range = even_range(100, worker, 3);
+                    // SAFETY: the ranges are disjoint; nobody reads before the barrier.
+                    for (i, value) in range.clone().zip(unsafe { shared.write(range) }) {
                         *value = i;
                     }
                     barrier.wait();

@@ -1,4 +1,4 @@
-//! What this machine can do, measured in a moment: multiply-adds in registers, and matrix products of each backend.
+//! Measures what this machine can do, in less than a second: multiply-adds in registers, and matrix products of each backend.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use crate::isa::Isa;
 use crate::isa::kernel;
 use crate::rng::{Purpose, Rng};
 
-/// How long each figure is measured; the best of this many parts counts.
-const PARTS: usize = 5;
-const PART: Duration = Duration::from_millis(40);
+/// Each figure is measured this many times, for this long; the best one counts.
+const REPETITIONS: usize = 5;
+const REPETITION: Duration = Duration::from_millis(40);
 
-/// Chains of dependent multiply-adds side by side: enough to fill two pipelines of latency four, few enough for the
+/// Chains of dependent multiply-adds that run side by side: enough to fill two pipelines of latency four, few enough for the
 /// registers of AVX2 at 8 lanes and of AVX-512 at 16.
 const CHAINS: usize = 10;
 
@@ -33,21 +33,21 @@ fn chains<const LANES: usize, const FMA: bool>(rounds: u32, factor: f32) -> f32 
 }
 
 kernel! {
-    /// Rounds of `CHAINS * 16` multiply-adds.
+    /// Runs `rounds` rounds of `CHAINS * 16` multiply-adds.
     pub fn chains_of_16(rounds: u32, factor: f32) -> f32 {
         chains::<16, FMA>(rounds, factor)
     }
 }
 
 kernel! {
-    /// Rounds of `CHAINS * 8` multiply-adds.
+    /// Runs `rounds` rounds of `CHAINS * 8` multiply-adds.
     pub fn chains_of_8(rounds: u32, factor: f32) -> f32 {
         chains::<8, FMA>(rounds, factor)
     }
 }
 
-/// The rate of f32 multiply-adds in registers on so many threads, in GFLOP/s: what bounds
-/// every program here, as long as the clock stays what it is.
+/// The rate of `f32` multiply-adds in registers on `threads` threads, in GFLOP/s. It is the upper bound for every program on
+/// this machine, as long as the CPU's clock does not change.
 pub fn peak_gflops(threads: usize) -> f64 {
     const ROUNDS: u32 = 20_000;
     let isa = Isa::detect();
@@ -65,7 +65,8 @@ pub fn peak_gflops(threads: usize) -> f64 {
     wide.max(narrow)
 }
 
-/// The rate of a product of the size of a training step, on so many threads that each compute their own, in GFLOP/s.
+/// The rate of a matrix product of the size of a training step's, in GFLOP/s, on `threads` threads that each
+/// compute their own.
 pub fn product_gflops(backend: Backend, threads: usize) -> f64 {
     let (m, n, k) = (500, 512, 784);
     rate(threads, 2.0 * (m * n * k) as f64, || {
@@ -78,17 +79,18 @@ pub fn product_gflops(backend: Backend, threads: usize) -> f64 {
     })
 }
 
-/// Billions of `flop` a second when every thread repeats its own work: of all threads together, in the best of several parts.
+/// The rate of all threads together, in GFLOP/s, while each repeats its own work of `flop` operations: the best of several
+/// repetitions.
 fn rate<W: FnMut()>(threads: usize, flop: f64, work: impl Fn() -> W + Sync) -> f64 {
     let barrier = std::sync::Barrier::new(threads);
     let measure = || {
         let mut work = work();
-        work(); // warm
-        [(); PARTS].map(|()| {
+        work(); // warm-up
+        [(); REPETITIONS].map(|()| {
             barrier.wait();
             let start = Instant::now();
             let mut count = 0;
-            while start.elapsed() < PART {
+            while start.elapsed() < REPETITION {
                 work();
                 count += 1;
             }
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn rates_are_plausible() {
-        // bounds that no machine of today comes near; not an assertion about speed
+        // bounds that no current machine comes near; not an assertion about speed
         for threads in [1, 2] {
             assert!((0.01..1e5).contains(&peak_gflops(threads)));
             for backend in Backend::all() {

@@ -1,107 +1,151 @@
-//! Phase 2 of the step: weight gradients, and Adam on each block of one while it is in the cache. Who writes what stands in
-//! [`super::step`].
-#![allow(unsafe_code)]
+//! Phase 2 of the step: weight gradients, and Adam on each block of a gradient while it is in the cache. The table of who
+//! writes what is in [`super::context`].
+#![allow(unsafe_code, clippy::mut_from_ref)]
 
 use std::ops::Range;
 
 use ndarray::s;
 
-use super::access::{matrix_mut, rows_of};
-use super::kernels::adam::adam_step;
+use super::context::{Context, matrix_mut, rows_of};
+use super::forward;
+use super::kernels::adam::{AdamStep, adam_step};
 use super::kernels::columns::Columns;
 use super::kernels::rows;
-use super::pieces::blocks;
-use super::step::{Step, Update};
+use super::partition::blocks;
+use super::shared::Shared;
 use super::workspace::gradient_rows;
 use crate::gemm::gemm;
 use crate::model::matrix;
 
-impl Step<'_> {
-    /// Phase 2 for one worker: its piece of every layer, and others as long as there are any.
-    pub fn update<'a>(&'a self, worker: usize, batch: usize, update: &Update<'a>, phase: usize) {
-        if worker == 0 {
-            self.turns.ready_next(phase);
-        }
-        let layers = self.layout.layers();
-        let pieces = |l: usize| self.places.partition.layer(layers[l].n_out);
-        for l in 0..layers.len() {
-            if let Some(own) = pieces(l).own(worker) {
-                self.update_rows(worker, batch, update, l, pieces(l).rows(own));
-            }
-        }
-        // the small pieces of all layers, one layer after the other; many have none
-        let smalls = || (0..layers.len()).map(|l| pieces(l).small());
-        while let Some(mut turn) = self.turns.draw(phase, smalls().sum()) {
-            for (l, small) in smalls().enumerate() {
-                if turn < small {
-                    let piece = pieces(l).first_small() + turn;
-                    self.update_rows(worker, batch, update, l, pieces(l).rows(piece));
-                    break;
-                }
-                turn -= small;
-            }
+/// What phase 2 does with a gradient.
+pub enum Update<'a> {
+    /// Applies it at once.
+    Adam { params: Shared<'a, f32>, m: Shared<'a, f32>, v: Shared<'a, f32>, step: AdamStep },
+    /// Stores it.
+    Store { grads: Shared<'a, f32> },
+}
+
+/// Phase 2 for one worker: its assigned chunk of every layer, then drawn chunks until none is left.
+pub fn weight_gradients<'a>(
+    context: &'a Context<'_>,
+    worker: usize,
+    batch: usize,
+    update: &Update<'a>,
+    phase: usize,
+) {
+    if worker == 0 {
+        context.chunk_counter.reset_next(phase);
+    }
+    let layers = context.layout.layers();
+    let chunks = |l: usize| context.offsets.partition.layer(layers[l].n_out);
+    for l in 0..layers.len() {
+        if let Some(assigned) = chunks(l).assigned_to(worker) {
+            gradient_of_rows(context, worker, batch, update, l, chunks(l).rows(assigned));
         }
     }
+    // the drawn chunks of all layers are numbered one layer after the other; many layers have none
+    let drawn_counts = || (0..layers.len()).map(|l| chunks(l).drawn());
+    while let Some(mut number) = context.chunk_counter.draw(phase, drawn_counts().sum()) {
+        for (l, drawn) in drawn_counts().enumerate() {
+            if number < drawn {
+                let chunk = chunks(l).first_drawn() + number;
+                gradient_of_rows(context, worker, batch, update, l, chunks(l).rows(chunk));
+                break;
+            }
+            number -= drawn;
+        }
+    }
+}
 
-    /// Phase 2 for some rows of a layer's `w` and entries of its `b`: their gradients, and what follows.
-    fn update_rows<'a>(
-        &'a self,
-        worker: usize,
-        batch: usize,
-        update: &Update<'a>,
-        l: usize,
-        own: Range<usize>,
-    ) {
-        let (layer, places) = (&self.layout.layers()[l], &self.places.layers[l]);
-        let (n_in, n_out) = (layer.n_in, layer.n_out);
-        let columns = if l == 0 { self.columns(worker) } else { None };
-        let used = columns.map_or(n_in, Columns::count);
-        // SAFETY: phase 2: nobody writes these buffers.
-        let (input, dz) = unsafe {
-            (
-                self.arena.read(rows_of(&places.input, n_in, &(0..batch))),
-                self.arena.read(rows_of(&places.dz, n_out, &(0..batch))),
-            )
-        };
-        let (input, dz_matrix) = (matrix(input, batch, n_in), matrix(dz, batch, n_out));
-        let input = input.slice(s![.., ..used]);
-        for block in blocks(own, gradient_rows(n_in)) {
-            // dw = dz^T input; db = the column sums of dz
-            let dz_block = dz_matrix.slice(s![.., block.clone()]);
-            let parts = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
-            for (is_bias, place) in parts.into_iter().enumerate() {
-                // SAFETY: phase 2, rows of a piece that is this worker's, by number or by draw; the gradient before is no longer used.
-                let gradient = unsafe { self.gradient_place(worker, update, &place) };
-                if is_bias == 1 {
-                    rows::column_sums(self.isa, gradient, dz, n_out, block.start);
-                } else {
-                    let mut dw = matrix_mut(gradient, block.len(), n_in);
-                    let dw = dw.slice_mut(s![.., ..used]);
-                    gemm(self.backend, dw, dz_block.t(), input, 0.0);
-                    if let Some(columns) = columns {
-                        // row by row: what is spread is still in the first-level cache when it is applied
-                        let places = place.clone().step_by(n_in);
-                        for (start, row) in places.zip(gradient.chunks_exact_mut(n_in)) {
-                            columns.spread_in_place(self.isa, row);
-                            self.apply(update, l, start..start + n_in, row);
-                        }
-                        continue;
+/// Phase 2 for some rows of a layer's `w` and entries of its `b`: computes their gradients and uses them as `update` says.
+fn gradient_of_rows<'a>(
+    context: &'a Context<'_>,
+    worker: usize,
+    batch: usize,
+    update: &Update<'a>,
+    l: usize,
+    chunk: Range<usize>,
+) {
+    let (layer, offsets) = (&context.layout.layers()[l], &context.offsets.layers[l]);
+    let (n_in, n_out) = (layer.n_in, layer.n_out);
+    let columns = if l == 0 { forward::nonzero_columns(context, worker) } else { None };
+    let used = columns.map_or(n_in, Columns::count);
+    // SAFETY: phase 2: nobody writes these buffers.
+    let (input, dz) = unsafe {
+        (
+            context.arena.read(rows_of(&offsets.input, n_in, &(0..batch))),
+            context.arena.read(rows_of(&offsets.dz, n_out, &(0..batch))),
+        )
+    };
+    let (input, dz_matrix) = (matrix(input, batch, n_in), matrix(dz, batch, n_out));
+    let input = input.slice(s![.., ..used]);
+    for block in blocks(chunk, gradient_rows(n_in)) {
+        // dw = dz^T input; db = the column sums of dz
+        let dz_block = dz_matrix.slice(s![.., block.clone()]);
+        let ranges = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
+        for (is_bias, range) in ranges.into_iter().enumerate() {
+            // SAFETY: phase 2, rows of a chunk that this worker has, assigned or drawn; the gradient before is no longer used.
+            let gradient = unsafe { gradient_buffer(context, worker, update, &range) };
+            if is_bias == 1 {
+                rows::column_sums(context.isa, gradient, dz, n_out, block.start);
+            } else {
+                let mut dw = matrix_mut(gradient, block.len(), n_in);
+                let dw = dw.slice_mut(s![.., ..used]);
+                gemm(context.backend, dw, dz_block.t(), input, 0.0);
+                if let Some(columns) = columns {
+                    // row by row: a scattered row is still in the first-level cache when it is applied
+                    let starts = range.clone().step_by(n_in);
+                    for (start, row) in starts.zip(gradient.chunks_exact_mut(n_in)) {
+                        columns.scatter_in_place(context.isa, row);
+                        apply(context, update, l, start..start + n_in, row);
                     }
+                    continue;
                 }
-                self.apply(update, l, place, gradient);
             }
+            apply(context, update, l, range, gradient);
         }
     }
+}
 
-    /// Adam on a piece of a layer's parameters whose gradient has just been computed.
-    fn apply(&self, update: &Update<'_>, l: usize, place: Range<usize>, gradient: &[f32]) {
-        if let Update::Adam { params, m, v, step } = update {
-            // SAFETY: phase 2, rows of a piece that is this worker's, of three different vectors.
-            let (w, m, v) =
-                unsafe { (params.write(place.clone()), m.write(place.clone()), v.write(place)) };
-            if !adam_step(self.isa, w, m, v, gradient, *step) {
-                self.halt.weights_broke(l);
-            }
+/// The buffer for the gradient of a range of the parameters: that range of `grads`, or the front of the worker's block.
+///
+/// # Safety
+/// In phase 2, by the worker of that number, for its own rows, and while no other result of this function is in use.
+///
+/// # Panics
+/// If the worker's block has fewer values than the range.
+unsafe fn gradient_buffer<'a>(
+    context: &'a Context<'_>,
+    worker: usize,
+    update: &Update<'a>,
+    range: &Range<usize>,
+) -> &'a mut [f32] {
+    match update {
+        // SAFETY: phase 2, own rows.
+        Update::Store { grads } => unsafe { grads.write(range.clone()) },
+        Update::Adam { .. } => {
+            let block = context.offsets.workers[worker].gradient.clone();
+            // SAFETY: a worker's own buffer, which nothing else uses: the caller's promise.
+            let block = unsafe { context.arena.write(block) };
+            &mut block[..range.len()]
+        }
+    }
+}
+
+/// Applies the gradient of a range of a layer's parameters, if `update` is Adam.
+fn apply(
+    context: &Context<'_>,
+    update: &Update<'_>,
+    l: usize,
+    range: Range<usize>,
+    gradient: &[f32],
+) {
+    if let Update::Adam { params, m, v, step } = update {
+        // SAFETY: phase 2, rows of a chunk that this worker has, of three different vectors.
+        let (w, m, v) =
+            unsafe { (params.write(range.clone()), m.write(range.clone()), v.write(range)) };
+        if !adam_step(context.isa, w, m, v, gradient, *step) {
+            context.halt.set_broken_weights(l);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Persistent threads that run one job together.
 //!
-//! The calling thread is worker 0; the others are started once and wait between jobs. A job is a closure that every
-//! worker runs with its own number, meeting the others at a barrier as often as it likes. Use it for work of
-//! microseconds that is repeated; for anything else the standard library's scoped threads are simpler.
+//! The calling thread is worker 0; the others are started once and wait between jobs. A job is a closure that every worker
+//! runs with its own number, and in which it may wait for the others at a barrier any number of times. Use it for repeated
+//! work of microseconds; for anything else the standard library's scoped threads are simpler.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -17,38 +17,38 @@ use crate::sync::{AtomicBool, Builder, JoinHandle, Mutex, UnsafeCell};
 /// What a worker other than the caller runs.
 type Job<'a> = dyn Fn(&Member<'_>) + Sync + 'a;
 
-/// A worker within a job. Only [`Workers::run`] makes them: one for each thread, each with a number of its own.
+/// A worker within a job. Only [`Workers::run`] creates members: one for each thread, each with its own number.
 pub struct Member<'a> {
     number: usize,
     barrier: &'a Barrier,
 }
 
 impl Member<'_> {
-    /// 0 for the calling thread.
+    /// The worker's number: 0 for the calling thread.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// How many workers the job has.
+    /// The number of workers of the job.
     pub fn count(&self) -> usize {
         self.barrier.participants()
     }
 
-    /// Waits for all workers of the job; what each wrote before is seen by all after.
+    /// Waits at the barrier for all workers of the job; afterwards all see what each wrote before.
     ///
     /// # Panics
     /// If another worker panicked, so that the job ends everywhere.
-    pub fn meet(&self) {
+    pub fn synchronise(&self) {
         if !self.barrier.wait() {
-            resume_unwind(Box::new(OtherPanicked)); // without a message: the culprit prints one
+            resume_unwind(Box::new(OtherPanicked)); // without a message: the worker that panicked first prints one
         }
     }
 }
 
-/// The payload of a panic that only passes on that another worker panicked.
+/// The payload of a panic in a worker that ends because another one panicked.
 struct OtherPanicked;
 
-/// A crew of threads.
+/// A crew of threads that run jobs together.
 #[derive(Debug)]
 pub struct Workers {
     crew: Arc<Crew>,
@@ -56,19 +56,19 @@ pub struct Workers {
 }
 
 struct Crew {
-    /// All meet here before and after a job.
+    /// All workers wait here before and after a job.
     gate: Barrier,
-    /// All meet here within a job; broken by a panic.
-    meeting: Barrier,
+    /// All workers wait here within a job; a panic breaks it.
+    barrier: Barrier,
     job: UnsafeCell<Option<*const Job<'static>>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     quit: AtomicBool,
 }
 
-// SAFETY: `job` is written by the caller alone, while the others wait at the gate, and read by the others after it;
-// the closure behind the pointer is `Sync`. All other fields are `Sync` themselves.
+// SAFETY: the caller alone writes `job`, while the others wait at the gate, and the others read it after the gate; the closure
+// behind the pointer is `Sync`. All other fields are `Sync` themselves.
 unsafe impl Sync for Crew {}
-// SAFETY: as above; nothing in it belongs to a thread.
+// SAFETY: as above; no field is tied to a thread.
 unsafe impl Send for Crew {}
 
 impl std::fmt::Debug for Crew {
@@ -78,16 +78,16 @@ impl std::fmt::Debug for Crew {
 }
 
 impl Workers {
-    /// Starts `count - 1` threads, each of which runs `prepare` first, as does the calling thread.
+    /// Starts `count - 1` threads. Each of them runs `prepare` first, and so does the calling thread.
     ///
     /// # Errors
-    /// If the operating system refuses a thread.
+    /// If the operating system cannot start a thread.
     pub fn new(count: usize, prepare: impl Fn() + Copy + Send + 'static) -> Result<Self> {
         assert!(count > 0, "workers: count is 0");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let crew = Arc::new(Crew {
             gate: Barrier::new(count, cores),
-            meeting: Barrier::new(count, cores),
+            barrier: Barrier::new(count, cores),
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
             quit: AtomicBool::new(false),
@@ -98,10 +98,10 @@ impl Workers {
             let spawned = Builder::new().name(format!("densely-{number}")).spawn(move || {
                 match catch_unwind(AssertUnwindSafe(prepare)) {
                     Ok(()) => crew.serve(number),
-                    Err(_) => crew.gate.break_all(), // rather than let `run` wait for ever
+                    Err(_) => crew.gate.break_all(), // or else `run` would wait forever
                 }
             });
-            // dropping `workers` ends those that have started
+            // on an error, dropping `workers` ends the threads that have started
             workers.threads.push(spawned.map_err(|error| {
                 Error::invalid("threads", format!("cannot start {count} threads: {error}"))
             })?);
@@ -110,30 +110,30 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Runs a job: `caller` here, as worker 0, and `others` on every other worker. Returns when all have finished.
+    /// Runs a job: `caller` on this thread, as worker 0, and `others` on every other worker. Returns when all have finished.
     ///
     /// # Panics
-    /// If a worker panicked: with its payload, after all have stopped. The crew remains usable. Also if a thread's `prepare`
-    /// panicked, before anything is run.
+    /// If a worker panics: with its payload, after all workers have stopped. The crew remains usable. Also if a thread's
+    /// `prepare` has panicked, before any worker runs the job.
     pub fn run(&mut self, caller: impl FnOnce(&Member<'_>), others: &Job<'_>) {
         let crew = &*self.crew;
         if self.threads.is_empty() {
             return caller(&crew.member(0));
         }
         let job: *const Job<'_> = others;
-        // SAFETY: only the lifetime changes. The workers use the pointer between the two gates below, and this
-        // function leaves in no way before the second one.
+        // SAFETY: only the lifetime changes. The workers use the pointer between the two waits at the gate below, and this
+        // function does not return or unwind before the second one.
         let job = unsafe { std::mem::transmute::<*const Job<'_>, *const Job<'static>>(job) };
-        // SAFETY: the others are waiting at the gate and do not look at `job` before it opens.
-        crew.job.with_mut(|place| unsafe { *place = Some(job) });
+        // SAFETY: the others are waiting at the gate and do not read `job` before it opens.
+        crew.job.with_mut(|cell| unsafe { *cell = Some(job) });
         let opened = crew.gate.wait();
-        // without all of its threads the crew's gate opens to nobody: no worker has seen the job
-        assert!(opened, "a worker could not be prepared");
+        // a gate that is broken opens for no worker, so none of them has seen the job
+        assert!(opened, "workers: a thread could not be prepared; see its panic");
         crew.guarded(|| caller(&crew.member(0)));
         let finished = crew.gate.wait();
-        debug_assert!(finished, "a gate that has opened is broken only by a drop");
-        if crew.meeting.is_broken() {
-            crew.meeting.mend();
+        debug_assert!(finished, "once open, only a drop breaks the gate");
+        if crew.barrier.is_broken() {
+            crew.barrier.reset();
             let payload = crew.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
             resume_unwind(payload.unwrap_or_else(|| Box::new("a worker panicked")));
         }
@@ -142,14 +142,14 @@ impl Workers {
 
 impl Crew {
     fn member(&self, number: usize) -> Member<'_> {
-        Member { number, barrier: &self.meeting }
+        Member { number, barrier: &self.barrier }
     }
 
-    /// The life of a worker.
+    /// Runs job after job as the worker of that number, until the crew is dropped.
     fn serve(&self, number: usize) {
         while self.gate.wait() && !self.quit.load(Ordering::Acquire) {
-            // SAFETY: between the gates `job` is set, does not change, and outlives its use (see `run`).
-            if let Some(job) = self.job.with(|place| unsafe { *place }) {
+            // SAFETY: between the two waits at the gate `job` is set, does not change, and outlives its use (see `run`).
+            if let Some(job) = self.job.with(|cell| unsafe { *cell }) {
                 // SAFETY: as above.
                 let job = unsafe { &*job };
                 self.guarded(|| job(&self.member(number)));
@@ -160,16 +160,16 @@ impl Crew {
         }
     }
 
-    /// Runs a worker's share; a panic is kept for the caller and ends the job everywhere.
-    fn guarded(&self, share: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(share)) {
+    /// Runs the job on one worker. A panic ends the job on all workers, and its payload is kept for the caller.
+    fn guarded(&self, job: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             match first.is_none() && !payload.is::<OtherPanicked>() {
                 true => *first = Some(payload),
-                // not dropped: that runs code of whoever panicked, and a panic from here would leave the others in the job
+                // not dropped: a drop runs code of the job, and a panic from here would leave the others in the job
                 false => std::mem::forget(payload),
             }
-            self.meeting.break_all();
+            self.barrier.break_all();
         }
     }
 }
@@ -179,7 +179,7 @@ impl Drop for Workers {
         self.crew.quit.store(true, Ordering::Release);
         self.crew.gate.break_all();
         for thread in self.threads.drain(..) {
-            // a worker's panics are caught in `guarded`; there is nothing left to learn here
+            // `guarded` has caught the worker's panics: a join has nothing more to report
             drop(thread.join());
         }
     }
@@ -192,7 +192,7 @@ mod loom_tests {
 
     struct Cells(Vec<UnsafeCell<usize>>);
 
-    // SAFETY: none is claimed: loom watches who is in a cell, and the models ask it whether they race.
+    // SAFETY: none is claimed: loom tracks who accesses a cell, and these tests have it look for races.
     unsafe impl Sync for Cells {}
 
     impl Cells {
@@ -211,15 +211,15 @@ mod loom_tests {
         Cells((0..count).map(|_| UnsafeCell::new(0)).collect())
     }
 
-    /// A job whose data are gone behind it: what it leaves is read by the caller alone.
-    fn run(workers: &mut Workers, count: usize, value: usize) {
+    /// Runs a job whose data are dropped after it; only the caller reads what it wrote.
+    fn run_and_check(workers: &mut Workers, count: usize, value: usize) {
         let cells = cells(count);
-        let share = |member: &Member<'_>| {
+        let job = |member: &Member<'_>| {
             cells.write(member.number(), value);
-            member.meet();
+            member.synchronise();
             cells.all_are(value);
         };
-        workers.run(share, &share);
+        workers.run(job, &job);
         (0..count).for_each(|number| cells.write(number, 0));
     }
 
@@ -228,7 +228,7 @@ mod loom_tests {
         for (count, jobs, bound) in [(2, 2, Some(3)), (3, 1, Some(1))] {
             explore(&format!("{count} workers, {jobs} jobs"), bound, move || {
                 let mut workers = Workers::new(count, || ()).unwrap();
-                (1..=jobs).for_each(|job| run(&mut workers, count, job));
+                (1..=jobs).for_each(|job| run_and_check(&mut workers, count, job));
             });
         }
     }
@@ -243,25 +243,25 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_a_panic_ends_the_job_everywhere_and_the_crew_survives() {
+    fn loom_a_panic_ends_the_job_on_all_workers_and_the_crew_remains_usable() {
         for (count, culprit, bound) in
             [(2, 0, Some(2)), (2, 1, Some(2)), (3, 0, Some(1)), (3, 2, Some(1))]
         {
             explore(&format!("{count} workers, {culprit} panics"), bound, move || {
                 let mut workers = Workers::new(count, || ()).unwrap();
                 let cells = cells(count);
-                let share = |member: &Member<'_>| {
+                let job = |member: &Member<'_>| {
                     cells.write(member.number(), 1);
                     if member.number() == culprit {
                         resume_unwind(Box::new("on purpose"));
                     }
-                    member.meet();
-                    unreachable!("worker {culprit} does not come");
+                    member.synchronise();
+                    unreachable!("worker {culprit} does not reach the barrier");
                 };
-                let job = AssertUnwindSafe(|| workers.run(share, &share));
-                assert_eq!(catch_unwind(job).unwrap_err().downcast_ref(), Some(&"on purpose"));
+                let run = AssertUnwindSafe(|| workers.run(job, &job));
+                assert_eq!(catch_unwind(run).unwrap_err().downcast_ref(), Some(&"on purpose"));
                 cells.all_are(1);
-                run(&mut workers, count, 2);
+                run_and_check(&mut workers, count, 2);
             });
         }
     }
@@ -279,37 +279,37 @@ mod tests {
             let mut workers = Workers::new(count, || ()).unwrap();
             for _ in 0..50 {
                 let runs: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                let share = |member: &Member<'_>| {
+                let job = |member: &Member<'_>| {
                     runs[member.number()].fetch_add(1, Ordering::Relaxed);
-                    member.meet();
+                    member.synchronise();
                     assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) == 1));
                 };
-                workers.run(share, &share);
+                workers.run(job, &job);
             }
         }
     }
 
     #[test]
-    fn a_panic_anywhere_reaches_the_caller_and_the_crew_survives() {
+    fn a_panic_on_any_worker_reaches_the_caller_and_the_crew_remains_usable() {
         let mut workers = Workers::new(3, || ()).unwrap();
         for culprit in 0..3 {
             let result = catch_unwind(AssertUnwindSafe(|| {
-                let share = |member: &Member<'_>| {
-                    member.meet();
+                let job = |member: &Member<'_>| {
+                    member.synchronise();
                     assert!(member.number() != culprit, "worker {} fails", member.number());
-                    member.meet();
+                    member.synchronise();
                 };
-                workers.run(share, &share);
+                workers.run(job, &job);
             }));
             let payload = result.unwrap_err();
             let message = payload.downcast_ref::<String>().unwrap();
             assert_eq!(message, &format!("worker {culprit} fails"));
             let sum = AtomicUsize::new(0);
-            let share = |member: &Member<'_>| {
+            let job = |member: &Member<'_>| {
                 sum.fetch_add(member.number(), Ordering::Relaxed);
-                member.meet();
+                member.synchronise();
             };
-            workers.run(share, &share);
+            workers.run(job, &job);
             assert_eq!(sum.load(Ordering::Relaxed), 3);
         }
     }
@@ -323,27 +323,27 @@ mod tests {
             }
         }
         let mut workers = Workers::new(2, || ()).unwrap();
-        let share = |member: &Member<'_>| match member.number() {
+        let job = |member: &Member<'_>| match member.number() {
             0 => {
-                assert!(catch_unwind(AssertUnwindSafe(|| member.meet())).is_err());
+                assert!(catch_unwind(AssertUnwindSafe(|| member.synchronise())).is_err());
                 resume_unwind(Box::new(Bomb));
             }
             _ => resume_unwind(Box::new("the first")),
         };
-        let result = catch_unwind(AssertUnwindSafe(|| workers.run(share, &share)));
+        let result = catch_unwind(AssertUnwindSafe(|| workers.run(job, &job)));
         assert_eq!(result.unwrap_err().downcast_ref(), Some(&"the first"));
-        workers.run(|member| member.meet(), &|member| member.meet());
+        workers.run(|member| member.synchronise(), &|member| member.synchronise());
     }
 
     #[test]
-    fn a_crew_that_could_not_be_prepared_refuses_jobs() {
+    fn a_crew_that_could_not_be_prepared_rejects_jobs() {
         let prepare = || {
             if std::thread::current().name() == Some("densely-2") {
                 resume_unwind(Box::new("no memory"));
             }
         };
         let mut workers = Workers::new(3, prepare).unwrap();
-        let share = |_: &Member<'_>| unreachable!("no job is run");
-        assert!(catch_unwind(AssertUnwindSafe(|| workers.run(share, &share))).is_err());
+        let job = |_: &Member<'_>| unreachable!("no job is run");
+        assert!(catch_unwind(AssertUnwindSafe(|| workers.run(job, &job))).is_err());
     }
 }

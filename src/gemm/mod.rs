@@ -1,11 +1,10 @@
 //! Matrix products: `C <- A B + beta C` over ndarray views, by a backend that the caller names.
 //!
 //! Use [`gemm`] for every product of the training step; a transposed operand is a transposed view (`a.t()`), which
-//! copies nothing. What runs is exactly what [`Backend`] says: there is no fallback from one to the other, and
-//! [`calls`] counts what ran. `ndarray`'s own `dot` is not used here, because which library it calls depends on the
-//! features of the whole build.
+//! copies nothing. The [`Backend`] that is named computes the product: neither falls back to the other. `ndarray`'s own
+//! `dot` is not used here, because which library it calls depends on the features of the whole build.
 //!
-//! Letters: C is (m, n), A is (m, k), B is (k, n).
+//! Letters: C is (m, n), A is (m, k), B is (k, n). The words block, panel and tile are defined in `engine::partition`.
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
@@ -23,8 +22,9 @@ mod tests;
 
 pub use blas::{Blas, BlasDescription};
 
-/// Who computes the products.
+/// The library that computes the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backend {
     /// OpenBLAS, one BLAS thread per caller. A [`Blas`] exists only in a build with the feature `openblas`.
     Blas(Blas),
@@ -32,11 +32,11 @@ pub enum Backend {
     Rust,
 }
 
-/// What a user may ask for; see [`Backend::of`].
+/// A user's choice of a backend; see [`Backend::of`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendChoice {
-    /// The best one of the build.
+    /// The best backend of the build.
     #[default]
     Auto,
     /// OpenBLAS.
@@ -46,15 +46,15 @@ pub enum BackendChoice {
 }
 
 impl Backend {
-    /// OpenBLAS where this build has it, the pure-Rust product elsewhere.
+    /// OpenBLAS if this build has it, else the pure-Rust product.
     pub fn auto() -> Self {
         Blas::new().map_or(Self::Rust, Self::Blas)
     }
 
-    /// The backend of a choice.
+    /// The backend that a choice stands for.
     ///
     /// # Errors
-    /// [`Error::MissingFeature`] for `blas` in a build without it.
+    /// [`Error::MissingFeature`] for [`BackendChoice::Blas`] in a build without OpenBLAS.
     pub fn of(choice: BackendChoice) -> Result<Self> {
         match choice {
             BackendChoice::Auto => Ok(Self::auto()),
@@ -62,12 +62,12 @@ impl Backend {
             BackendChoice::Blas => Blas::new().map(Self::Blas).ok_or(Error::MissingFeature {
                 what: "the backend `blas`",
                 feature: "openblas",
-                remedy: "build with `--features openblas`, or choose `--backend rust`",
+                remedy: "choose the backend `rust`, or build with the cargo feature `openblas`",
             }),
         }
     }
 
-    /// The choice that means exactly this backend.
+    /// The choice that stands for exactly this backend.
     pub fn choice(self) -> BackendChoice {
         match self {
             Self::Blas(_) => BackendChoice::Blas,
@@ -75,7 +75,7 @@ impl Backend {
         }
     }
 
-    /// `blas` or `rust`.
+    /// The name of the backend: `blas` or `rust`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Blas(_) => "blas",
@@ -83,7 +83,7 @@ impl Backend {
         }
     }
 
-    /// For people: the library, its version and what it runs.
+    /// A description to display: the library, its version and the instruction set that it uses.
     pub fn describe(self) -> String {
         match self {
             Self::Blas(blas) => {
@@ -99,10 +99,10 @@ impl Backend {
         Blas::new().map(Self::Blas).into_iter().chain([Self::Rust]).collect()
     }
 
-    /// Readies the calling thread: each of the callers computes alone, with one BLAS thread.
+    /// Prepares the calling thread, so that each caller computes alone, with one BLAS thread.
     ///
-    /// Has to run on every thread that calls [`gemm`] where OpenBLAS was built with OpenMP; elsewhere it spares the
-    /// first product some time.
+    /// Call it on every thread that calls [`gemm`]: an OpenBLAS built with OpenMP needs it, and elsewhere it makes the first
+    /// product faster.
     pub fn prepare_thread(self) {
         match self {
             Self::Blas(blas) => blas.use_one_thread(),
@@ -111,24 +111,28 @@ impl Backend {
     }
 }
 
-/// How many products each backend has computed in this process.
+/// The number of products that each backend has computed in this process; see [`calls`].
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calls {
-    /// Calls of `cblas_sgemm`.
+    /// The number of calls of `cblas_sgemm`.
     pub blas: u64,
-    /// Calls of the pure-Rust product.
+    /// The number of calls of the pure-Rust product.
     pub rust: u64,
 }
 
-/// The products computed in this process so far; tests prove with it which backend ran.
+/// The products computed in this process so far.
+///
+/// Not part of the public API: the counters exist for the tests that prove which product ran.
+#[doc(hidden)]
 pub fn calls() -> Calls {
     Calls { blas: blas::CALLS.get(), rust: rust::CALLS.get() }
 }
 
 /// `C <- A B + beta C`, with C (m, n), A (m, k) and B (k, n).
 ///
-/// With `beta = 0`, C is only written: it may hold anything before, NaN included. Sizes of 0 are allowed
-/// (`k = 0` leaves `beta C`). C cannot alias A or B, as the borrows say.
+/// With `beta = 0`, C is only written: it may hold anything before, including NaN. Sizes of 0 are allowed
+/// (`k = 0` leaves `beta C`). The borrows ensure that C does not alias A or B.
 ///
 /// ```
 /// use densely::gemm::{Backend, gemm};
@@ -141,8 +145,8 @@ pub fn calls() -> Calls {
 /// ```
 ///
 /// # Panics
-/// If the shapes do not fit; with the BLAS backend also if an operand has a unit stride along neither axis, or a
-/// dimension beyond `i32`; with the other one if a dimension is beyond 2^33.
+/// If the shapes do not fit; with the BLAS backend also if an operand has a unit stride along neither axis or a
+/// dimension beyond `i32`; with the pure-Rust product also if a dimension is beyond 2^33.
 pub fn gemm(
     backend: Backend,
     c: ArrayViewMut2<'_, f32>,
@@ -153,17 +157,18 @@ pub fn gemm(
     gemm_expecting(Zeros::Few, backend, c, a, b, beta);
 }
 
-/// What an operand is expected to hold. It decides about speed and nothing else, but for one thing: see [`Zeros::Many`].
+/// How many zeros A is expected to hold. This affects only speed, with one exception: see [`Zeros::Many`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Zeros {
     /// Hardly any zeros.
     Few,
-    /// Zeros in the same columns of neighbouring rows, as images have them around what they show. The pure-Rust product
-    /// leaves them out, so that a zero that meets an infinity or a NaN counts as nothing.
+    /// Zeros in the same columns of neighbouring rows, as in images around what they show. The pure-Rust product leaves them
+    /// out, so that a zero times an infinity or a NaN is 0.
     Many,
 }
 
-/// [`gemm`] with a word on A.
+/// [`gemm`] with a hint on how many zeros A holds.
 ///
 /// # Panics
 /// As [`gemm`].
@@ -201,7 +206,7 @@ fn shapes_differ(c: (usize, usize), a: (usize, usize), b: (usize, usize)) -> ! {
     )
 }
 
-/// A count of calls, cheap enough for the hot path.
+/// A counter of calls, cheap enough for the hot path.
 struct CallCounter(std::sync::atomic::AtomicU64);
 
 impl CallCounter {

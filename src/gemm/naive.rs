@@ -1,4 +1,4 @@
-//! The oracle: the definition of the product, accumulated in f64. Slow, and meant to be obviously right.
+//! The test oracle: the definition of the product, accumulated in f64. It is slow, and obviously right.
 
 use ndarray::{Array2, ArrayView2};
 

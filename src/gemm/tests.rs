@@ -1,4 +1,4 @@
-//! Every backend against the oracle, at sizes that hit the tails, in every storage order.
+//! Compares every backend with the oracle, at sizes that hit the tails, in every storage order.
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder as _, s};
 
@@ -15,7 +15,7 @@ pub fn assert_close(
     k: usize,
     what: &str,
 ) {
-    // |x| <= 1: the error of a sum of k products is below k * k * 2^-24, and in practice far below
+    // as |x| <= 1, the error of a sum of k products is below k * k * 2^-24, and in practice far below it
     let tolerance = 1e-6 * (k as f32 + 1.0);
     for (index, expected) in expected.indexed_iter() {
         let found = found[index];
@@ -50,7 +50,7 @@ fn products_equal_the_oracle_at_tail_sizes_and_all_transposes() {
 }
 
 #[test]
-fn large_products_cross_the_blocking() {
+fn products_of_several_blocks_equal_the_oracle() {
     let mut rng = Rng::new(2, Purpose::Init, 0);
     let (m, n, k) = (127, 300, 519);
     let (a, b) = (random(&mut rng, (m, k), false), random(&mut rng, (n, k), false));
@@ -63,7 +63,7 @@ fn large_products_cross_the_blocking() {
 }
 
 #[test]
-fn beta_zero_ignores_what_was_there() {
+fn beta_zero_ignores_the_values_in_c() {
     for backend in Backend::all() {
         for k in [0, 1, 5] {
             let (a, b) = (Array2::ones((3, k)), Array2::ones((k, 4)));
@@ -90,7 +90,7 @@ fn empty_products_are_allowed() {
 }
 
 #[test]
-fn blocks_of_larger_matrices_leave_the_rest_alone() {
+fn products_of_submatrices_leave_the_rest_alone() {
     let mut rng = Rng::new(3, Purpose::Init, 0);
     let (a, b) = (random(&mut rng, (10, 12), false), random(&mut rng, (12, 9), false));
     for backend in Backend::all() {
@@ -113,7 +113,7 @@ fn shapes_that_differ_are_named() {
 }
 
 #[test]
-fn strides_without_a_unit_are_refused_by_blas_alone() {
+fn only_blas_rejects_strides_without_a_unit() {
     let wide = Array2::<f32>::ones((4, 8));
     let every_second = wide.slice(s![..;2, ..;2]);
     let b = Array2::<f32>::ones((4, 3));
@@ -124,14 +124,14 @@ fn strides_without_a_unit_are_refused_by_blas_alone() {
     };
     assert_eq!(product(Backend::Rust), Array2::from_elem((2, 3), 4.0));
     if let Ok(blas) = Backend::of(BackendChoice::Blas) {
-        let refused = std::panic::catch_unwind(|| product(blas)).unwrap_err();
-        let message = refused.downcast_ref::<String>().unwrap();
+        let panic = std::panic::catch_unwind(|| product(blas)).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
         assert!(message.contains("a is 2x4 with strides [16, 2]"), "{message}");
     }
 }
 
 #[test]
-fn a_choice_is_met_exactly_or_refused() {
+fn a_choice_gives_exactly_its_backend_or_an_error() {
     for backend in Backend::all() {
         assert_eq!(Backend::of(backend.choice()).unwrap(), backend);
     }

@@ -1,7 +1,7 @@
 //! Bias and activation forward, and the activation's derivative backward.
 //!
-//! The derivative is written in terms of the stored activation where that is possible. For GELU and SiLU it is not;
-//! the forward pass, which has the exponential at hand, then stores the derivative itself.
+//! The derivative is written in terms of the stored activation where that is possible. For GELU and SiLU it is not: their
+//! forward pass, which computes the exponential anyway, stores the derivative.
 
 use super::{exp, fma};
 use crate::isa::kernel;
@@ -117,7 +117,7 @@ kernel! {
     /// `z` is (rows, n) and becomes `a`; `b` is (n). `slope` receives `f'(z + b)`, (rows, n), for the activations whose
     /// derivative does not follow from the value; for the others it is empty.
     ///
-    /// Panics if `slope` has not that length, or `z` is no whole number of rows.
+    /// Panics if `slope` does not have that length, or if `z` is not a whole number of rows.
     pub fn forward(z: &mut [f32], slope: &mut [f32], b: &[f32], activation: Activation) {
         let kept = if activation.derivative_follows_from_value() { 0 } else { z.len() };
         assert!(
@@ -139,11 +139,11 @@ kernel! {
 }
 
 kernel! {
-    /// `dz = da * f'(z)` in place: `dz` holds `da` before.
+    /// `dz = da * f'(z)` in place: `dz` holds `da` at first.
     ///
-    /// `kept` is what the forward pass left: the slope if it wrote one, the activation otherwise; as long as `dz`.
+    /// `kept` is what the forward pass stored, as long as `dz`: the slope if it wrote one, else the activation.
     pub fn backward(dz: &mut [f32], kept: &[f32], activation: Activation) {
-        assert_eq!(dz.len(), kept.len(), "activation: dz and kept differ in length");
+        assert_eq!(dz.len(), kept.len(), "activation: the lengths of dz and kept differ");
         match activation {
             Activation::Identity => {}
             Activation::Relu => backward_from_value::<Relu, FMA>(dz, kept),

@@ -1,4 +1,4 @@
-//! The optimizer's step over flat slices: it sees counts, never layers.
+//! Adam's step over flat slices. It sees lengths, never layers.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,9 @@ pub struct Adam {
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// The number that is added to the root of the second moment.
     pub eps: f64,
-    /// Each step first multiplies the parameters by `1 - lr * weight_decay`.
+    /// Weight decay: each step first multiplies the parameters by `1 - lr * weight_decay`.
     pub weight_decay: f64,
 }
 
@@ -60,7 +60,7 @@ impl Adam {
     }
 }
 
-/// 0 for numbers below the normal range, which would cost an assist in every later operation.
+/// Replaces a number below the normal range by 0: it would cost a microcode assist in every later operation.
 #[inline(always)]
 fn flush(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
@@ -77,18 +77,18 @@ kernel! {
     /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g g`,
     /// `w = w (1 - lr wd) - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)`.
     ///
-    /// All four slices have one length. Moments below the normal range become 0: those of an input that stays zero
-    /// decay into it after some 700 steps.
+    /// All four slices have one length. Moments below the normal range become 0: those of an input that stays zero decay to
+    /// there after some 700 steps.
     ///
     /// Returns whether all parameters and second moments are finite: a gradient that overflows when it is squared would
-    /// stop its parameter for good, and silently.
+    /// silently stop its parameter for good.
     pub fn adam_step(params: &mut [f32], m: &mut [f32], v: &mut [f32], grads: &[f32], step: AdamStep) -> bool {
         let n = params.len();
         assert!(
             m.len() == n && v.len() == n && grads.len() == n,
             "adam: params {n}, m {}, v {}, grads {}", m.len(), v.len(), grads.len()
         );
-        // without their signs, the bits of numbers are in the order of the numbers, then come infinity and NaN
+        // without the sign, the bits of numbers are ordered as the numbers are, and infinity and NaN come after them
         let mut largest = 0;
         for (((w, m), v), g) in params.iter_mut().zip(m).zip(v).zip(grads) {
             *m = flush(fma::<FMA>(step.beta1, *m, step.one_minus_beta1 * *g));
@@ -108,7 +108,7 @@ mod tests {
     use crate::isa::tests::on_each_isa;
     use crate::rng::{Purpose, Rng};
 
-    /// The paper's algorithm in f64.
+    /// The paper's algorithm, in f64.
     fn reference(adam: &Adam, t: u64, w: &mut f64, m: &mut f64, v: &mut f64, g: f64) {
         *w *= 1.0 - adam.lr * adam.weight_decay;
         *m = adam.beta1 * *m + (1.0 - adam.beta1) * g;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_told_wherever_it_is() {
+    fn a_number_that_is_not_finite_is_reported_at_every_position() {
         on_each_isa(|isa| {
             for n in SIZES.into_iter().filter(|&n| n > 0) {
                 for (i, bad) in
@@ -162,7 +162,7 @@ mod tests {
                         !adam_step(isa, &mut params, &mut m, &mut v, &grads, step),
                         "{bad} {i}"
                     );
-                    grads[i] = 1e18; // large, but its square is a number
+                    grads[i] = 1e18; // large, but its square is finite
                     v.fill(0.0);
                     m.fill(0.0);
                     params.fill(f32::MAX / 2.0);

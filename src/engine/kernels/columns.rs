@@ -1,9 +1,9 @@
-//! Moving chosen columns of a row together, and apart again.
+//! Gathers some columns of a row to its front, and scatters them back.
 #![allow(unsafe_code)]
 
 use crate::isa::{Isa, Level};
 
-/// Some of the columns of a matrix, in ascending order.
+/// A set of columns of a matrix, in ascending order.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     /// Bit `i` of word `w` is column `64 w + i`.
@@ -12,18 +12,18 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// None of `n` columns; later choices do not allocate.
+    /// The empty set of `n` columns. Later calls of [`Columns::choose`] do not allocate.
     ///
     /// # Panics
-    /// If there are too many columns to be numbered in 32 bits.
+    /// If `n` does not fit in 32 bits.
     pub fn none_of(n: usize) -> Self {
-        assert!(u32::try_from(n).is_ok(), "{n} columns");
+        assert!(u32::try_from(n).is_ok(), "columns: {n} of them do not fit in 32 bits");
         Self { words: vec![0; n.div_ceil(64)], numbers: Vec::with_capacity(n) }
     }
 
     /// Chooses the columns whose bits `mark` sets.
     pub fn choose(&mut self, mark: impl FnOnce(&mut [u64])) {
-        // should `mark` panic, bits and numbers differ; a column that no row has keeps everyone from using them
+        // if `mark` panics, bits and numbers differ; a column that no row has then makes every use panic
         self.numbers.clear();
         self.numbers.push(u32::MAX);
         mark(&mut self.words);
@@ -37,47 +37,52 @@ impl Columns {
         }
     }
 
-    /// How many are chosen.
+    /// The number of chosen columns.
     pub fn count(&self) -> usize {
         self.numbers.len()
     }
 
     fn assert_within(&self, row: &[f32]) {
         let last = self.numbers.last().map_or(0, |&last| last as usize + 1);
-        assert!(last <= row.len(), "column {last} of {}", row.len());
-        assert!(self.words.len() == row.len().div_ceil(64), "the columns of another matrix");
+        assert!(last <= row.len(), "columns: {last} columns needed, the row has {}", row.len());
+        assert!(self.words.len() == row.len().div_ceil(64), "columns: chosen for another length");
     }
 
-    /// `out[i] = row[chosen column i]`; `out` is as long as columns are chosen.
-    pub fn pick(&self, isa: Isa, out: &mut [f32], row: &[f32]) {
+    /// `out[i] = row[chosen column i]`; the length of `out` is the number of chosen columns.
+    pub fn gather(&self, isa: Isa, out: &mut [f32], row: &[f32]) {
         self.assert_within(row);
-        assert_eq!(out.len(), self.count(), "pick: the length");
+        assert_eq!(
+            out.len(),
+            self.count(),
+            "gather: the length of out is not the number of columns"
+        );
         match isa.0 {
-            // SAFETY: the instruction set is there; the chosen columns are within the row, and as many as `out` holds.
+            // SAFETY: the CPU has the instruction set; the chosen columns are within the row, and as many as `out` holds.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::pick(out.as_mut_ptr(), row, &self.words) },
+            Level::Avx512 => unsafe { avx512::gather(out.as_mut_ptr(), row, &self.words) },
             _ => out.iter_mut().zip(&self.numbers).for_each(|(x, &i)| *x = row[i as usize]),
         }
     }
 
-    /// [`Columns::pick`] into the front of the row itself.
-    pub fn pick_in_place(&self, isa: Isa, row: &mut [f32]) {
+    /// [`Columns::gather`] to the front of the row itself.
+    pub fn gather_in_place(&self, isa: Isa, row: &mut [f32]) {
         self.assert_within(row);
         match isa.0 {
-            // SAFETY: the instruction set is there; the chosen columns are within the row.
+            // SAFETY: the CPU has the instruction set; the chosen columns are within the row.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::pick_in_place(row, &self.words) },
+            Level::Avx512 => unsafe { avx512::gather_in_place(row, &self.words) },
             _ => self.numbers.iter().enumerate().for_each(|(to, &i)| row[to] = row[i as usize]),
         }
     }
 
-    /// The inverse: moves the first values of the row to the chosen columns; all others become zero.
-    pub fn spread_in_place(&self, isa: Isa, row: &mut [f32]) {
+    /// The inverse of [`Columns::gather_in_place`]: moves the first values of the row to the chosen columns, and makes all others
+    /// zero.
+    pub fn scatter_in_place(&self, isa: Isa, row: &mut [f32]) {
         self.assert_within(row);
         match isa.0 {
-            // SAFETY: the instruction set is there; the chosen columns are within the row, and `count` of them.
+            // SAFETY: the CPU has the instruction set; the chosen columns are within the row, and `count` of them.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::spread_in_place(row, &self.words, self.count()) },
+            Level::Avx512 => unsafe { avx512::scatter_in_place(row, &self.words, self.count()) },
             _ => {
                 let mut end = row.len();
                 for (from, &column) in self.numbers.iter().enumerate().rev() {
@@ -93,25 +98,25 @@ impl Columns {
     }
 }
 
-/// Whole vectors at a time, by compression and expansion.
+/// The same by whole vectors, with the instructions that compress and expand.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::*;
 
-    /// The chosen ones of 16 columns from `start` on, a multiple of 16.
+    /// Which of the 16 columns from `start` on are chosen; `start` is a multiple of 16.
     #[inline(always)]
     fn mask(words: &[u64], start: usize) -> u16 {
         (words[start / 64] >> (start % 64)) as u16
     }
 
     /// # Safety
-    /// AVX-512 has to be there; `out` has room for every bit of `words`, all of which are columns of the row.
+    /// The CPU has AVX-512; `out` has space for a value for every bit of `words`, and all bits are columns of the row.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn pick(mut out: *mut f32, row: &[f32], words: &[u64]) {
+    pub unsafe fn gather(mut out: *mut f32, row: &[f32], words: &[u64]) {
         for start in (0..row.len()).step_by(16) {
             let chosen = mask(words, start);
             let count = chosen.count_ones();
-            // SAFETY: only chosen columns are read, and only so many values written.
+            // SAFETY: only chosen columns are read, and as many values are written.
             unsafe {
                 let values = _mm512_maskz_loadu_ps(chosen, row.as_ptr().add(start));
                 let first = ((1u32 << count) - 1) as u16;
@@ -122,16 +127,16 @@ mod avx512 {
     }
 
     /// # Safety
-    /// AVX-512 has to be there; all bits of `words` are columns of the row.
+    /// The CPU has AVX-512; all bits of `words` are columns of the row.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn pick_in_place(row: &mut [f32], words: &[u64]) {
+    pub unsafe fn gather_in_place(row: &mut [f32], words: &[u64]) {
         let (len, row) = (row.len(), row.as_mut_ptr());
         let mut to = 0;
         for start in (0..len).step_by(16) {
             let chosen = mask(words, start);
             let count = chosen.count_ones();
-            // SAFETY: only chosen columns are read. `to` is at most `start`, and what is written behind it no more than was read,
-            // so that it lies within the row and nothing is overwritten that is still to be read.
+            // SAFETY: only chosen columns are read. `to` is at most `start`, and at most as many values are written from there as
+            // were read, so that they lie within the row and overwrite nothing that is still to be read.
             unsafe {
                 let values = _mm512_maskz_loadu_ps(chosen, row.add(start));
                 let first = ((1u32 << count) - 1) as u16;
@@ -142,23 +147,23 @@ mod avx512 {
     }
 
     /// # Safety
-    /// AVX-512 has to be there; `words` has `count` bits, all of which are columns of the row.
+    /// The CPU has AVX-512; `words` has `count` bits, and all of them are columns of the row.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn spread_in_place(row: &mut [f32], words: &[u64], count: usize) {
+    pub unsafe fn scatter_in_place(row: &mut [f32], words: &[u64], count: usize) {
         let (len, row) = (row.len(), row.as_mut_ptr());
         let mut from = count;
         for start in (0..len).step_by(16).rev() {
             let chosen = mask(words, start);
             let count = chosen.count_ones();
             from -= count as usize;
-            // SAFETY: so many values are read, and only columns of the row written. What is still to be read lies below
-            // `from`, which is at most `start`.
+            // SAFETY: as many values are read as columns are chosen, and only columns of the row are written. What is still to be
+            // read lies below `from`, which is at most `start`.
             unsafe {
                 let first = ((1u32 << count) - 1) as u16;
                 let values = _mm512_maskz_loadu_ps(first, row.add(from));
-                let there = u16::MAX >> (16 - (len - start).min(16));
+                let in_row = u16::MAX >> (16 - (len - start).min(16));
                 let values = _mm512_maskz_expand_ps(chosen, values);
-                _mm512_mask_storeu_ps(row.add(start), there, values);
+                _mm512_mask_storeu_ps(row.add(start), in_row, values);
             }
         }
     }
@@ -171,31 +176,31 @@ mod tests {
     use crate::isa::tests::on_each_isa;
 
     #[test]
-    fn columns_are_picked_and_spread() {
+    fn columns_are_gathered_and_scattered() {
         for n in SIZES.into_iter().filter(|&n| n > 0) {
             for (modulus, wanted) in [(1, 0), (2, 1), (3, 0), (17, 4), (1000, 999)] {
                 let expected: Vec<usize> = (0..n).filter(|i| i % modulus == wanted).collect();
                 let mut columns = Columns::none_of(n);
-                columns.choose(|words| words.fill(u64::MAX)); // forgotten by the next choice
+                columns.choose(|words| words.fill(u64::MAX)); // replaced by the next choice
                 columns.choose(|words| {
                     words.fill(0);
                     expected.iter().for_each(|i| words[i / 64] |= 1 << (i % 64));
                 });
                 assert_eq!(columns.count(), expected.len());
                 let row: Vec<f32> = (0..n).map(|i| i as f32 + 1.0).collect();
-                let picked: Vec<f32> = expected.iter().map(|&i| row[i]).collect();
-                let spread: Vec<f32> =
-                    row.iter().map(|&x| if picked.contains(&x) { x } else { 0.0 }).collect();
+                let gathered: Vec<f32> = expected.iter().map(|&i| row[i]).collect();
+                let scattered: Vec<f32> =
+                    row.iter().map(|&x| if gathered.contains(&x) { x } else { 0.0 }).collect();
                 on_each_isa(|isa| {
                     let mut out = vec![f32::NAN; expected.len()];
-                    columns.pick(isa, &mut out, &row);
-                    assert_eq!(out, picked, "{isa:?} {n} {modulus}");
+                    columns.gather(isa, &mut out, &row);
+                    assert_eq!(out, gathered, "{isa:?} {n} {modulus}");
                     let mut in_place = row.clone();
-                    columns.pick_in_place(isa, &mut in_place);
-                    assert_eq!(in_place[..picked.len()], picked, "{isa:?} {n} {modulus}");
-                    in_place[picked.len()..].fill(f32::NAN);
-                    columns.spread_in_place(isa, &mut in_place);
-                    assert_eq!(in_place, spread, "{isa:?} {n} {modulus}");
+                    columns.gather_in_place(isa, &mut in_place);
+                    assert_eq!(in_place[..gathered.len()], gathered, "{isa:?} {n} {modulus}");
+                    in_place[gathered.len()..].fill(f32::NAN);
+                    columns.scatter_in_place(isa, &mut in_place);
+                    assert_eq!(in_place, scattered, "{isa:?} {n} {modulus}");
                 });
             }
         }

@@ -1,26 +1,26 @@
 //! The exponential function and its relatives, branch-free, for the compiler to vectorise.
 //!
 //! `exp(x) = s (1 + p)` with `s` a power of two and `p = exp(r) - 1` on `|r| <= ln(2) / 2`, by the polynomial of Cephes'
-//! `expf` (Moshier). Every function of the exponential starts from these two. Largest errors found over a fine grid
-//! (and tested): `exp` 1 ulp, `exp_m1` 1.6 ulp, `tanh` 2.5 ulp, `sigmoid` 2.5 ulp; the normal distribution function is
-//! within 3e-7 absolutely. NaN gives NaN.
+//! `expf` (Moshier). Every function here starts from these two. The largest errors over a fine grid, which the
+//! tests check: `exp` 1 ulp, `exp_m1` 1.6 ulp, `tanh` 2.5 ulp, `sigmoid` 2.5 ulp; the absolute error of the
+//! normal distribution function is below 3e-7. NaN gives NaN.
 
 use super::fma;
 
-/// Below, `exp` would leave the normal numbers; above, `s` would overflow.
+/// Below `LOWEST`, `exp` would leave the normal numbers; above `HIGHEST`, `s` would overflow.
 const LOWEST: f32 = -87.336_54;
 const HIGHEST: f32 = 88.376_26;
 
 /// `(s, p)` with `exp(x) = s + s p` and `p = exp(r) - 1`; x is clamped to where the result is a normal number.
 #[inline(always)]
-fn exp_parts<const FMA: bool>(x: f32) -> (f32, f32) {
-    // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
+fn exp_reduced<const FMA: bool>(x: f32) -> (f32, f32) {
+    // Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x = if x < LOWEST { LOWEST } else { x };
     let x = if x > HIGHEST { HIGHEST } else { x };
     let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    // ln(2) in two parts: n times the first is exact
+    // ln(2) as the sum of two constants: n times the first is exact
     let r = fma::<FMA>(n, -0.693_359_4, x);
     let r = fma::<FMA>(n, 2.121_944_4e-4, r);
     let q = fma::<FMA>(1.987_569_1e-4, r, 1.398_199_9e-3);
@@ -36,14 +36,14 @@ fn exp_parts<const FMA: bool>(x: f32) -> (f32, f32) {
 /// `exp(x)`, between 1.2e-38 and 2.4e38.
 #[inline(always)]
 pub fn exp<const FMA: bool>(x: f32) -> f32 {
-    let (s, p) = exp_parts::<FMA>(x);
+    let (s, p) = exp_reduced::<FMA>(x);
     fma::<FMA>(s, p, s)
 }
 
 /// `exp(x) - 1` without cancellation near 0.
 #[inline(always)]
 pub fn exp_m1<const FMA: bool>(x: f32) -> f32 {
-    let (s, p) = exp_parts::<FMA>(x);
+    let (s, p) = exp_reduced::<FMA>(x);
     fma::<FMA>(s, p, s - 1.0)
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use crate::model::Activation;
 
     kernel! {
-        /// One function over a slice, as the real kernels use it.
+        /// Applies one function to a slice, as the kernels do.
         pub fn map(values: &mut [f32], which: usize) {
             match which {
                 0 => values.iter_mut().for_each(|x| *x = exp::<FMA>(*x)),

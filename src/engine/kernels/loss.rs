@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 use super::exp;
 use crate::isa::kernel;
 
-/// What a pass over some samples amounts to.
+/// The loss and the accuracy over some samples, as sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The sum of the samples' losses, in nats.
     pub loss_sum: f64,
-    /// How many samples had their own class ranked first.
+    /// The number of samples whose own class was ranked first.
     pub correct: u64,
-    /// How many samples there were.
+    /// The number of samples.
     pub samples: u64,
 }
 
 impl Score {
-    /// Mean loss per sample; NaN of no samples.
+    /// The mean loss per sample; NaN if there are no samples.
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.samples as f64
     }
 
-    /// The share of samples whose class was ranked first, 0 to 1; NaN of no samples.
+    /// The fraction of samples whose class was ranked first, 0 to 1; NaN if there are no samples.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.samples as f64
     }
@@ -36,7 +36,7 @@ impl std::ops::AddAssign for Score {
     }
 }
 
-/// Rows are worked on in blocks of about so many values, which stay in the first-level cache from pass to pass.
+/// A block of rows has about this many values, 8 KiB: they stay in the first-level cache from pass to pass.
 const BLOCK_VALUES: usize = 2048;
 
 #[inline(always)]
@@ -44,8 +44,8 @@ fn rows_per_block(n: usize) -> usize {
     (BLOCK_VALUES / n).max(1)
 }
 
-/// Subtracts a row's maximum from it; returns the maximum's index, the first of equal ones, and the maximum itself: NaN if
-/// there is a NaN in the row.
+/// Subtracts a row's maximum from it. Returns the index of the maximum, the first of equal ones, and the maximum, which is NaN
+/// if the row has a NaN.
 #[inline(always)]
 fn subtract_maximum(row: &mut [f32]) -> (usize, f32) {
     let (mut index, mut maximum) = (0, row[0]);
@@ -63,7 +63,7 @@ kernel! {
     ///
     /// `logits` is (rows, n) and becomes `dz = scale (softmax(z) - onehot(label))`; with `scale = 1 / batch` that is the
     /// gradient of the mean over the batch. Row `r` has the label `labels[samples[r]]`. The score is over these rows,
-    /// unscaled. Of equal logits the first one counts as ranked first; a row with NaN counts as wrong.
+    /// unscaled. Of equal logits the first counts as ranked first; a row with a NaN counts as wrong.
     ///
     /// Panics if a label is not below `n`.
     pub fn softmax_cross_entropy(
@@ -73,7 +73,7 @@ kernel! {
         n: usize,
         scale: f32,
     ) -> Score {
-        assert_eq!(logits.len(), samples.len() * n, "loss: logits do not fit the samples");
+        assert_eq!(logits.len(), samples.len() * n, "loss: the logits do not fit the samples");
         let mut score = Score { samples: samples.len() as u64, ..Score::default() };
         let rows = rows_per_block(n);
         for (block, samples) in logits.chunks_mut(rows * n).zip(samples.chunks(rows)) {
@@ -97,7 +97,7 @@ kernel! {
 }
 
 kernel! {
-    /// `softmax(z)` of each row, in place; `logits` is (rows, n).
+    /// Softmax of each row, in place; `logits` is (rows, n).
     pub fn softmax(logits: &mut [f32], n: usize) {
         for block in logits.chunks_mut(rows_per_block(n) * n) {
             block.chunks_exact_mut(n).for_each(|row| { subtract_maximum(row); });
@@ -164,13 +164,13 @@ mod tests {
             let score = softmax_cross_entropy(isa, &mut dz, &[9, 0], &[1], 3, 1.0);
             assert_eq!((score.loss_sum, score.correct), (0.0, 1));
             assert!(dz.iter().all(|x| x.abs() < 1e-30), "{dz:?}");
-            for place in 0..3 {
+            for position in 0..3 {
                 for label in 0..3 {
                     let mut dz = [5.0, 1.0, 2.0];
-                    dz[place] = f32::NAN;
+                    dz[position] = f32::NAN;
                     let score = softmax_cross_entropy(isa, &mut dz, &[label], &[0], 3, 1.0);
                     assert!(score.loss_sum.is_nan());
-                    assert_eq!(score.correct, 0, "NaN at {place}, label {label}");
+                    assert_eq!(score.correct, 0, "NaN at {position}, label {label}");
                 }
             }
         });

@@ -1,8 +1,8 @@
 //! The element-wise loops of a step, compiled once per instruction set.
 //!
-//! `kernel!` takes one safe, portable body and makes three functions of it: AVX-512, AVX2 with FMA, and whatever the
-//! target has by default; the [`Isa`](crate::isa::Isa) argument, which only detection can make, picks one. The bodies are plain loops
-//! that the compiler vectorises. Matrix products are not here, see [`crate::gemm`].
+//! `kernel!` compiles one safe, portable body three times: for AVX-512, for AVX2 with FMA, and for what the target has by
+//! default. The [`Isa`](crate::isa::Isa) argument, which only detection can create, selects one of them. The bodies are plain
+//! loops that the compiler vectorises. Matrix products are in [`crate::gemm`].
 
 pub mod activation;
 pub mod adam;
@@ -11,9 +11,8 @@ pub mod exp;
 pub mod loss;
 pub mod rows;
 
-/// `a * b + c`: one rounding where the instruction set has FMA, two elsewhere.
-///
-/// Without FMA, `mul_add` would call a library function for every element.
+/// `a * b + c`: rounded once if the instruction set has FMA, else twice, because `mul_add` would then call a library function
+/// for every element.
 #[inline(always)]
 pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }

@@ -1,18 +1,18 @@
-//! Gathering the rows of a batch, and summing gradients over them.
+//! Scales gathered rows of pixels, and sums the columns of a matrix.
 
 use super::fma;
 use crate::isa::kernel;
 
 kernel! {
-    /// `out = pixels / 255`, correctly rounded; both have one length.
+    /// `out = pixels / 255`, correctly rounded; both slices have one length.
     pub fn scale_pixels(out: &mut [f32], pixels: &[u8]) {
-        assert_eq!(out.len(), pixels.len(), "scale_pixels: lengths differ");
+        assert_eq!(out.len(), pixels.len(), "scale_pixels: the lengths differ");
         if !FMA {
             out.iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel) / 255.0);
             return;
         }
         for (out, &pixel) in out.iter_mut().zip(pixels) {
-            // a product and one correction by the exact remainder: a quarter of a division's time, the same result
+            // a product, corrected by the exact remainder: the result of a division in a quarter of its time
             let x = f32::from(pixel);
             let quotient = x * (1.0 / 255.0);
             let remainder = fma::<FMA>(-quotient, 255.0, x);
@@ -24,7 +24,7 @@ kernel! {
 kernel! {
     /// Sums some columns of a matrix: `out[j] = sum over r of values[r, first + j]`.
     ///
-    /// `values` is row-major with `n` columns; `out` is as long as there are columns to sum.
+    /// `values` is row-major with `n` columns; the length of `out` is the number of columns to sum.
     pub fn column_sums(out: &mut [f32], values: &[f32], n: usize, first: usize) {
         assert!(first + out.len() <= n, "column_sums: columns {first} + {} of {n}", out.len());
         out.fill(0.0);

@@ -1,10 +1,10 @@
-//! A build without OpenBLAS: there is no `Blas` value, hence nothing to call.
+//! The twin for builds without OpenBLAS: no `Blas` value exists, so nothing can be called.
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::BlasDescription;
 
-/// The BLAS backend, which this build lacks.
+/// The BLAS backend, which this build does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blas {}
 
@@ -14,21 +14,21 @@ impl Blas {
         None
     }
 
-    /// Cannot be called.
+    /// Cannot be called: no value of this type exists.
     pub fn use_one_thread(self) {
         match self {}
     }
 
-    /// Cannot be called.
+    /// Cannot be called: no value of this type exists.
     ///
     /// # Safety
-    /// There is nothing to keep.
+    /// No requirements: there is no value to call it on.
     #[allow(unsafe_code)]
     pub unsafe fn stop_idle_threads(self) {
         match self {}
     }
 
-    /// Cannot be called.
+    /// Cannot be called: no value of this type exists.
     pub fn describe(self) -> BlasDescription {
         match self {}
     }

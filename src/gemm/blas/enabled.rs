@@ -1,7 +1,7 @@
 //! OpenBLAS through its C interface.
 //!
-//! densely's threads each call the library, so the library must not start threads of its own: both at once is
-//! slow, and wrong numbers in some builds (OpenBLAS's FAQ on multi-threaded callers).
+//! Each of densely's threads calls the library, so the library must not start threads of its own: both at once are slow, and
+//! give wrong numbers in some builds (see OpenBLAS's FAQ on multi-threaded callers).
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -15,7 +15,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::{BlasDescription, CALLS};
 
-// Without a mention, the linker would drop the crate that names the library.
+// The linker would drop the crates that name the library if nothing referred to them.
 extern crate blas_src as _;
 extern crate openblas_src as _;
 
@@ -39,11 +39,11 @@ impl Blas {
         Some(blas)
     }
 
-    /// One BLAS thread from now on: for the process in a pthread build of OpenBLAS, for the calling thread in an
-    /// OpenMP build.
+    /// Sets the library to one thread: for the process in a pthread build of OpenBLAS, for the calling thread in an OpenMP
+    /// build.
     pub fn use_one_thread(self) {
-        // SAFETY: no preconditions. Where nothing has to change nothing is said: a pthread build would start its threads
-        // again if they were stopped.
+        // SAFETY: no preconditions. The number is set only if it differs: otherwise a pthread build would start its threads again
+        // after `stop_idle_threads`.
         unsafe {
             if self.is_openmp() || openblas_get_num_threads() != 1 {
                 openblas_set_num_threads(1);
@@ -51,23 +51,23 @@ impl Blas {
         }
     }
 
-    /// Ends the threads that a pthread build of the library has started while it was loaded.
+    /// Ends the threads that a pthread build of the library starts when it is loaded.
     ///
-    /// There is one per core, and until the first 2^28 ticks of the time stamp counter are over, a tenth of a second, they
-    /// take turns in asking for work (`blas_thread_server` in OpenBLAS's `blas_server.c`): time that the beginning of a
-    /// short job misses. With one BLAS thread there is never any work for them. For a program's main function; a library
-    /// leaves the threads to whoever else may want them.
+    /// There is one per core. For the first 2^28 ticks of the time stamp counter, about a tenth of a second, they poll for work
+    /// (`blas_thread_server` in OpenBLAS's `blas_server.c`) and slow the beginning of a short job. With one BLAS thread they
+    /// never get any work. Call this in a program's main function; a library leaves the threads to other code that may use
+    /// them.
     ///
     /// # Safety
-    /// No other thread is in OpenBLAS: its helpers would be taken away beneath it.
+    /// No other thread is in OpenBLAS: it may need the threads that this ends.
     pub unsafe fn stop_idle_threads(self) {
         #[cfg(unix)]
         {
-            // SAFETY: the name is NUL-terminated. Builds without threads have no such function: hence no extern block.
+            // SAFETY: the name is NUL-terminated. Builds without threads lack the function, so that an extern block would not link.
             let found =
                 unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"blas_thread_shutdown_".as_ptr()) };
             if !found.is_null() && !self.is_openmp() {
-                // SAFETY: OpenBLAS declares it as `int blas_thread_shutdown_(void)`; nobody else is in the library.
+                // SAFETY: OpenBLAS declares it as `int blas_thread_shutdown_(void)`; no other thread is in the library.
                 let stop =
                     unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(found) };
                 stop();
@@ -80,7 +80,7 @@ impl Blas {
         unsafe { openblas_get_parallel() == 2 }
     }
 
-    /// What the loaded library says of itself, which may differ from what the build found.
+    /// What the loaded library reports about itself, which may differ from what the build found.
     pub fn describe(self) -> BlasDescription {
         // SAFETY: both functions return a static, NUL-terminated string; the third has no preconditions.
         let (config, core, parallel) = unsafe {
@@ -90,7 +90,7 @@ impl Blas {
                 openblas_get_parallel(),
             )
         };
-        // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."; releases before 0.3.4 have no name in front
+        // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."; releases before 0.3.4 do not begin with the name
         let version = config.split_whitespace().find(|word| word.starts_with(char::is_numeric));
         BlasDescription {
             version: version
@@ -106,7 +106,7 @@ impl Blas {
         }
     }
 
-    /// `C <- A B + beta C`; the caller has compared the shapes and excluded sizes of 0.
+    /// `C <- A B + beta C`; the caller has checked the shapes and excluded sizes of 0.
     pub(crate) fn sgemm(
         self,
         mut c: ArrayViewMut2<'_, f32>,
@@ -115,7 +115,7 @@ impl Blas {
         beta: f32,
     ) {
         let ((m, n), k) = (c.dim(), a.ncols());
-        assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: shapes differ");
+        assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: the shapes differ");
         let (c_trans, ldc) = storage("c", c.view());
         if matches!(c_trans, CblasTrans) {
             // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
@@ -152,7 +152,7 @@ impl Blas {
 fn storage(name: &str, view: ArrayView2<'_, f32>) -> (CBLAS_TRANSPOSE, c_int) {
     let (rows, columns) = view.dim();
     let (row_stride, column_stride) = (view.strides()[0], view.strides()[1]);
-    // A stride along an axis of length 1 is never used, whatever it says.
+    // A stride along an axis of length 1 is never used, whatever its value.
     if column_stride == 1 || columns == 1 {
         let leading = if rows == 1 { columns as isize } else { row_stride };
         if leading >= columns as isize {

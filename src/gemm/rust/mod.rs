@@ -1,9 +1,10 @@
-//! The pure-Rust product, compiled into every build: AVX-512, AVX2 with FMA, or what the target has, found at run time.
+//! The pure-Rust product, compiled into every build: by AVX-512, by AVX2 with FMA, or by what the target has, detected at run
+//! time.
 //!
-//! The scheme is that of Goto & van de Geijn ("Anatomy of high-performance matrix multiplication", 2008) with the roles
-//! of the caches as they are for a C in rows: a block of B is packed for the second-level cache, a panel of a dozen rows
-//! of A for the first, and a tile of C stays in registers while k runs. The packed copies live in a buffer of the
-//! calling thread, made at its first product, so that no later one allocates.
+//! The scheme is that of Goto & van de Geijn ("Anatomy of high-performance matrix multiplication", 2008), with the roles
+//! of the caches that suit a row-major C: a block of B is packed for the second-level cache, a panel of up to 12 rows
+//! of A for the first-level cache, and a tile of C stays in registers while k runs. Each calling thread has a buffer for the
+//! packed copies, which its first product allocates, so that later products allocate nothing.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -19,29 +20,29 @@ use crate::isa::Isa;
 mod simd;
 mod tile;
 
-use tile::{K_BLOCK, Kernels, MAX_COLUMNS, MAX_ROWS, Panel, Tile};
+use tile::{K_BLOCK, Kernels, MAX_COLUMNS, MAX_ROWS, PanelOrder, Tile};
 
 pub static CALLS: CallCounter = CallCounter::new();
 
-/// Values of a packed block of B at most. 384 KiB: with the rows of A and C that pass by, it fits a second-level cache of
-/// 512 KiB.
+/// The most values in a packed block of B, 384 KiB: with the rows of A and C that are used meanwhile, it fits a second-level
+/// cache of 512 KiB.
 const B_BLOCK: usize = 96 * 1024;
 
-/// Up to so many rows of A, a B with contiguous rows is read where it is: its copy would not be used often enough.
+/// With at most this many rows of A, a B with contiguous rows is read in place: a packed copy would be used too few times.
 const ROWS_IN_PLACE: usize = 16;
 
-// what the unsafe code below counts on: `Simd::squeeze` stores whole vectors, and a tile is two vectors wide
+// the unsafe code below relies on this: `Simd::compress_columns` stores whole vectors, and a tile is two vectors wide
 const _: () = assert!(K_BLOCK.is_multiple_of(16) && MAX_COLUMNS == 2 * 16);
 
-/// The packed copies.
+/// The packed copies of a thread.
 #[derive(Clone, Copy, Zeroable)]
 #[repr(C, align(64))]
 struct Packed {
     a: [f32; MAX_ROWS * K_BLOCK],
     b: [f32; B_BLOCK],
-    /// The steps of k that a panel of A has kept.
-    steps: [u32; K_BLOCK],
-    /// A tile of a C without contiguous rows.
+    /// The indices along k that a compressed panel of A has kept.
+    k_indices: [u32; K_BLOCK],
+    /// A tile, for a C without contiguous rows.
     c: [f32; MAX_ROWS * MAX_COLUMNS],
 }
 
@@ -49,7 +50,7 @@ thread_local! {
     static PACKED: RefCell<Box<Packed>> = RefCell::new(bytemuck::zeroed_box());
 }
 
-/// Makes the calling thread's buffer, so that its first product does not have to.
+/// Allocates the calling thread's buffer, so that its first product does not.
 pub fn prepare_thread() {
     PACKED.with(|_| ());
 }
@@ -72,7 +73,7 @@ pub fn sgemm(
 #[derive(Clone, Copy)]
 struct Product {
     kernels: &'static Kernels,
-    /// What A is expected to hold.
+    /// How many zeros A is expected to hold.
     zeros: Zeros,
 }
 
@@ -85,7 +86,7 @@ impl Product {
         beta: f32,
     ) {
         let ((m, n), k) = (c.dim(), a.ncols());
-        assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: shapes differ");
+        assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: the shapes differ");
         if c.strides()[1] != 1 && c.strides()[0] == 1 && self.zeros == Zeros::Few {
             // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
             return self.run(c.reversed_axes(), b.reversed_axes(), a.reversed_axes(), beta);
@@ -93,26 +94,26 @@ impl Product {
         let width = 2 * self.kernels.lanes;
         let b_in_place = b.strides()[1] == 1 && b.strides()[0] > 0 && m <= ROWS_IN_PLACE;
         PACKED.with_borrow_mut(|packed| {
-            for depth in pieces(k, K_BLOCK, 1) {
+            for depth in even_ranges(k, K_BLOCK, 1) {
                 let beta = if depth.start == 0 { beta } else { 1.0 };
-                for columns in pieces(n, B_BLOCK / depth.len(), width) {
+                for columns in even_ranges(n, B_BLOCK / depth.len(), width) {
                     let b = b.slice(s![depth.clone(), columns.clone()]);
                     let b_in_place = b_in_place.then_some(b);
                     if b_in_place.is_none() {
                         pack_b(self.kernels, &mut packed.b, b);
                     }
-                    for rows in pieces(m, self.kernels.rows.len(), 1) {
+                    for rows in even_ranges(m, self.kernels.rows.len(), 1) {
                         let a = a.slice(s![rows.clone(), depth.clone()]);
                         let c = c.slice_mut(s![rows, columns.clone()]);
-                        self.rows(packed, c, a, b_in_place, beta);
+                        self.multiply_panel(packed, c, a, b_in_place, beta);
                     }
                 }
             }
         });
     }
 
-    /// A few rows of A with a block of B, which is packed or else given.
-    fn rows(
+    /// Multiplies a panel of A with a block of B: the packed one, or `b`, which is then read in place.
+    fn multiply_panel(
         self,
         packed: &mut Packed,
         mut c: ArrayViewMut2<'_, f32>,
@@ -123,21 +124,16 @@ impl Product {
         let ((rows, n), k) = (c.dim(), a.ncols());
         let lanes = self.kernels.lanes;
         let kernels = &self.kernels.rows[rows - 1];
-        let panel = if columns_contiguous(a) { Panel::Columns } else { Panel::Rows };
-        let mut steps = None;
+        let order = if columns_contiguous(a) { PanelOrder::Columns } else { PanelOrder::Rows };
+        let mut k_indices = None;
         if self.zeros == Zeros::Many && a.strides()[1] == 1 && a.strides()[0] > 0 && b.is_none() {
-            let (to, steps_to) = (packed.a.as_mut_ptr(), packed.steps.as_mut_ptr());
-            assert!(rows <= MAX_ROWS && k <= K_BLOCK, "squeeze: {rows}x{k}");
-            let stride = a.strides()[0] as usize;
-            // SAFETY: the rows of `a` are contiguous; `packed` has room for the largest panel and as many steps, the former in
-            // rows `K_BLOCK` apart; the instruction set is there.
-            let kept = unsafe { (self.kernels.squeeze)(to, steps_to, a.as_ptr(), stride, rows, k) };
-            steps = (kept < k).then_some(&packed.steps[..kept]);
+            let kept = pack_nonzero_columns(self.kernels, packed, a);
+            k_indices = (kept < k).then_some(&packed.k_indices[..kept]);
         } else {
-            pack_a(kernels, &mut packed.a, a, panel);
+            pack_a(kernels, &mut packed.a, a, order);
         }
         let c_in_rows = c.strides()[1] == 1 || n == 1;
-        // pointers from the whole views: a tile reaches beyond its first element
+        // pointers from the whole views, because a tile reaches beyond its first element
         let (c_start, b_start) = (c.as_mut_ptr(), b.map(|b| (b.as_ptr(), b.strides()[0] as usize)));
         for start in (0..n).step_by(2 * lanes) {
             let columns = (n - start).min(2 * lanes);
@@ -148,27 +144,27 @@ impl Product {
                 None => (packed.b[start * k..].as_ptr(), vectors * lanes),
             };
             let tile = Tile {
-                k: steps.map_or(k, <[u32]>::len),
+                k: k_indices.map_or(k, <[u32]>::len),
                 a: packed.a.as_ptr(),
                 b,
                 b_step,
-                steps: steps.map_or(std::ptr::null(), <[u32]>::as_ptr),
+                k_indices: k_indices.map_or(std::ptr::null(), <[u32]>::as_ptr),
                 c: if c_in_rows { c_start.wrapping_add(start) } else { packed.c.as_mut_ptr() },
                 c_step: if c_in_rows { c.strides()[0] } else { 2 * lanes as isize },
                 columns,
                 beta: if c_in_rows { beta } else { 0.0 },
             };
-            let multiply = match steps {
+            let multiply = match k_indices {
                 Some(_) => kernels.sparse[vectors - 1],
-                None => kernels.tile(panel, vectors, partial),
+                None => kernels.tile(order, vectors, partial),
             };
-            // SAFETY: the kernels are of an instruction set that this CPU has; A and B were packed with these sizes, or B
-            // is read where it is and where the views say; every step is below k; the rows and columns of C exist, and
-            // `c` is borrowed mutably, as is the place that stands in for it.
+            // SAFETY: this CPU has the instruction set of the kernels; A and B were packed with these sizes, or B is read in
+            // place and within its view; every index along k is below k; the rows and columns of C exist, and `c` is
+            // borrowed mutably, as is the buffer `packed.c` that replaces it.
             unsafe { multiply(&tile) };
             if !c_in_rows {
-                let place = c.slice_mut(s![.., start..start + columns]);
-                add_tile(place, &packed.c, 2 * lanes, beta);
+                let c = c.slice_mut(s![.., start..start + columns]);
+                add_tile(c, &packed.c, 2 * lanes, beta);
             }
         }
     }
@@ -183,13 +179,25 @@ fn add_tile(mut c: ArrayViewMut2<'_, f32>, tile: &[f32], width: usize, beta: f32
     }
 }
 
-/// Cuts `0..total` into pieces as even as whole units allow, of at most `most` values (at least one unit).
-fn pieces(total: usize, most: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
+/// Cuts `0..total` into ranges as even as whole units allow, of at most `max_len` values but at least one unit.
+fn even_ranges(total: usize, max_len: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
     let units = total.div_ceil(unit);
-    let count = units.div_ceil((most / unit).max(1));
+    let count = units.div_ceil((max_len / unit).max(1));
     assert!(units.checked_mul(count).is_some(), "gemm: a size of {total} is too large");
-    let cut = move |i: usize| (units * i / count * unit).min(total);
-    (0..count).map(move |i| cut(i)..cut(i + 1))
+    let bound = move |i: usize| (units * i / count * unit).min(total);
+    (0..count).map(move |i| bound(i)..bound(i + 1))
+}
+
+/// Packs up to [`MAX_ROWS`] rows of A, which are contiguous, and up to [`K_BLOCK`] columns, without the columns in which all
+/// values are zero. Returns how many are left; their indices are in `packed.k_indices`.
+fn pack_nonzero_columns(kernels: &Kernels, packed: &mut Packed, a: ArrayView2<'_, f32>) -> usize {
+    let (rows, k) = a.dim();
+    assert!(rows <= MAX_ROWS && k <= K_BLOCK, "pack_nonzero_columns: {rows}x{k}");
+    let (to, k_indices) = (packed.a.as_mut_ptr(), packed.k_indices.as_mut_ptr());
+    let stride = a.strides()[0] as usize;
+    // SAFETY: the caller found the rows to be contiguous; `packed` has space for the largest panel, in rows `K_BLOCK` apart, and
+    // for as many indices; this CPU has the instruction set.
+    unsafe { (kernels.compress_columns)(to, k_indices, a.as_ptr(), stride, rows, k) }
 }
 
 /// Packs up to [`MAX_ROWS`] rows of A and up to [`K_BLOCK`] columns.
@@ -197,18 +205,18 @@ fn pack_a(
     kernels: &tile::RowKernels,
     packed: &mut [f32; MAX_ROWS * K_BLOCK],
     a: ArrayView2<'_, f32>,
-    panel: Panel,
+    order: PanelOrder,
 ) {
     let (rows, k) = a.dim();
     assert!(rows <= MAX_ROWS && k <= K_BLOCK, "pack_a: {rows}x{k}");
-    match panel {
-        Panel::Columns => {
+    match order {
+        PanelOrder::Columns => {
             let stride = a.strides()[1] as usize;
             // SAFETY: the caller found the columns to be contiguous; `kernels` are those for this number of rows, and
-            // `packed` has room for the largest.
+            // `packed` has space for the largest panel.
             unsafe { (kernels.pack_columns)(packed.as_mut_ptr(), a.as_ptr(), stride, k) };
         }
-        Panel::Rows => {
+        PanelOrder::Rows => {
             for (row, packed) in a.rows().into_iter().zip(packed.chunks_exact_mut(K_BLOCK)) {
                 copy(&mut packed[..k], row);
             }
@@ -216,8 +224,8 @@ fn pack_a(
     }
 }
 
-/// Packs a block of B into panels of two vectors of columns, the last one of one vector if that suffices; columns that
-/// are not there are zero.
+/// Packs a block of B into panels of two vectors of columns. The last panel has one vector if that suffices; columns beyond
+/// those of B are zero.
 fn pack_b(kernels: &Kernels, packed: &mut [f32; B_BLOCK], b: ArrayView2<'_, f32>) {
     let (k, n) = b.dim();
     let lanes = kernels.lanes;
@@ -232,7 +240,7 @@ fn pack_b(kernels: &Kernels, packed: &mut [f32; B_BLOCK], b: ArrayView2<'_, f32>
             let to = &mut packed[first..];
             let stride = from.strides()[1] as usize;
             // SAFETY: the columns are contiguous and there are enough of them; `to` reaches to the end of the last of
-            // the k vectors; the instruction set is there.
+            // the k vectors; this CPU has the instruction set.
             unsafe { (kernels.pack_rows)(to.as_mut_ptr(), step, from.as_ptr(), stride, k) };
         }
         let rest = b.slice(s![.., start + whole..start + count]);
@@ -245,7 +253,7 @@ fn pack_b(kernels: &Kernels, packed: &mut [f32; B_BLOCK], b: ArrayView2<'_, f32>
     }
 }
 
-/// Whether a view is a transposed matrix in rows.
+/// Whether a view is the transpose of a row-major matrix.
 fn columns_contiguous(view: ArrayView2<'_, f32>) -> bool {
     view.strides()[0] == 1 && view.strides()[1] > 1
 }
@@ -266,7 +274,7 @@ mod tests {
     use crate::isa::tests::on_each_isa;
     use crate::rng::{Purpose, Rng};
 
-    /// A random matrix with what is named, contiguous: rows, columns, or neither.
+    /// A random matrix in which the rows (order 0), the columns (1) or neither (2) are contiguous.
     fn random(rng: &mut Rng, (rows, columns): (usize, usize), order: usize) -> Array2<f32> {
         let shape = [(rows, columns), (rows, columns), (rows, 2 * columns)][order];
         let matrix = Array2::from_shape_simple_fn(shape.set_f(order == 1), || rng.symmetric());
@@ -276,7 +284,7 @@ mod tests {
     #[test]
     fn every_instruction_set_equals_the_oracle_at_all_tile_sizes_and_orders() {
         let mut rng = Rng::new(4, Purpose::Init, 0);
-        // rows: all tiles, and beyond what is read in place; columns: all tails of two vectors; k: tails of four
+        // rows: every tile, and more than are read in place; columns: all tails of two vectors; k: tails of four
         let sizes = (1..=13).flat_map(|m| (1..=33).map(move |n| (m, n, (m + n) % 7 + 1)));
         let larger = [(17, 70, 30), (40, 31, 401), (25, 260, 400), (18, 16, 33), (31, 8, 801)];
         for (case, (m, n, k)) in sizes.chain(larger).enumerate() {
@@ -302,9 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn steps_without_a_value_in_any_row_are_left_out() {
+    fn columns_of_zeros_are_left_out() {
         let mut rng = Rng::new(5, Purpose::Init, 0);
-        // what is left in a step of k: nothing, one value, everything; a whole panel of nothing as well
+        // columns of A without a value, with one value and with every value in a panel, and a panel of zeros
         for (m, n, k) in [(1, 5, 33), (12, 32, 100), (20, 40, 399), (30, 33, 801), (26, 7, 5)] {
             let (b, start) = (random(&mut rng, (n, k), 0), random(&mut rng, (m, n), 0));
             let mut a = random(&mut rng, (m, k), 0);
@@ -325,14 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_even_whole_units_and_cover_everything() {
-        for (total, most, unit, expected) in
+    fn even_ranges_are_whole_units_and_cover_everything() {
+        for (total, max_len, unit, expected) in
             [(784, 400, 1, 2), (784, 245, 32, 4), (10, 245, 32, 1), (13, 12, 1, 2), (5, 3, 8, 1)]
         {
-            let found: Vec<_> = pieces(total, most, unit).collect();
-            assert_eq!(found.len(), expected, "{total} {most} {unit}");
-            assert!(found.iter().all(|piece| piece.start % unit == 0 && !piece.is_empty()));
-            assert!(found.iter().all(|piece| piece.len() <= most.max(unit)));
+            let found: Vec<_> = even_ranges(total, max_len, unit).collect();
+            assert_eq!(found.len(), expected, "{total} {max_len} {unit}");
+            assert!(found.iter().all(|range| range.start % unit == 0 && !range.is_empty()));
+            assert!(found.iter().all(|range| range.len() <= max_len.max(unit)));
             assert!(found.into_iter().flatten().eq(0..total));
         }
     }

@@ -1,18 +1,18 @@
-//! The vectors that the product is written in, one type per instruction set.
+//! The vector types with which the product computes, one per instruction set.
 
 /// A vector of [`LANES`](Simd::LANES) values.
 ///
 /// # Safety
-/// Every method may be called only where the CPU has the type's instruction set, and only from functions compiled for
-/// it, or the vectors travel through memory. Pointers need no alignment.
+/// Methods may be called only if the CPU has the type's instruction set. Call them only from functions compiled for it, or the
+/// vectors are passed through memory. Pointers need no alignment.
 pub trait Simd: Copy {
-    /// Values of a vector.
+    /// The number of values in a vector.
     const LANES: usize;
 
-    /// All lanes zero.
+    /// A vector of zeros.
     unsafe fn zero() -> Self;
 
-    /// One value in all lanes.
+    /// A vector with one value in all lanes.
     unsafe fn splat(value: f32) -> Self;
 
     /// Reads `LANES` values.
@@ -43,15 +43,16 @@ pub trait Simd: Copy {
         }
     }
 
-    /// Copies the columns that are not all zero out of `rows` rows of k values, `stride` apart, into rows `to_stride` apart,
-    /// in order; writes their numbers to `steps` and returns how many they are. What lies behind them in a row and in
-    /// `steps` is undefined.
+    /// Copies the columns in which not all values are zero, in order, from `rows` rows of k values, `stride` apart, to rows
+    /// `to_stride` apart. Writes the indices of these columns to `k_indices` and returns their number. The values after them in
+    /// a row and in `k_indices` are unspecified.
     ///
-    /// `to_stride` is a multiple of 16 and at least k, `to` has room for so many rows of it; `steps` has room for as many.
+    /// `to_stride` is a multiple of 16 and at least k; `to` has space for `rows` rows of it, and `k_indices` for `to_stride`
+    /// indices.
     #[inline(always)]
-    unsafe fn squeeze(
+    unsafe fn compress_columns(
         (to, to_stride): (*mut f32, usize),
-        steps: *mut u32,
+        k_indices: *mut u32,
         (from, stride): (*const f32, usize),
         rows: usize,
         k: usize,
@@ -64,7 +65,7 @@ pub trait Simd: Copy {
                     for row in 0..rows {
                         *to.add(row * to_stride + kept) = *from.add(row * stride + p);
                     }
-                    *steps.add(kept) = p as u32;
+                    *k_indices.add(kept) = p as u32;
                     kept += 1;
                 }
             }
@@ -72,18 +73,18 @@ pub trait Simd: Copy {
         kept
     }
 
-    /// Asks for the cache line of an address, which may be any, to be brought near.
+    /// Asks the CPU to bring the cache line of an address into its cache. Any address is allowed.
     #[inline(always)]
     fn prefetch(_address: *const f32) {}
 
     /// `self * b + c`.
     unsafe fn fma(self, b: Self, c: Self) -> Self;
 
-    /// Reads a block of `LANES` rows and 4 columns, rows `stride` apart; returns its columns.
+    /// Reads `LANES` rows of 4 values, `stride` apart; returns the 4 columns.
     unsafe fn load_columns(from: *const f32, stride: usize) -> [Self; 4];
 }
 
-/// What every CPU can do: the compiler makes of it what the target has.
+/// An array that every CPU can compute with; the compiler uses the target's instructions for it.
 #[derive(Clone, Copy)]
 pub struct Portable([f32; 4]);
 
@@ -144,7 +145,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx2(__m256);
 
-    // SAFETY of every block below: the caller's promise; what is read and written is what `Simd` says.
+    // SAFETY of every block below: the caller's promise; each reads and writes what `Simd` says.
     #[allow(clippy::undocumented_unsafe_blocks)]
     impl Simd for Avx2 {
         const LANES: usize = 8;
@@ -214,7 +215,7 @@ mod x86 {
     /// All bits set in the first `count` lanes.
     #[inline(always)]
     unsafe fn first_lanes(count: usize) -> __m256i {
-        // SAFETY: AVX2 is there, as the callers' callers promise.
+        // SAFETY: the CPU has AVX2, as the callers' callers promise.
         unsafe {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes)
@@ -225,7 +226,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512);
 
-    // SAFETY of every block below: the caller's promise; what is read and written is what `Simd` says.
+    // SAFETY of every block below: the caller's promise; each reads and writes what `Simd` says.
     #[allow(clippy::undocumented_unsafe_blocks)]
     impl Simd for Avx512 {
         const LANES: usize = 16;
@@ -272,9 +273,9 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn squeeze(
+        unsafe fn compress_columns(
             (to, to_stride): (*mut f32, usize),
-            steps: *mut u32,
+            k_indices: *mut u32,
             (from, stride): (*const f32, usize),
             rows: usize,
             k: usize,
@@ -282,14 +283,14 @@ mod x86 {
             let mut kept = 0;
             for p in (0..k).step_by(16) {
                 unsafe {
-                    let there = u16::MAX >> (16 - (k - p).min(16));
-                    let values = |row| _mm512_maskz_loadu_ps(there, from.add(row * stride + p));
+                    let in_row = u16::MAX >> (16 - (k - p).min(16));
+                    let values = |row| _mm512_maskz_loadu_ps(in_row, from.add(row * stride + p));
                     let mut any = _mm512_setzero_si512();
                     for row in 0..rows {
                         any = _mm512_or_si512(any, _mm512_castps_si512(values(row)));
                     }
                     let keep = _mm512_test_epi32_mask(any, any);
-                    // each store is a whole vector: the next one, or nobody, makes good what lies behind the kept values
+                    // each store is a whole vector: the next one overwrites the values after the kept ones, and the last ones are never read
                     for row in 0..rows {
                         let kept_values = _mm512_maskz_compress_ps(keep, values(row));
                         _mm512_storeu_ps(to.add(row * to_stride + kept), kept_values);
@@ -301,7 +302,7 @@ mod x86 {
                             _mm512_set1_epi32(p as i32),
                         ),
                     );
-                    _mm512_storeu_si512(steps.add(kept).cast(), numbers);
+                    _mm512_storeu_si512(k_indices.add(kept).cast(), numbers);
                     kept += keep.count_ones() as usize;
                 }
             }

@@ -1,49 +1,49 @@
-//! The innermost product: a tile of C that stays in registers while k runs, and the packing of what it reads.
+//! The innermost product, a tile of C whose sums stay in registers while k runs, and the packing of the panels that it reads.
 //!
-//! Each function is compiled for every number of rows up to the instruction set's largest, so that no tile computes rows
-//! that are not there, and for each instruction set; [`Kernels`] is the table of them.
+//! Each function is compiled for each instruction set and for every number of rows up to the set's largest, so that no tile
+//! computes rows that do not exist. [`Kernels`] is the table of these functions.
 
 use super::simd::Simd;
 use crate::isa::{Isa, Level};
 
-/// Rows of a tile at most. With two vectors of columns each, 12 rows fill 24 of the 32 registers of AVX-512 with sums.
+/// The most rows in a tile. With two vectors of columns, the sums of 12 rows fill 24 of the 32 registers of AVX-512.
 pub const MAX_ROWS: usize = 12;
 
-/// Columns of a tile at most: two vectors of AVX-512.
+/// The most columns in a tile: two vectors of AVX-512.
 pub const MAX_COLUMNS: usize = 32;
 
-/// Values of k that a packed panel of A holds at most. Rows of the panel are this far apart: 12 of them take 19 KiB of the
-/// first-level cache, and not being a power of two apart they do not compete for the same places in it.
+/// The most values along k in a packed panel of A. Rows of the panel are this far apart: 12 of them take 19 KiB of the
+/// first-level cache, and because the distance is not a power of two, they do not compete for the same cache sets.
 pub const K_BLOCK: usize = 400;
 
-/// How a packed panel of A lies, as A itself does: `a[i, p]` is at `i * row_step + p * k_step`.
+/// The order of the values in a packed panel of A, which is that of A: `a[i, p]` is at `i * row_step + p * k_step`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Panel {
-    /// Rows contiguous: steps `K_BLOCK` and 1.
+pub enum PanelOrder {
+    /// Rows are contiguous: `row_step` is `K_BLOCK`, `k_step` is 1.
     Rows,
-    /// Columns contiguous: steps 1 and `MAX_ROWS`.
+    /// Columns are contiguous: `row_step` is 1, `k_step` is `MAX_ROWS`.
     Columns,
 }
 
 /// `C <- A B + beta C` for one tile: C is (rows, columns), A is packed.
 pub struct Tile {
-    /// Steps of the sum.
+    /// The number of products in each sum.
     pub k: usize,
-    /// A panel of A, laid out as the function that is called says.
+    /// A panel of A, in the order that the called function expects.
     pub a: *const f32,
     /// The tile's first element of B, whose rows are contiguous.
     pub b: *const f32,
     /// Distance between the rows of B.
     pub b_step: usize,
-    /// For a sparse tile the rows of B that the steps of the sum meet, `k` of them; else not read.
-    pub steps: *const u32,
+    /// For a sparse tile, the rows of B by which the columns of the panel are multiplied, `k` of them; else not read.
+    pub k_indices: *const u32,
     /// The tile's first element of C, whose rows are contiguous.
     pub c: *mut f32,
     /// Distance between the rows of C.
     pub c_step: isize,
-    /// Columns of B and C, at most two vectors of them.
+    /// The number of columns of B and C, at most two vectors.
     pub columns: usize,
-    /// 0: C is not read.
+    /// If this is 0, C is not read.
     pub beta: f32,
 }
 
@@ -52,37 +52,37 @@ type TileFn = unsafe fn(&Tile);
 
 /// The functions for tiles of one number of rows.
 pub struct RowKernels {
-    /// Tiles by [`Panel`], by vectors of columns less one, and by whether the last vector of B is read in part.
+    /// Tiles by [`PanelOrder`], by the number of vectors of columns minus one, and by whether the last vector of B is partial.
     tiles: [[[TileFn; 2]; 2]; 2],
-    /// Sparse tiles, for a panel of rows and whole vectors: by vectors of columns less one.
+    /// Sparse tiles, for panels with contiguous rows and whole vectors: by the number of vectors of columns minus one.
     pub sparse: [TileFn; 2],
     /// Packs a panel of A whose columns are contiguous, `stride` apart.
     pub pack_columns: unsafe fn(to: *mut f32, from: *const f32, stride: usize, k: usize),
 }
 
 impl RowKernels {
-    /// The function for a panel and so many vectors of columns, 1 or 2, the last of which is `partial` where it may not
-    /// be read beyond the tile's columns.
-    pub fn tile(&self, panel: Panel, vectors: usize, partial: bool) -> TileFn {
-        self.tiles[panel as usize][vectors - 1][usize::from(partial)]
+    /// The function for an order and a number of vectors of columns, 1 or 2. `partial` says that the last vector of B must not be
+    /// read beyond the tile's columns.
+    pub fn tile(&self, order: PanelOrder, vectors: usize, partial: bool) -> TileFn {
+        self.tiles[order as usize][vectors - 1][usize::from(partial)]
     }
 }
 
 /// The functions for one instruction set.
 pub struct Kernels {
-    /// Values of a vector.
+    /// The number of values in a vector.
     pub lanes: usize,
-    /// For tiles of 1, 2, 3, ... rows.
+    /// The functions for tiles of 1, 2, 3, ... rows.
     pub rows: &'static [RowKernels],
     /// Packs `LANES` columns of a B whose columns are contiguous, `stride` apart, into vectors `to_step` apart.
     pub pack_rows: PackRowsFn,
-    /// Packs a panel of rows without the steps of k at which all are zero; see [`Simd::squeeze`].
-    pub squeeze: SqueezeFn,
+    /// Packs a panel with contiguous rows, without the columns in which all values are zero; see [`Simd::compress_columns`].
+    pub compress_columns: CompressColumnsFn,
 }
 
-type SqueezeFn = unsafe fn(
+type CompressColumnsFn = unsafe fn(
     to: *mut f32,
-    steps: *mut u32,
+    k_indices: *mut u32,
     from: *const f32,
     stride: usize,
     rows: usize,
@@ -105,8 +105,8 @@ impl Kernels {
     }
 }
 
-/// Repeats a block for every row number below a constant. Unlike a loop this never leaves the compiler a reason to keep
-/// the sums in memory.
+/// Repeats a statement for every row number below a constant. Unlike a loop, this gives the compiler no reason to keep the sums
+/// in memory.
 macro_rules! for_each_row {
     ($row:ident < $rows:ident, $body:block) => {
         for_each_row!($row $rows $body [0 1 2 3 4 5 6 7 8 9 10 11])
@@ -122,8 +122,8 @@ macro_rules! for_each_row {
 /// A tile of `ROWS` rows and `VECTORS` vectors of columns.
 ///
 /// # Safety
-/// The instruction set has to be there, A packed as said, B in bounds (up to the end of the last vector unless it is
-/// `PARTIAL`), and C exclusive and in bounds.
+/// The CPU has the instruction set; A is packed in the order that `BY_COLUMNS` says; B is in bounds, to the end of its last
+/// vector unless that is `PARTIAL`; C is in bounds, and no other reference to it is in use.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
 unsafe fn tile<
@@ -144,14 +144,14 @@ unsafe fn tile<
         let mut sums = [[V::zero(); VECTORS]; ROWS];
         for p in 0..tile.k {
             let b = match SPARSE {
-                true => tile.b.add(*tile.steps.add(p) as usize * tile.b_step),
+                true => tile.b.add(*tile.k_indices.add(p) as usize * tile.b_step),
                 false => next_b,
             };
             let mut columns = [V::zero(); VECTORS];
             for (j, column) in columns.iter_mut().enumerate() {
                 let b = b.add(j * V::LANES);
-                let part = PARTIAL && j + 1 == VECTORS;
-                *column = if part { V::load_first(b, last) } else { V::load(b) };
+                let partial = PARTIAL && j + 1 == VECTORS;
+                *column = if partial { V::load_first(b, last) } else { V::load(b) };
             }
             for_each_row!(i < ROWS, {
                 let row = V::splat(*a.add(i * row_step));
@@ -161,7 +161,7 @@ unsafe fn tile<
             });
             a = a.add(k_step);
             if !SPARSE {
-                next_b = next_b.wrapping_add(tile.b_step); // behind the last step beyond the end
+                next_b = next_b.wrapping_add(tile.b_step); // beyond the end of B after the last row
             }
         }
         let beta = V::splat(tile.beta);
@@ -180,8 +180,10 @@ unsafe fn tile<
     }
 }
 
+/// Packs a panel of A whose columns are contiguous.
+///
 /// # Safety
-/// `from` has k pieces of `ROWS` values, `stride` apart; `to` has room for k times `MAX_ROWS`.
+/// `from` has k columns of `ROWS` values, `stride` apart; `to` has space for k times `MAX_ROWS` values.
 #[inline(always)]
 unsafe fn pack_columns<const ROWS: usize>(to: *mut f32, from: *const f32, stride: usize, k: usize) {
     for p in 0..k {
@@ -193,8 +195,10 @@ unsafe fn pack_columns<const ROWS: usize>(to: *mut f32, from: *const f32, stride
     }
 }
 
+/// Packs `LANES` columns of a B whose columns are contiguous into k vectors.
+///
 /// # Safety
-/// The instruction set has to be there; `from` has `LANES` pieces of k values, `stride` apart; `to` has room for k vectors
+/// The CPU has the instruction set; `from` has `LANES` columns of k values, `stride` apart; `to` has space for k vectors
 /// `to_step` apart.
 #[inline(always)]
 unsafe fn pack_rows<V: Simd>(
@@ -225,7 +229,7 @@ unsafe fn pack_rows<V: Simd>(
     }
 }
 
-/// Compiles the table for one instruction set.
+/// Compiles the table of functions for one instruction set.
 macro_rules! kernels {
     ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
         mod $module {
@@ -270,16 +274,18 @@ macro_rules! kernels {
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn squeeze(
+            unsafe fn compress_columns(
                 to: *mut f32,
-                steps: *mut u32,
+                k_indices: *mut u32,
                 from: *const f32,
                 stride: usize,
                 rows: usize,
                 k: usize,
             ) -> usize {
                 // SAFETY: the caller's promises.
-                unsafe { <$vector>::squeeze((to, K_BLOCK), steps, (from, stride), rows, k) }
+                unsafe {
+                    <$vector>::compress_columns((to, K_BLOCK), k_indices, (from, stride), rows, k)
+                }
             }
 
             pub static KERNELS: Kernels = Kernels {
@@ -302,7 +308,7 @@ macro_rules! kernels {
                     pack_columns: pack_columns::<$rows>,
                 }),*],
                 pack_rows,
-                squeeze,
+                compress_columns,
             };
         }
     };

@@ -1,0 +1,132 @@
+//! What every phase of a job needs: the network, the data and the buffers that the workers share.
+//!
+//! # Who writes what
+//!
+//! Every `SAFETY` comment in the phases rests on this table, and on a [`Member`](super::workers::Member) existing once per
+//! worker and job, so that "own" means one thread. "Own rows" are those of a chunk that is assigned to the worker or that it
+//! has drawn, which happens to each chunk once in a phase.
+//!
+//! | buffer | phase 1 | phase 2 |
+//! |---|---|---|
+//! | `params` | read by all | own rows of `w` and `b` written |
+//! | `m`, `v`, `grads` | - | own rows written |
+//! | `input`, `slope`, `dz` of a layer split by rows | own rows written and read | read by all |
+//! | the same of a layer split by columns | own columns written; after a barrier, read by all | read by all |
+//! | a worker's gradient block and its columns | its own | its own |
+//! | the score of a chunk | written by the worker that has the chunk | read by worker 0 |
+//!
+//! An evaluation has neither phase: `params` are read by all, and a worker's evaluation buffers are its own.
+//!
+//! The functions of `step`, `backpropagation`, `update`, `evaluation` and `forward` trust each other to keep to the table.
+//! [`Engine`](super::Engine) alone starts a job, always with one of the functions that `step` and `evaluation` list as jobs,
+//! so the code that has to be trusted is that of this directory.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::chunk_counter::ChunkCounter;
+use super::halt::Halt;
+use super::kernels::loss::Score;
+use super::shared::Shared;
+use super::workspace::{ChunkScore, Offsets, WorkerState};
+use crate::data::Dataset;
+use crate::gemm::Backend;
+use crate::isa::Isa;
+use crate::model::{Activation, Layout, Spec, matrix};
+
+/// Everything that the workers of one job share.
+pub struct Context<'a> {
+    pub spec: &'a Spec,
+    pub layout: &'a Layout,
+    pub backend: Backend,
+    pub isa: Isa,
+    pub offsets: &'a Offsets,
+    pub data: &'a Dataset,
+    pub arena: Shared<'a, f32>,
+    pub worker_states: Shared<'a, WorkerState>,
+    pub scores: Shared<'a, ChunkScore>,
+    pub chunk_counter: &'a ChunkCounter,
+    pub halt: &'a Halt,
+    pub params: Params<'a>,
+}
+
+/// The parameters as a job sees them.
+#[derive(Clone, Copy)]
+pub enum Params<'a> {
+    /// Not changed by the job.
+    Fixed(&'a [f32]),
+    /// Changed by phase 2.
+    Trained(Shared<'a, f32>),
+}
+
+impl<'a> Params<'a> {
+    /// The parameters of a range.
+    ///
+    /// # Safety
+    /// Phase 2 does not change them while the result lives.
+    pub unsafe fn read(&self, range: Range<usize>) -> &'a [f32] {
+        match self {
+            Self::Fixed(params) => &params[range],
+            // SAFETY: the caller's promise.
+            Self::Trained(params) => unsafe { params.read(range) },
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The weights of a layer (n_out, n_in), for phase 1 and evaluations.
+    pub fn w(&self, l: usize) -> ArrayView2<'_, f32> {
+        let layer = &self.layout.layers()[l];
+        // SAFETY: nobody writes parameters in phase 1 or in an evaluation.
+        matrix(unsafe { self.params.read(layer.w()) }, layer.n_out, layer.n_in)
+    }
+
+    /// The activation of a layer.
+    pub fn activation(&self, l: usize) -> Activation {
+        self.spec.layers()[l].activation
+    }
+
+    /// Stores the score of a chunk of the batch; for phase 1.
+    pub fn set_score(&self, chunk: usize, score: Score) {
+        // SAFETY: phase 1, where a chunk has one worker; worker 0 reads the score after the next barrier.
+        unsafe { self.scores.write(chunk..chunk + 1)[0].0 = score };
+    }
+
+    /// The sum of the scores of a batch, in the order of its chunks; after phase 1, and before the next one begins.
+    pub fn batch_score(&self, batch: usize) -> Score {
+        let chunks = self.offsets.partition.batch(batch).count();
+        let mut total = Score::default();
+        // SAFETY: scores are written in phase 1, and this is not phase 1.
+        let scores = unsafe { self.scores.read(0..chunks) };
+        scores.iter().for_each(|score| total += score.0);
+        total
+    }
+}
+
+/// The range of some rows of a buffer with `n` columns. It lies within the buffer, so that no worker that has rows of one
+/// buffer reaches another buffer.
+///
+/// # Panics
+/// If the buffer has no such rows.
+pub fn rows_of(buffer: &Range<usize>, n: usize, rows: &Range<usize>) -> Range<usize> {
+    match rows.end.checked_mul(n) {
+        Some(end) if rows.start <= rows.end && end <= buffer.len() => {
+            buffer.start + rows.start * n..buffer.start + end
+        }
+        _ => panic!("rows {rows:?} of {n} values are outside a buffer of {} values", buffer.len()),
+    }
+}
+
+/// A contiguous slice as a row-major matrix to write.
+///
+/// # Panics
+/// If the slice does not have `rows * columns` values.
+pub fn matrix_mut(values: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<'_, f32> {
+    let len = values.len();
+    match ArrayViewMut2::from_shape((rows, columns), values) {
+        Ok(view) => view,
+        Err(_) => panic!("{len} values are no {rows}x{columns} matrix"),
+    }
+}
