@@ -9,7 +9,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use densely::report::RunDir;
+use densely::store::{RunDir, RunOptions};
 use densely::train::{EpochEnd, Observer, Progress, Request, TrainConfig, Trainer};
 
 /// Forwards to the directory, and sums up how long each call took.
@@ -82,17 +82,20 @@ fn main() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let mut timed = Timed {
-            run_dir: RunDir::create(&directory.path().join("run")).unwrap(),
+            run_dir: RunDir::create(&directory.path().join("run"), RunOptions::default()).unwrap(),
             waited: Duration::ZERO,
             writer: None,
         };
-        let config =
-            TrainConfig { hidden: hidden.to_vec(), batch_size, epochs, ..TrainConfig::default() };
+        let config = TrainConfig::default().with(|c| {
+            c.hidden = hidden.to_vec();
+            c.batch_size = batch_size;
+            c.epochs = epochs;
+        });
         let mut trainer = Trainer::new(config, &data).unwrap();
         let start = Instant::now();
         trainer.train(&mut timed).unwrap();
         let epoch = start.elapsed().as_secs_f64() / epochs as f64;
-        assert!(trainer.state().history[epochs - 1].val_accuracy > Some(0.9));
+        assert!(trainer.state().history()[epochs - 1].val_accuracy > Some(0.9));
         let waited = timed.waited.as_secs_f64() / (epochs - 1) as f64;
         let writer = timed.writer.map_or(f64::NAN, |time| time.as_secs_f64()) / epochs as f64;
         println!(

@@ -79,7 +79,10 @@ pub fn model(bytes: &[u8]) {
     accepted(model.check_finite("model"));
     accepted(model.check_inputs(samples()));
     if model.params().len() < 1 << 14 {
-        let options = EngineOptions { backend: Backend::Rust, threads: 1, ..EngineOptions::new(1) };
+        let options = EngineOptions::new(1).with(|c| {
+            c.backend = Backend::Rust;
+            c.threads = 1;
+        });
         let mut engine = Engine::new(model.spec(), options).expect("it is small");
         let data = Array2::from_elem((2, model.spec().n_in()), 7);
         let data = Dataset::from_pixels(data.view(), &[0, 0]).expect("the lengths agree");

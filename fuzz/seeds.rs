@@ -88,7 +88,7 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         change(&mut state);
         state.to_bytes().unwrap()
     };
-    let score = Score { loss_sum: 5.5, correct: 2, samples: 5 };
+    let score = Score::new(5.5, 2, 5);
     let within = |state: &mut Checkpoint| {
         state.history.truncate(1);
         state.best_epoch = 1;
@@ -114,7 +114,7 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
             "more-samples-than-an-epoch",
             with(&|state| {
                 within(state);
-                state.partial = Some(PartialEpoch::new(Score { samples: 1 << 40, ..score }, 0.25));
+                state.partial = Some(PartialEpoch::new(Score::new(5.5, 2, 1 << 40), 0.25));
             }),
         ),
         ("endless-steps", with(&|state| state.steps = u64::MAX)),

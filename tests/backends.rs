@@ -14,7 +14,10 @@ use densely::model::Spec;
 fn count(backend: Backend) -> Calls {
     let data = dataset(20, 6, 3);
     let spec = Spec::new(6, &[5, 4], &[], 3).unwrap();
-    let options = EngineOptions { backend, threads: 1, ..EngineOptions::new(20) };
+    let options = EngineOptions::new(20).with(|c| {
+        c.backend = backend;
+        c.threads = 1;
+    });
     let mut engine = Engine::new(&spec, options).unwrap();
     let mut state = State::new(&vec![0.1; engine.layout().len()]).unwrap();
     let rows: Vec<u32> = (0..20).collect();

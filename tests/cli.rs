@@ -1,4 +1,5 @@
 //! The command line end to end, on a small data set made here.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -71,8 +71,11 @@ fn the_seeds_are_in_the_corpora_and_do_what_they_say() {
     }
     let good = |corpus: &str, name: &str| std::fs::read(corpora().join(corpus).join(name)).unwrap();
     densely::model::Model::from_bytes(&good("model", "full"), &[]).unwrap();
-    let state = densely::train::TrainerState::from_bytes(&good("checkpoint", "finished")).unwrap();
-    assert_eq!((state.epoch(), state.data_fingerprint), (2, readers::samples().fingerprint()));
+    let state = densely::store::Checkpoint::from_bytes(&good("checkpoint", "finished")).unwrap();
+    assert_eq!(
+        (state.history.len(), state.data_fingerprint),
+        (2, readers::samples().fingerprint())
+    );
 }
 
 /// Cut at every length, or at many where it is long; each byte, or many of them, set to something else.

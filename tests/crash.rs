@@ -1,6 +1,7 @@
 //! Trainings and sweeps that are killed: each is resumed as often as it takes, and ends as if nothing had happened.
 //!
 //! `DENSELY_KILLS=1000 cargo test --release --test crash` kills more often.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use common::{Sandbox, json_lines, text, timeless, write_idx};
 use densely::model::Model;
-use densely::train::TrainerState;
+use densely::store::Checkpoint;
 use process::say;
 use serde_json::Value;
 
@@ -44,15 +45,16 @@ struct Ended {
 impl Ended {
     fn read(path: &Path) -> Self {
         let bytes = |name: &str| std::fs::read(path.join(name)).unwrap();
-        let state = TrainerState::from_bytes(&bytes("checkpoint.safetensors")).unwrap();
+        let checkpoint = Checkpoint::from_bytes(&bytes("checkpoint.safetensors")).unwrap();
+        let (_, state) = checkpoint.into_state().unwrap();
         assert!(state.is_finished());
-        let optimizer = &state.optimizer;
-        let vectors = [&optimizer.params, &optimizer.m, &optimizer.v, &state.best_params];
+        let optimizer = state.optimizer();
+        let vectors = [optimizer.params(), optimizer.m(), optimizer.v(), state.best_params()];
         Self {
             models: NAMES.map(bytes),
             metrics: timeless(&json_lines(&text(&bytes("metrics.jsonl")))),
             vectors: vectors.map(|vector| vector.to_vec()),
-            steps: optimizer.steps,
+            steps: optimizer.steps(),
         }
     }
 }
@@ -65,7 +67,7 @@ fn check_files(path: &Path) -> (Option<u64>, usize) {
         }
     }
     let checkpoint = std::fs::read(path.join("checkpoint.safetensors")).ok();
-    let steps = checkpoint.map(|bytes| TrainerState::from_bytes(&bytes).unwrap().optimizer.steps);
+    let steps = checkpoint.map(|bytes| Checkpoint::from_bytes(&bytes).unwrap().steps);
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let unfinished =
         entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".densely-"));

@@ -3,13 +3,16 @@
 
 mod common;
 
-use common::{Sandbox, json_lines, ramp, text, timeless, write_idx};
+use common::ramp;
+#[cfg(feature = "cli")]
+use common::{Sandbox, json_lines, text, timeless, write_idx};
 use densely::data::{Dataset, Split};
 use densely::engine::{Engine, EngineOptions, State};
 use densely::gemm::Backend;
 use densely::model::{Activation, Init, Layout, Spec, initialize};
 use densely::train::{TrainConfig, Trainer};
 use ndarray::Array2;
+#[cfg(feature = "cli")]
 use serde_json::Value;
 
 const THREADS: [usize; 4] = [1, 2, 3, 8];
@@ -28,10 +31,10 @@ fn trained(config: &TrainConfig, data: &Dataset) -> (Vec<u32>, Vec<[u64; 4]>) {
     let mut trainer = Trainer::new(config.clone(), data).unwrap();
     trainer.run(&mut ()).unwrap();
     let state = trainer.state();
-    let optimizer = &state.optimizer;
-    let vectors = [&optimizer.params, &optimizer.m, &optimizer.v, &state.best_params];
+    let optimizer = state.optimizer();
+    let vectors = [optimizer.params(), optimizer.m(), optimizer.v(), state.best_params()];
     let bits = vectors.into_iter().flat_map(|vector| vector.iter().map(|x| x.to_bits())).collect();
-    let figures = state.history.iter().map(|record| {
+    let figures = state.history().iter().map(|record| {
         let val = [record.val_loss.unwrap(), record.val_accuracy.unwrap()];
         [record.train_loss, record.train_accuracy, val[0], val[1]].map(f64::to_bits)
     });
@@ -39,17 +42,17 @@ fn trained(config: &TrainConfig, data: &Dataset) -> (Vec<u32>, Vec<[u64; 4]>) {
 }
 
 fn cases() -> Vec<TrainConfig> {
-    let base = TrainConfig {
-        epochs: 3,
-        lr: 0.01,
-        split: Split::Counts([1000, 300, 0]),
-        ..TrainConfig::default()
-    };
-    let case = |hidden: &[usize], batch_size| TrainConfig {
-        hidden: hidden.to_vec(),
-        batch_size,
-        activations: vec![Activation::Gelu],
-        ..base.clone()
+    let base = TrainConfig::default().with(|c| {
+        c.epochs = 3;
+        c.lr = 0.01;
+        c.split = Split::Counts([1000, 300, 0]);
+    });
+    let case = |hidden: &[usize], batch_size| {
+        base.clone().with(|c| {
+            c.hidden = hidden.to_vec();
+            c.batch_size = batch_size;
+            c.activations = vec![Activation::Gelu];
+        })
     };
     // small and large batches, layers wider and narrower than those, a last batch that is smaller, all in one
     vec![
@@ -67,7 +70,10 @@ fn runs_are_repeated_bit_for_bit() {
     for backend in Backend::all() {
         for threads in [1, 2, 3] {
             for case in cases() {
-                let config = TrainConfig { backend: backend.choice(), threads, ..case };
+                let config = case.with(|c| {
+                    c.backend = backend.choice();
+                    c.threads = threads;
+                });
                 let what =
                     format!("{backend:?} {threads} {:?} {}", config.hidden, config.batch_size);
                 assert!(trained(&config, &data) == trained(&config, &data), "{what}");
@@ -83,7 +89,11 @@ fn deterministic_runs_do_not_depend_on_the_number_of_threads() {
         for case in cases() {
             let results = THREADS.map(|threads| {
                 let backend = backend.choice();
-                let config = TrainConfig { backend, threads, deterministic: true, ..case.clone() };
+                let config = case.clone().with(|c| {
+                    c.backend = backend;
+                    c.threads = threads;
+                    c.deterministic = true;
+                });
                 trained(&config, &data)
             });
             for (result, threads) in results.iter().zip(THREADS) {
@@ -104,7 +114,10 @@ fn scores_and_probabilities_never_depend_on_the_number_of_threads() {
     let rows: Vec<u32> = (0..1000).rev().collect();
     for backend in Backend::all() {
         let results = THREADS.map(|threads| {
-            let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
+            let options = EngineOptions::new(1).with(|c| {
+                c.backend = backend;
+                c.threads = threads;
+            });
             let mut engine = Engine::new(&spec, options).unwrap();
             let score = engine.evaluate(&params, &data, &rows);
             (score.loss_sum.to_bits(), score.correct, engine.predict(&params, &data, &rows))
@@ -120,13 +133,17 @@ fn deterministic_gradients_do_not_depend_on_the_number_of_threads() {
     let spec = Spec::new(40, &[90, 140], &[Activation::Silu, Activation::Elu], 10).unwrap();
     let len = Layout::new(&spec).unwrap().len();
     let params: Vec<f32> = ramp(len, 7919, 1009).into_iter().map(|x| x as f32).collect();
-    assert_eq!(State::new(&params).unwrap().params.len(), len);
+    assert_eq!(State::new(&params).unwrap().params().len(), len);
     for backend in Backend::all() {
         for batch in [1, 63, 64, 65, 300] {
             let rows: Vec<u32> = (0..batch).collect();
             let gradients = THREADS.map(|threads| {
                 let batch_size = rows.len();
-                let options = EngineOptions { backend, threads, batch_size, deterministic: true };
+                let options = EngineOptions::new(batch_size).with(|c| {
+                    c.backend = backend;
+                    c.threads = threads;
+                    c.deterministic = true;
+                });
                 let mut grads = vec![0.0; len];
                 let score = Engine::new(&spec, options)
                     .unwrap()
@@ -138,6 +155,7 @@ fn deterministic_gradients_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn the_flag_makes_the_files_of_a_run_equal_for_any_number_of_threads() {
     let sandbox = Sandbox::new();

@@ -1,5 +1,6 @@
 //! What the machine does to a run: full disks, directories that cannot be written, files that vanish, readers that go away,
 //! a second process. Each ends in one line or not at all, and loses nothing that was saved.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -11,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use common::{Sandbox, json_lines, text, timeless, write_idx};
 use densely::model::Model;
-use densely::train::TrainerState;
+use densely::store::Checkpoint;
 use process::{say, wait_for};
 
 const FILES: [&str; 3] = ["best.safetensors", "last.safetensors", "config.toml"];
@@ -30,7 +31,7 @@ fn assert_whole(path: &Path) {
                 drop(Model::load(&entry.path(), &[]).unwrap())
             }
             "checkpoint.safetensors" => {
-                drop(TrainerState::from_bytes(&std::fs::read(entry.path()).unwrap()).unwrap());
+                drop(Checkpoint::from_bytes(&std::fs::read(entry.path()).unwrap()).unwrap());
             }
             "config.toml" | "metrics.jsonl" => {}
             other => panic!("{other} was left behind"),

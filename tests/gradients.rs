@@ -64,7 +64,10 @@ fn check_on(data: &Dataset, rows: &[u32], activations: &[Activation], hidden: &[
         .expect("some seed keeps away from the kinks");
     for backend in Backend::all() {
         for threads in [1, 2, 5] {
-            let options = EngineOptions { backend, threads, ..EngineOptions::new(rows.len()) };
+            let options = EngineOptions::new(rows.len()).with(|c| {
+                c.backend = backend;
+                c.threads = threads;
+            });
             let mut engine = Engine::new(&spec, options).unwrap();
             let mut grads = vec![f32::NAN; layout.len()];
             let score = engine.gradient(&mut grads, &params, data, rows);

@@ -1,5 +1,6 @@
 //! Sizes from outside that no memory can meet: one line and exit code 1, no panic, no abort, nothing tried.
 #![cfg(target_os = "linux")]
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -39,7 +39,11 @@ fn count(backend: Backend, threads: usize, deterministic: bool) -> u64 {
     let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
     let data = Dataset::from_pixels(pixels.view(), &labels).unwrap();
     let spec = Spec::new(19, &[133, 16], &[Activation::Gelu, Activation::Selu], 5).unwrap();
-    let options = EngineOptions { backend, threads, deterministic, batch_size: 100 };
+    let options = EngineOptions::new(100).with(|c| {
+        c.backend = backend;
+        c.threads = threads;
+        c.deterministic = deterministic;
+    });
     let mut engine = Engine::new(&spec, options).unwrap();
     let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
     let rows: Vec<u32> = (0..500).collect();

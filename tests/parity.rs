@@ -63,7 +63,10 @@ fn train(case: &Case, options: EngineOptions, data: &Dataset) -> (Vec<f64>, Stat
     let start: Vec<f32> =
         ramp(engine.layout().len(), 7919, 1009).into_iter().map(|x| (x * 0.6) as f32).collect();
     let mut state = State::new(&start).unwrap();
-    let adam = Adam { lr: 0.01, weight_decay: case.weight_decay, ..Adam::default() };
+    let adam = Adam::default().with(|c| {
+        c.lr = 0.01;
+        c.weight_decay = case.weight_decay;
+    });
     let order: Vec<u32> = (0..40).collect();
     let mut losses = Vec::new();
     for rows in [&order[..], &order, &order[..24]] {
@@ -73,7 +76,7 @@ fn train(case: &Case, options: EngineOptions, data: &Dataset) -> (Vec<f64>, Stat
             ControlFlow::Continue(())
         });
     }
-    assert_eq!(state.steps, 10);
+    assert_eq!(state.steps(), 10);
     (losses, state)
 }
 
@@ -86,19 +89,23 @@ fn ten_steps_equal_pytorch() {
                 [(1, false), (2, false), (3, false), (16, false), (2, true)]
             {
                 let what = format!("{:?} {} {threads}", case.activations, backend.name());
-                let options = EngineOptions { backend, threads, batch_size: 12, deterministic };
+                let options = EngineOptions::new(12).with(|c| {
+                    c.backend = backend;
+                    c.threads = threads;
+                    c.deterministic = deterministic;
+                });
                 let (losses, state) = train(case, options, &data);
                 for (step, (found, expected)) in losses.iter().zip(case.losses).enumerate() {
                     let error = (found - expected).abs();
                     assert!(error < 2e-6, "{what} step {step}: {found} {expected}");
                 }
-                let sampled = state.params.iter().step_by(23);
+                let sampled = state.params().iter().step_by(23);
                 assert_eq!(sampled.len(), case.params.len());
                 for (i, (&found, expected)) in sampled.zip(case.params).enumerate() {
                     let error = (f64::from(found) - expected).abs();
                     assert!(error < 2e-5, "{what} parameter {}: {found} {expected}", 23 * i);
                 }
-                let sum: f64 = state.params.iter().map(|&w| f64::from(w)).sum();
+                let sum: f64 = state.params().iter().map(|&w| f64::from(w)).sum();
                 assert!((sum - case.params_sum).abs() < 1e-4, "{what}: {sum} {}", case.params_sum);
             }
         }

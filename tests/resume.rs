@@ -5,17 +5,31 @@ mod common;
 #[path = "common/runs.rs"]
 mod runs;
 
-use common::{Sandbox, dataset, json_lines, text};
+use common::dataset;
+#[cfg(feature = "cli")]
+use common::{Sandbox, json_lines, text};
 use densely::Error;
 use densely::data::{Dataset, Split};
 use densely::engine::Broken;
 use densely::gemm::BackendChoice;
+use densely::store::{Checkpoint, RunOptions};
 use densely::train::{Divergence, EpochEnd, Observer, Request, TrainConfig, Trainer, TrainerState};
 use ndarray::Array2;
 use runs::{all_backends, config, remains};
+#[cfg(feature = "cli")]
 use serde_json::Value;
 
-/// Asks for something behind every so many steps, and keeps the state that it is offered.
+/// A checkpoint of a trainer.
+fn saved(trainer: &Trainer<'_>) -> densely::Result<Vec<u8>> {
+    Checkpoint::of(&RunOptions::default(), trainer.state()).to_bytes()
+}
+
+/// The state in a checkpoint.
+fn state_of(bytes: &[u8]) -> densely::Result<TrainerState> {
+    Ok(Checkpoint::from_bytes(bytes)?.into_state()?.1)
+}
+
+/// Asks for something every so many steps, and keeps the state that it is offered.
 struct Every {
     steps: u64,
     request: Request,
@@ -44,12 +58,12 @@ impl Observer for Every {
     fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> densely::Result<()> {
         assert_eq!(reason, self.request);
         self.step = 0;
-        self.offered.push(trainer.state().to_bytes()?);
+        self.offered.push(saved(trainer)?);
         Ok(())
     }
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> densely::Result<()> {
-        assert!(end.trainer.state().partial.is_none());
+        assert!(end.trainer.state().partial().is_none());
         Ok(())
     }
 }
@@ -59,7 +73,7 @@ fn a_run_that_is_stopped_again_and_again_ends_as_if_it_had_not_been() {
     let data = dataset(300, 11, 4);
     for backend in all_backends() {
         for (threads, deterministic) in [(1, false), (2, false), (3, true)] {
-            let config = TrainConfig { deterministic, ..config(backend, threads) };
+            let config = config(backend, threads).with(|c| c.deterministic = deterministic);
             let mut undisturbed = Trainer::new(config.clone(), &data).unwrap();
             undisturbed.run(&mut ()).unwrap();
             let expected = remains(&undisturbed);
@@ -73,13 +87,13 @@ fn a_run_that_is_stopped_again_and_again_ends_as_if_it_had_not_been() {
                         Err(Error::Stopped) => stops += 1,
                         other => break other.unwrap(),
                     }
-                    let state = TrainerState::from_bytes(&observer.offered[0]).unwrap();
-                    assert_eq!(state.optimizer.steps, steps * stops);
+                    let state = state_of(&observer.offered[0]).unwrap();
+                    assert_eq!(state.optimizer().steps(), steps * stops);
                     assert_eq!(state.epoch() as u64, steps * stops / 7);
                     trainer = Trainer::resume(state, &data).unwrap();
                 };
                 let what = format!("{backend:?} {threads} {steps}");
-                assert_eq!(stops, 20 / steps, "{what}"); // behind the last step there is nothing to stop
+                assert_eq!(stops, 20 / steps, "{what}"); // after the last step there is nothing to stop
                 assert_eq!(remains(&trainer), expected, "{what}");
                 assert_eq!(outcome.last_epoch, 3);
             }
@@ -99,9 +113,8 @@ fn saving_changes_nothing_and_each_saved_state_leads_to_the_same_end() {
         assert_eq!(remains(&trainer), remains(&undisturbed));
         assert_eq!(saver.offered.len(), 10);
         for bytes in saver.offered {
-            let state = TrainerState::from_bytes(&bytes).unwrap();
-            assert_eq!(state.to_bytes().unwrap(), bytes);
-            let mut resumed = Trainer::resume(state, &data).unwrap();
+            assert_eq!(Checkpoint::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
+            let mut resumed = Trainer::resume(state_of(&bytes).unwrap(), &data).unwrap();
             resumed.run(&mut ()).unwrap();
             assert_eq!(remains(&resumed), remains(&undisturbed), "{backend:?}");
         }
@@ -112,22 +125,22 @@ fn saving_changes_nothing_and_each_saved_state_leads_to_the_same_end() {
 fn a_state_is_refused_with_other_data_or_damage() {
     let data = dataset(300, 11, 4);
     let trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
-    let bytes = trainer.state().to_bytes().unwrap();
-    let state = || TrainerState::from_bytes(&bytes).unwrap();
+    let bytes = saved(&trainer).unwrap();
+    let state = || state_of(&bytes).unwrap();
     let error = Trainer::resume(state(), &dataset(301, 11, 4)).unwrap_err().to_string();
     assert!(error.contains("fingerprint"), "{error}");
     let mut other = state();
-    other.config.hidden = vec![3];
-    other.config.activations.clear();
+    other.config_mut().hidden = vec![3];
+    other.config_mut().activations.clear();
     let error = Trainer::resume(other, &data).unwrap_err().to_string();
     assert!(error.contains("parameters, expected"), "{error}");
     for cut in [0, 9, bytes.len() / 2, bytes.len() - 1] {
-        assert!(TrainerState::from_bytes(&bytes[..cut]).is_err(), "{cut}");
+        assert!(state_of(&bytes[..cut]).is_err(), "{cut}");
     }
     let flipped = |at: usize| {
         let mut bytes = bytes.clone();
         bytes[at] ^= 1;
-        TrainerState::from_bytes(&bytes).unwrap_err().to_string()
+        state_of(&bytes).unwrap_err().to_string()
     };
     let error = flipped(bytes.len() - 8);
     assert!(error.contains("its checksum is not that of its contents"), "{error}");
@@ -137,7 +150,7 @@ fn a_state_is_refused_with_other_data_or_damage() {
     let error = flipped(version);
     assert!(error.contains("format version 3, expected 2"), "{error}");
     let model = trainer.best_model().to_bytes().unwrap();
-    let error = TrainerState::from_bytes(&model).unwrap_err().to_string();
+    let error = state_of(&model).unwrap_err().to_string();
     assert!(error.contains("expected a densely checkpoint"), "{error}");
 }
 
@@ -148,8 +161,9 @@ fn a_state_within_an_epoch_that_does_not_fit_its_batches_is_refused() {
     let mut trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
     trainer.run(&mut observer).unwrap_err();
     for (samples, refused) in [(96, false), (95, true), (200, true), (u64::MAX, true)] {
-        let mut state = TrainerState::from_bytes(&observer.offered[0]).unwrap();
-        state.partial.as_mut().unwrap().score.samples = samples;
+        let mut checkpoint = Checkpoint::from_bytes(&observer.offered[0]).unwrap();
+        checkpoint.partial.as_mut().unwrap().score.samples = samples;
+        let (_, state) = checkpoint.into_state().unwrap();
         let result = Trainer::resume(state, &data);
         assert_eq!(result.is_err(), refused, "{samples}");
         if let Err(error) = result {
@@ -158,7 +172,7 @@ fn a_state_within_an_epoch_that_does_not_fit_its_batches_is_refused() {
     }
 }
 
-/// Tells how a run ended that diverged.
+/// How a run that diverged ended.
 fn divergence(config: TrainConfig, data: &Dataset) -> (Divergence, usize) {
     struct Watch(Option<Divergence>);
     impl Observer for Watch {
@@ -171,11 +185,11 @@ fn divergence(config: TrainConfig, data: &Dataset) -> (Divergence, usize) {
     let mut trainer = Trainer::new(config, data).unwrap();
     let outcome = trainer.run(&mut watch).unwrap();
     let state = trainer.state();
-    assert!(state.is_finished() && state.diverged.is_some());
-    assert_eq!(state.diverged, watch.0);
-    assert_eq!(outcome.best_epoch, state.best_epoch);
-    assert!(state.best_params.iter().all(|w| w.is_finite()));
-    (watch.0.unwrap(), state.best_epoch)
+    assert!(state.is_finished() && state.diverged().is_some());
+    assert_eq!(state.diverged(), watch.0);
+    assert_eq!(outcome.best_epoch, state.best_epoch());
+    assert!(state.best_params().iter().all(|w| w.is_finite()));
+    (watch.0.unwrap(), state.best_epoch())
 }
 
 #[test]
@@ -187,33 +201,35 @@ fn what_is_not_finite_is_found_in_its_step_and_layer() {
     };
     for backend in all_backends() {
         for threads in [1, 3] {
-            let base = TrainConfig { split, shuffle: false, ..config(backend, threads) };
-            // weights of 1e30 behind the first step: the second layer's outputs overflow
+            let base = config(backend, threads).with(|c| {
+                c.split = split;
+                c.shuffle = false;
+            });
+            // weights of 1e30 after the first step: the second layer's outputs overflow
             let data = Dataset::from_arrays(values(0.1).view(), &labels).unwrap();
             let (found, _) = divergence(
-                TrainConfig {
-                    lr: 1e30,
-                    weight_decay: 0.0,
-                    activations: vec![densely::model::Activation::Relu],
-                    ..base.clone()
-                },
+                base.clone().with(|c| {
+                    c.lr = 1e30;
+                    c.weight_decay = 0.0;
+                    c.activations = vec![densely::model::Activation::Relu];
+                }),
                 &data,
             );
             let expected = Broken::Outputs { layer: 1 };
-            assert_eq!(found, Divergence { epoch: 1, step: 2, broken: expected });
+            assert_eq!(found, Divergence::new(1, 2, expected));
             let text = found.to_string();
             assert!(
                 text.contains("step 2 (epoch 1)")
                     && text.contains("layer 1")
-                    && text.contains("--lr"),
+                    && text.contains("a lower learning rate"),
                 "{text}"
             );
 
             // inputs of 1e22: the loss is a number, the square of the gradient is not
             let data = Dataset::from_arrays(values(1e22).view(), &labels).unwrap();
-            let (found, _) = divergence(TrainConfig { hidden: vec![], ..base.clone() }, &data);
+            let (found, _) = divergence(base.clone().with(|c| c.hidden = vec![]), &data);
             let expected = Broken::Weights { layer: 0 };
-            assert_eq!(found, Divergence { epoch: 1, step: 1, broken: expected });
+            assert_eq!(found, Divergence::new(1, 1, expected));
         }
     }
 }
@@ -224,18 +240,23 @@ fn a_run_that_diverges_late_keeps_its_best_epoch() {
     let mut trainer = Trainer::new(config(BackendChoice::Auto, 2), &data).unwrap();
     trainer.run(&mut ()).unwrap();
     let mut state = trainer.state().clone();
-    let (best_epoch, best_params) = (state.best_epoch, state.best_params.to_vec());
-    (state.config.epochs, state.config.lr, state.config.weight_decay) = (5, 1e30, 0.0);
+    let (best_epoch, best_params) = (state.best_epoch(), state.best_params().to_vec());
+    let config = state.config_mut();
+    (config.epochs, config.lr, config.weight_decay) = (5, 1e30, 0.0);
     let mut trainer = Trainer::resume(state, &data).unwrap();
     let outcome = trainer.run(&mut ()).unwrap();
     let state = trainer.state();
-    let divergence = state.diverged.unwrap();
+    let divergence = state.diverged().unwrap();
     assert_eq!((divergence.epoch, divergence.step), (4, 3 * 7 + 2));
-    assert_eq!((state.epoch(), state.best_epoch, outcome.best_epoch), (3, best_epoch, best_epoch));
-    assert_eq!(*state.best_params, best_params);
+    assert_eq!(
+        (state.epoch(), state.best_epoch(), outcome.best_epoch),
+        (3, best_epoch, best_epoch)
+    );
+    assert_eq!(state.best_params(), best_params);
     assert!(outcome.test.unwrap().loss_sum.is_finite());
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn divergence_ends_a_run_with_the_place_and_a_remedy() {
     let sandbox = Sandbox::new();
@@ -244,7 +265,7 @@ fn divergence_ends_a_run_with_the_place_and_a_remedy() {
         sandbox.run(&[&["train", "data", "--hidden", "9,8", "--json"], &args[..]].concat());
     let (out, message) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(1));
-    let expected = "r: the training diverged in step 2 (epoch 1): the outputs of layer 1 are not finite; a lower --lr helps";
+    let expected = "r: the training diverged in step 2 (epoch 1): the outputs of layer 1 are not finite; a lower learning rate helps";
     assert_eq!(message.trim_end(), format!("error: {expected}"));
     let lines = json_lines(&out);
     assert_eq!(lines.len(), 3, "{out}");
@@ -262,6 +283,7 @@ fn divergence_ends_a_run_with_the_place_and_a_remedy() {
     assert!(!sandbox.path("r/best.safetensors").exists());
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn settings_that_were_changed_in_the_directory_are_named_and_more_epochs_taken() {
     let sandbox = Sandbox::new();
@@ -290,6 +312,7 @@ fn settings_that_were_changed_in_the_directory_are_named_and_more_epochs_taken()
     assert_eq!(text(&sandbox.bytes("run/config.toml")), config.replace("epochs = 2", "epochs = 3"));
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn other_data_in_the_place_of_the_first_are_refused() {
     let sandbox = Sandbox::new();
@@ -299,6 +322,7 @@ fn other_data_in_the_place_of_the_first_are_refused() {
     assert!(message.contains("the run was trained on data with the fingerprint"), "{message}");
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn how_often_to_save_is_remembered_and_may_change() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,5 @@
 //! Ctrl-C and its like: the state is saved, the way to go on is said, and the exit code tells the signal.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
@@ -10,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::{Sandbox, json_lines, text, write_idx};
-use densely::train::TrainerState;
+use densely::store::Checkpoint;
 use process::{signal, wait_for};
 
 fn sandbox() -> Sandbox {
@@ -21,7 +22,7 @@ fn sandbox() -> Sandbox {
 
 fn steps(sandbox: &Sandbox, run: &str) -> u64 {
     let bytes = sandbox.bytes(&format!("{run}/checkpoint.safetensors"));
-    TrainerState::from_bytes(&bytes).unwrap().optimizer.steps
+    Checkpoint::from_bytes(&bytes).unwrap().steps
 }
 
 fn ended(child: Child) -> (Option<i32>, String, String) {

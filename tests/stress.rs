@@ -46,12 +46,12 @@ fn run(
     assert_eq!(heard, steps);
     let mut grads = vec![f32::NAN; start.len()];
     let rows: Vec<u32> = (0..SAMPLES as u32).collect();
-    let gradient = engine.gradient(&mut grads, &state.params, data, &rows[..batch]);
-    let evaluated = engine.evaluate(&state.params, data, &rows);
-    let predicted = engine.predict(&state.params, data, &rows);
+    let gradient = engine.gradient(&mut grads, state.params(), data, &rows[..batch]);
+    let evaluated = engine.evaluate(state.params(), data, &rows);
+    let predicted = engine.predict(state.params(), data, &rows);
     let scores = [trained.score, gradient, evaluated].map(|score| score.loss() as f32);
     let all =
-        [&scores, &*state.params, &*state.m, &*state.v, &grads, predicted.as_slice().unwrap()];
+        [&scores, state.params(), state.m(), state.v(), &grads, predicted.as_slice().unwrap()];
     (all.into_iter().flatten().map(|x| x.to_bits()).collect(), evaluated)
 }
 
@@ -66,7 +66,11 @@ fn stress(hidden: &[usize], activations: &[Activation], batch: usize, steps: usi
         let mut alone = None;
         let cases = [(1, false), (2, false), (3, false), (8, false), (2, true), (8, true)];
         for (threads, deterministic) in cases {
-            let options = EngineOptions { backend, threads, batch_size: batch, deterministic };
+            let options = EngineOptions::new(batch).with(|c| {
+                c.backend = backend;
+                c.threads = threads;
+                c.deterministic = deterministic;
+            });
             let mut engine = Engine::new(&spec, options).unwrap();
             let (first, score) = run(&mut engine, &start, &data, batch, steps);
             for time in 1..times {

@@ -1,4 +1,5 @@
 //! Sweeps and reports, end to end, on a small data set made here.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! The commands around training, end to end, and the configuration of a run.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -309,7 +310,7 @@ fn doctor_notices_cores_that_it_may_not_use() {
             let problem = text(&output.stderr);
             assert!(problem.contains("this process may use 1 of"), "{problem}");
         }
-        _ => densely::report::say("skipped: no taskset, or one core"),
+        _ => eprintln!("skipped: no taskset, or one core"),
     }
 }
 

@@ -26,7 +26,7 @@ fn reruns_are_equal_to_the_byte() {
         for threads in [1, 2, 3] {
             let first = run(config(backend, threads), &data);
             assert_eq!(first, run(config(backend, threads), &data), "{backend:?} {threads}");
-            let other = run(TrainConfig { seed: 6, ..config(backend, threads) }, &data);
+            let other = run(config(backend, threads).with(|c| c.seed = 6), &data);
             assert_ne!(first.0, other.0);
         }
     }
@@ -36,11 +36,12 @@ fn reruns_are_equal_to_the_byte() {
 fn pieces_that_are_drawn_change_nothing_whoever_draws_them() {
     let data = dataset(1300, 11, 4);
     for backend in all_backends() {
-        let config = |threads| TrainConfig {
-            hidden: vec![600, 17],
-            batch_size: 1200,
-            split: Split::Counts([1240, 30, 30]),
-            ..config(backend, threads)
+        let config = |threads| {
+            config(backend, threads).with(|c| {
+                c.hidden = vec![600, 17];
+                c.batch_size = 1200;
+                c.split = Split::Counts([1240, 30, 30]);
+            })
         };
         let (_, _, alone) = run(config(1), &data);
         for threads in [2, 3] {
@@ -84,11 +85,14 @@ fn thread_counts_and_backends_agree_up_to_rounding() {
 #[test]
 fn the_best_epoch_is_kept_tested_and_patience_ends_the_run() {
     let data = dataset(300, 11, 4);
-    let config =
-        TrainConfig { epochs: 200, patience: Some(4), lr: 0.03, ..config(BackendChoice::Auto, 2) };
+    let config = config(BackendChoice::Auto, 2).with(|c| {
+        c.epochs = 200;
+        c.patience = Some(4);
+        c.lr = 0.03;
+    });
     let mut trainer = Trainer::new(config, &data).unwrap();
     let outcome = trainer.run(&mut ()).unwrap();
-    let history = &trainer.state().history;
+    let history = trainer.state().history();
     assert_eq!(outcome.last_epoch, history.len());
     assert_eq!(outcome.best_epoch + 4, history.len(), "patience ran out");
     let key = |record: &EpochRecord| (record.val_accuracy.unwrap(), -record.val_loss.unwrap());
@@ -99,20 +103,19 @@ fn the_best_epoch_is_kept_tested_and_patience_ends_the_run() {
     // the kept weights really score what is reported, and are not those of the last epoch
     let model = trainer.best_model();
     assert_ne!(model, trainer.last_model());
-    let mut engine = Engine::new(&model.spec, EngineOptions::new(1)).unwrap();
+    let mut engine = Engine::new(model.spec(), EngineOptions::new(1)).unwrap();
     let val = trainer.parts().rows(Part::Val, data.len());
-    let score = engine.evaluate(&model.params, &data, &val);
+    let score = engine.evaluate(model.params(), &data, &val);
     assert!((score.accuracy() - best.0).abs() < 1e-12);
     let test = trainer.parts().rows(Part::Test, data.len());
-    let score = engine.evaluate(&model.params, &data, &test);
+    let score = engine.evaluate(model.params(), &data, &test);
     assert_eq!(Some(score.accuracy()), outcome.test.map(|test| test.accuracy()));
 }
 
 #[test]
 fn without_validation_the_last_epoch_is_kept() {
     let data = dataset(300, 11, 4);
-    let config =
-        TrainConfig { split: Split::Counts([300, 0, 0]), ..config(BackendChoice::Auto, 2) };
+    let config = config(BackendChoice::Auto, 2).with(|c| c.split = Split::Counts([300, 0, 0]));
     let mut trainer = Trainer::new(config, &data).unwrap();
     let outcome = trainer.run(&mut ()).unwrap();
     assert_eq!((outcome.best_epoch, outcome.val_accuracy, outcome.test), (3, None, None));
@@ -125,9 +128,9 @@ fn a_model_continues_where_it_was_and_must_fit() {
     let mut trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
     trainer.run(&mut ()).unwrap();
     let model = Model::from_bytes(&trainer.last_model().to_bytes().unwrap(), &[]).unwrap();
-    let other = TrainConfig { hidden: vec![7], ..config(BackendChoice::Auto, 1) };
+    let other = config(BackendChoice::Auto, 1).with(|c| c.hidden = vec![7]);
     let continued = Trainer::from_model(other, &model, &data).unwrap();
-    assert_eq!(continued.last_model().params, model.params);
+    assert_eq!(continued.last_model().params(), model.params());
     assert_eq!(continued.config().hidden, [24, 17, 9]);
     let wider = dataset(300, 12, 4);
     let error = Trainer::from_model(config(BackendChoice::Auto, 1), &model, &wider).unwrap_err();
@@ -143,10 +146,10 @@ fn probabilities_are_those_that_are_scored() {
     let model = trainer.best_model();
     let rows: Vec<u32> = (0..700).rev().collect();
     for threads in [1, 2, 5] {
-        let options = EngineOptions { threads, ..EngineOptions::new(1) };
-        let mut engine = Engine::new(&model.spec, options).unwrap();
-        let probabilities = engine.predict(&model.params, &data, &rows);
-        let score = engine.evaluate(&model.params, &data, &rows);
+        let options = EngineOptions::new(1).with(|c| c.threads = threads);
+        let mut engine = Engine::new(model.spec(), options).unwrap();
+        let probabilities = engine.predict(model.params(), &data, &rows);
+        let score = engine.evaluate(model.params(), &data, &rows);
         let own = rows.iter().zip(probabilities.rows()).map(|(&row, p)| {
             assert!((p.sum() - 1.0).abs() < 1e-5);
             -f64::from(p[data.labels()[row as usize] as usize]).ln()
@@ -161,7 +164,7 @@ fn probabilities_are_those_that_are_scored() {
 fn a_row_out_of_range_is_a_panic_not_a_hang() {
     let data = dataset(30, 11, 4);
     let spec = densely::model::Spec::new(11, &[5], &[], 4).unwrap();
-    let options = EngineOptions { threads: 3, ..EngineOptions::new(10) };
+    let options = EngineOptions::new(10).with(|c| c.threads = 3);
     let mut engine = Engine::new(&spec, options).unwrap();
     let params = vec![0.0; engine.layout().len()];
     engine.evaluate(&params, &data, &[0, 1, 30]);

@@ -33,8 +33,10 @@ pub struct Training<'d> {
 impl<'d> Training<'d> {
     pub fn new(data: &'d Dataset, hidden: &[usize], backend: Backend, batch_size: usize) -> Self {
         let spec = Spec::new(data.n_features(), hidden, &[], data.n_classes()).unwrap();
-        let options =
-            EngineOptions { backend, threads: default_threads(), ..EngineOptions::new(batch_size) };
+        let options = EngineOptions::new(batch_size).with(|c| {
+            c.backend = backend;
+            c.threads = default_threads();
+        });
         let engine = Engine::new(&spec, options).unwrap();
         let mut params = vec![0.0; engine.layout().len()];
         initialize(&mut params, &spec, engine.layout(), Init::Auto, 0).unwrap();
@@ -56,7 +58,7 @@ impl<'d> Training<'d> {
 
     /// What was timed has to have learnt something.
     pub fn assert_learnt(&mut self) {
-        let score = self.engine.evaluate(&self.state.params, self.data, &self.rows[..5_000]);
+        let score = self.engine.evaluate(self.state.params(), self.data, &self.rows[..5_000]);
         assert!(score.accuracy() > 0.9, "after {} passes: {score:?}", self.epoch);
     }
 }

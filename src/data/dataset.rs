@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 /// The feature values of all samples, (samples, features) in rows.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Features {
     /// Pixels; the network sees `x / 255`.
     U8(Vec<u8>),

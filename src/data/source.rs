@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 
 /// A data set, and what the user should know about how it was loaded.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The examples.
     pub data: Dataset,

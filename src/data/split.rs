@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// How to cut. All parts are consecutive pieces in file order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Split {
     /// Training, validation and test as 50 : 5 : 15 of everything: 50,000 / 5,000 / 15,000 of MNIST.
     #[default]
@@ -25,6 +26,7 @@ pub enum Split {
 
 /// Which part of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Part {
     /// What is trained on.
     Train,

@@ -60,6 +60,7 @@ pub const MAX_THREADS: usize = 64;
 
 /// The settings of an [`Engine`].
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct EngineOptions {
     /// The library that computes the matrix products.
     pub backend: Backend,
@@ -72,6 +73,13 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
+    /// The same options with some of them changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// The best backend of this build, and one thread per core.
     pub fn new(batch_size: usize) -> Self {
         let backend = Backend::auto();

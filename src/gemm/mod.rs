@@ -35,6 +35,7 @@ pub enum Backend {
 /// A user's choice of a backend; see [`Backend::of`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BackendChoice {
     /// The best backend of the build.
     #[default]
@@ -43,6 +44,20 @@ pub enum BackendChoice {
     Blas,
     /// The pure-Rust product.
     Rust,
+}
+
+impl BackendChoice {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Blas, Self::Rust];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Blas => "blas",
+            Self::Rust => "rust",
+        }
+    }
 }
 
 impl Backend {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 /// An element-wise activation, `a = f(z)`, with the constants of PyTorch's functions of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Activation {
     /// `z`
     Identity,

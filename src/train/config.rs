@@ -137,6 +137,20 @@ impl TrainConfig {
         Self::SETTINGS
     }
 
+    /// The same configuration with some settings changed.
+    ///
+    /// ```
+    /// use densely::train::TrainConfig;
+    ///
+    /// let config = TrainConfig::default().with(|c| (c.epochs, c.lr) = (5, 0.01));
+    /// assert_eq!((config.epochs, config.lr), (5, 0.01));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Rejects impossible settings.
     ///
     /// # Errors

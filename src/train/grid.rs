@@ -433,7 +433,7 @@ mod tests {
         assert_eq!(hidden("hidden = [[512], [256]]"), [vec![512], vec![256]]);
         assert_eq!(hidden("hidden = ['512,3', '256']"), [vec![512, 3], vec![256]]);
         assert_eq!(hidden("hidden = 5"), [vec![5]]);
-        assert_eq!(hidden("hidden = ''"), [vec![]; 1]);
+        assert_eq!(hidden("hidden = ''"), [Vec::<usize>::new()]);
         let two = parse("activations = ['relu', 'tanh']\nhidden = [3, 3]").unwrap().0;
         assert_eq!(two.base().activations.len(), 2);
         for (text, expected) in [

@@ -440,7 +440,7 @@ impl SettingValue for Init {
 
 impl SettingValue for BackendChoice {
     fn choices() -> Vec<&'static str> {
-        vec!["auto", "blas", "rust"]
+        Self::ALL.map(Self::name).to_vec()
     }
 
     fn parse(text: &str) -> std::result::Result<Self, String> {
@@ -448,7 +448,7 @@ impl SettingValue for BackendChoice {
     }
 
     fn text(&self) -> String {
-        to_value(self).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        self.name().to_owned()
     }
 
     by_serde!();

@@ -1,8 +1,12 @@
 //! What the integration tests share: inputs that every language computes alike, and a small data set on disk.
 #![allow(dead_code)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+#[cfg(feature = "cli")]
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
 
 use densely::data::Dataset;
 use ndarray::Array2;
@@ -48,8 +52,10 @@ pub fn header(magic: u32, sizes: &[usize]) -> Vec<u8> {
 }
 
 /// A folder with a data set in it, in which commands run.
+#[cfg(feature = "cli")]
 pub struct Sandbox(pub tempfile::TempDir);
 
+#[cfg(feature = "cli")]
 impl Sandbox {
     pub fn new() -> Self {
         let sandbox = Self(tempfile::tempdir().unwrap());

@@ -6,18 +6,17 @@ use densely::train::{EpochRecord, TrainConfig, Trainer};
 
 /// A small run of three epochs of seven steps, the last of them with a smaller batch.
 pub fn config(backend: BackendChoice, threads: usize) -> TrainConfig {
-    TrainConfig {
-        hidden: vec![24, 17, 9],
-        batch_size: 32,
-        epochs: 3,
-        lr: 0.01,
-        weight_decay: 0.01,
-        split: Split::Counts([200, 60, 40]),
-        seed: 5,
-        threads,
-        backend,
-        ..TrainConfig::default()
-    }
+    TrainConfig::default().with(|c| {
+        c.hidden = vec![24, 17, 9];
+        c.batch_size = 32;
+        c.epochs = 3;
+        c.lr = 0.01;
+        c.weight_decay = 0.01;
+        c.split = Split::Counts([200, 60, 40]);
+        c.seed = 5;
+        c.threads = threads;
+        c.backend = backend;
+    })
 }
 
 pub fn all_backends() -> Vec<BackendChoice> {
@@ -26,14 +25,14 @@ pub fn all_backends() -> Vec<BackendChoice> {
 
 /// What a run leaves: model files, and the records without their times.
 pub fn remains(trainer: &Trainer<'_>) -> (Vec<u8>, Vec<u8>, Vec<EpochRecord>) {
-    let timeless = |record: &EpochRecord| EpochRecord {
-        seconds: 0.0,
-        samples_per_second: 0.0,
-        ..record.clone()
+    let timeless = |record: &EpochRecord| {
+        let mut record = record.clone();
+        (record.seconds, record.samples_per_second) = (0.0, 0.0);
+        record
     };
     (
         trainer.best_model().to_bytes().unwrap(),
         trainer.last_model().to_bytes().unwrap(),
-        trainer.state().history.iter().map(timeless).collect(),
+        trainer.state().history().iter().map(timeless).collect(),
     )
 }

@@ -8,6 +8,7 @@ use crate::isa::kernel;
 /// Adam's settings (Kingma and Ba, 2015), with decoupled weight decay (Loshchilov and Hutter, 2019) over all
 /// parameters, biases included; the numbers are those of `torch.optim.Adam` and `AdamW`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Adam {
     /// Learning rate.
     pub lr: f64,
@@ -44,6 +45,13 @@ pub struct AdamStep {
 }
 
 impl Adam {
+    /// The same constants with some of them changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// The constants of step `t`, which counts from 1.
     pub fn step(&self, t: u64) -> AdamStep {
         let t = t as f64;

@@ -7,6 +7,7 @@ use crate::isa::kernel;
 
 /// The loss and the accuracy over some samples, as sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Score {
     /// The sum of the samples' losses, in nats.
     pub loss_sum: f64,
@@ -17,6 +18,11 @@ pub struct Score {
 }
 
 impl Score {
+    /// The sum of the losses of `samples` samples, and how many of them were classified correctly.
+    pub fn new(loss_sum: f64, correct: u64, samples: u64) -> Self {
+        Self { loss_sum, correct, samples }
+    }
+
     /// The mean loss per sample; NaN if there are no samples.
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.samples as f64

@@ -17,6 +17,7 @@ mod orthogonal;
 /// How the weights of a layer start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Init {
     /// By the layer's activation: He for the ReLU family, LeCun for SELU, Glorot for the others and the output.
     #[default]
