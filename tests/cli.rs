@@ -145,7 +145,7 @@ fn a_model_can_be_started_from_and_contradictions_are_refused() {
     for (more, expected) in [
         (["--hidden", "16"], "has [16, 8]"),
         (["--activations", "relu"], "the activations are tanh,selu, not relu"),
-        (["--init", "he"], "cannot be used with"),
+        (["--init", "he"], "init and init_from are both set"),
     ] {
         let message = sandbox.fails(&[&start[..], &more].concat(), 2);
         assert!(message.contains(expected), "{message}");

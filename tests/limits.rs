@@ -39,7 +39,7 @@ fn refused(sandbox: &Sandbox, command: &str) -> String {
 fn write_model(sandbox: &Sandbox, name: &str, classes: usize) {
     let spec = Spec::new(20, &[], &[], classes).unwrap();
     let params = vec![0.0; Layout::new(&spec).unwrap().len()];
-    Model { spec, params, metadata: None }.save(&sandbox.path(name)).unwrap();
+    Model::new(spec, params, None).unwrap().save(&sandbox.path(name)).unwrap();
 }
 
 #[test]

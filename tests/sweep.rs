@@ -162,7 +162,7 @@ fn bad_grids_are_refused_in_a_line_before_anything_starts() {
     let many: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
     let many = many.join(",");
     for (flags, expected) in [
-        (&["--lr", "0.1,0.1"][..], "--lr: 0.1 is there twice"),
+        (&["--lr", "0.1,0.1"][..], "--lr 0.1 twice: expected each value once"),
         (&["--lr", "-1"], "--lr"),
         (&["--lr", ""], "invalid value ''"),
         (&["--hidden", "5;x"], "`x`"),
@@ -181,7 +181,7 @@ fn bad_grids_are_refused_in_a_line_before_anything_starts() {
     let with = |lr: &'static str| [&small[..], &["--lr", lr, "--out", "sweep"]].concat();
     sandbox.ok(&with("0.1"));
     let message = sandbox.fails(&with("0.2"), 2);
-    assert!(message.contains("holds another sweep: lr is [0.1], not [0.2]"), "{message}");
+    assert!(message.contains("holds another sweep: lr is 0.1, not 0.2"), "{message}");
     // the file that a sweep leaves is its configuration
     let printed = sandbox.ok(&["sweep", "--config", "sweep/sweep.toml", "--print-config"]);
     assert_eq!(printed.trim(), text(&sandbox.bytes("sweep/sweep.toml")).trim());
@@ -208,7 +208,7 @@ fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
 
     let lock = std::fs::File::open(sandbox.path("sweep")).unwrap();
     lock.lock().unwrap();
-    assert!(sandbox.fails(&args, 2).contains("another densely is at work in sweep"));
+    assert!(sandbox.fails(&args, 2).contains("sweep is in use by another densely"));
     drop(lock);
 
     std::fs::write(sandbox.path("grid.toml"), "init_from = 'model.safetensors'").unwrap();
