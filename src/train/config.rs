@@ -21,6 +21,10 @@ pub mod group {
     pub const OUTPUT: &str = "Output";
 }
 
+/// The order in which help lists the headings.
+pub const GROUPS: [&str; 5] =
+    [group::NETWORK, group::OPTIMIZER, group::RUN, group::MACHINE, group::OUTPUT];
+
 use group::{MACHINE, NETWORK, OPTIMIZER, RUN};
 
 /// Training is in f32: what is 0 or infinite there cannot be meant.
@@ -46,8 +50,7 @@ settings! {
             value_name: "N,N,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
             check: |c| !c.hidden.contains(&0), expected: "sizes of at least 1",
         }
-        /// One activation for all hidden layers, or one each: identity, relu, leaky-relu, elu, selu, gelu, silu,
-        /// sigmoid, tanh
+        /// One activation for all hidden layers, or one each
         activations: Vec<Activation> = Vec::new(), {
             value_name: "A,A,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
             default: Some("relu,selu,tanh for three hidden layers, relu for any other number"),

@@ -47,6 +47,8 @@ pub struct Setting<C: 'static> {
     pub check: fn(&C) -> bool,
     /// Every value, where there are only a few.
     pub choices: fn() -> Vec<&'static str>,
+    /// The names that a list is made of, where it is one.
+    pub elements: fn() -> Vec<&'static str>,
     /// Reads a value as the command line writes it.
     pub parse: fn(&str) -> std::result::Result<Value, String>,
     /// The value; `None` if it is not set.
@@ -99,6 +101,7 @@ impl<C: Configuration> Setting<C> {
         expected: "",
         check: |_| true,
         choices: Vec::new,
+        elements: Vec::new,
         parse: |_| Err(String::new()),
         get: |_| None,
         set: |_, _| Ok(()),
@@ -213,6 +216,11 @@ pub trait Configuration: Clone + Default + Sized + 'static {
 pub trait SettingValue: Sized {
     /// Every value, where there are only a few.
     fn choices() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// The names that a list is made of, where it is one.
+    fn elements() -> Vec<&'static str> {
         Vec::new()
     }
 
@@ -411,6 +419,10 @@ impl SettingValue for Vec<usize> {
 }
 
 impl SettingValue for Vec<Activation> {
+    fn elements() -> Vec<&'static str> {
+        Activation::ALL.map(Activation::name).to_vec()
+    }
+
     fn parse(text: &str) -> std::result::Result<Self, String> {
         parse_list(text, parse)
     }
@@ -523,6 +535,7 @@ macro_rules! settings {
                     key: stringify!($field),
                     help: concat!($($help),+),
                     choices: <$Type as $crate::train::setting::SettingValue>::choices,
+                    elements: <$Type as $crate::train::setting::SettingValue>::elements,
                     parse: |text| {
                         let value = <$Type as $crate::train::setting::SettingValue>::parse(text)?;
                         let value = $crate::train::setting::SettingValue::to_value(&value);
