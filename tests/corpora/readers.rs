@@ -1,7 +1,7 @@
 //! Every reader of bytes from outside, each as a function that must return whatever it is given.
 //!
 //! What is refused must be refused in one line. What is accepted goes through what follows in the program: it is written
-//! and read again, checked, split, computed with. The fuzz targets call these functions, and so does `tests/corpora.rs`.
+//! and read again, checked, split, computed with. The fuzz targets call these functions, and so does the test beside this file.
 #![allow(dead_code)]
 
 use std::path::Path;
