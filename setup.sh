@@ -35,7 +35,7 @@ install_packages() {
     elif have brew; then brew install pkg-config openblas
     else
         fail "no known package manager; install a C compiler, pkg-config and OpenBLAS, or build in pure Rust:
-  cargo build --release --no-default-features --features embedded-mnist"
+  cargo build --release --no-default-features --features cli,embedded-mnist"
     fi
 }
 
