@@ -12,9 +12,9 @@ use crate::model::{Layout, Spec};
 /// A sweep of more runs than this is taken for a mistake.
 pub const MAX_RUNS: usize = 10_000;
 
-/// Networks with fewer parameters are trained side by side, larger ones one after another on all cores. One thread waits for
-/// nobody: on two cores, two runs at a time took 0.63 (64-32) to 0.90 (2048-2048-2048, 10 million parameters) of the time of the same
-/// runs in turn. Beyond that the memory of several runs at once is the concern.
+/// Networks with fewer parameters are trained side by side, larger ones one after another on all cores. A single thread never
+/// waits at a barrier: on two cores, two runs at a time took 0.63 (64-32) to 0.90 (2048-2048-2048, 10 million parameters) of
+/// the time of the same runs one after another. Beyond that the memory of several runs at once is the concern.
 const SIDE_BY_SIDE: usize = 16_000_000;
 
 /// The longest name of a run in bytes; file systems allow 255.
@@ -232,7 +232,7 @@ impl Grid {
         }
     }
 
-    /// The runs for data with so many features and classes. The last of the settings that vary changes fastest.
+    /// The runs for data with a number of features and of classes. The last of the settings that vary changes fastest.
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Usage`] if there are more than [`MAX_RUNS`], or one of them has impossible settings.
@@ -287,7 +287,7 @@ impl Grid {
             }
             name.push_str(&setting.label(&config));
         }
-        // a name has to fit a file system; its number tells it apart
+        // a name has to fit a file system; its number makes it unique
         name.truncate(LONGEST_NAME);
         Ok(SweepRun { name, config, parameters })
     }
@@ -303,7 +303,7 @@ impl Grid {
         }
     }
 
-    /// How many runs with so many threads are to be trained at a time.
+    /// How many runs are trained at a time where each has this number of threads.
     pub fn jobs_for(&self, threads: usize) -> usize {
         self.sharing.jobs.unwrap_or_else(|| (default_threads() / threads).max(1))
     }

@@ -122,24 +122,19 @@ impl<C: Configuration> Setting<C> {
         (self.set)(config, value).map_err(refuse)
     }
 
-    /// Whether a file's value is one value of this setting, rather than a list of several.
-    fn is_single(&self, value: &Value) -> bool {
-        !value.is_array() || (self.set)(&mut C::default(), value.clone()).is_ok()
-    }
-
-    /// The values of a sweep that a file's value stands for: of a list each, of anything else the one.
+    /// The values of a sweep in a file's value: the items of a list of values, or else the one value.
     ///
     /// # Errors
     /// [`Error::Argument`] for the first value that is impossible.
     pub fn several(&self, value: Value) -> Result<Vec<Value>> {
+        // a list can be one value, such as `hidden = [512, 256]`
+        let is_one = |list: &Value| (self.set)(&mut C::default(), list.clone()).is_ok();
         let values = match (value, self.sweep.separator()) {
             (Value::String(text), Some(separator)) => {
                 text.split(separator).map(|one| Value::from(one.trim())).collect()
             }
-            (value, Some(_)) if !self.is_single(&value) => match value {
-                Value::Array(values) => values,
-                one => vec![one],
-            },
+            (value, Some(_)) if value.is_array() && is_one(&value) => vec![value],
+            (Value::Array(values), Some(_)) => values,
             (value, _) => vec![value],
         };
         let read = |value: Value| {
