@@ -246,11 +246,11 @@ fn a_second_process_is_kept_out_of_a_run_and_of_a_sweep() {
     let begun = |path: &str| sandbox.path(path).join("checkpoint.safetensors").exists();
     wait_for("both", || begun("run") && begun("sweep/1_lr0.01"));
     let second = sandbox.fails(&["train", "--resume", "run"], 2);
-    assert!(second.contains("another densely is at work in run"), "{second}");
+    assert!(second.contains("run is in use by another densely"), "{second}");
     let again = sandbox.fails(&train("run", "5"), 2);
     assert!(again.contains("already holds a run"), "{again}");
     let second = sandbox.fails(&sweep_args, 2);
-    assert!(second.contains("another densely is at work in sweep"), "{second}");
+    assert!(second.contains("sweep is in use by another densely"), "{second}");
     for running in [&mut run, &mut sweep] {
         assert!(running.0.try_wait().unwrap().is_none(), "it is no longer running");
     }

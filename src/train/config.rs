@@ -131,6 +131,23 @@ settings! {
     }
 }
 
+settings! {
+    /// How the runs of a sweep share the machine.
+    pub struct Sharing {
+        /// Runs at a time
+        jobs: Option<usize> = None, {
+            value_name: "N", group: MACHINE,
+            default: Some("as many as there are cores where networks are small, one where they are large"),
+            check: |c| c.jobs.is_none_or(|jobs| (1..=MAX_THREADS).contains(&jobs)), expected: THREADS_EXPECTED,
+        }
+        /// Worker threads of each run
+        threads: Option<usize> = None, {
+            value_name: "N", group: MACHINE, default: Some("the cores, divided among the runs at a time"),
+            check: |c| c.threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), expected: THREADS_EXPECTED,
+        }
+    }
+}
+
 const THREADS_EXPECTED: &str = "1 to 64";
 const _: () = assert!(MAX_THREADS == 64, "the message above names it");
 

@@ -2,9 +2,8 @@
 
 use toml::{Table, Value};
 
-use super::TrainConfig;
-use super::config::group::MACHINE;
-use super::setting::{Configuration, Setting, settings};
+use super::setting::{Configuration, Setting};
+use super::{Sharing, SweepRun, TrainConfig};
 use crate::engine::{MAX_THREADS, default_threads};
 use crate::error::{Error, Result};
 use crate::model::{Layout, Spec};
@@ -19,23 +18,6 @@ const SIDE_BY_SIDE: usize = 16_000_000;
 
 /// The longest name of a run in bytes; file systems allow 255.
 const LONGEST_NAME: usize = 120;
-
-settings! {
-    /// How the runs of a sweep share the machine.
-    pub struct Sharing {
-        /// Runs at a time
-        jobs: Option<usize> = None, {
-            value_name: "N", group: MACHINE,
-            default: Some("as many as there are cores where networks are small, one where they are large"),
-            check: |c| c.jobs.is_none_or(|jobs| (1..=MAX_THREADS).contains(&jobs)), expected: "1 to 64",
-        }
-        /// Worker threads of each run
-        threads: Option<usize> = None, {
-            value_name: "N", group: MACHINE, default: Some("the cores, divided among the runs at a time"),
-            check: |c| c.threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), expected: "1 to 64",
-        }
-    }
-}
 
 /// A configuration of which some settings have several values, one for each run.
 ///
@@ -67,25 +49,6 @@ struct Axis {
 impl PartialEq for Axis {
     fn eq(&self, other: &Self) -> bool {
         (self.setting.key, &self.values) == (other.setting.key, &other.values)
-    }
-}
-
-/// A run of a sweep.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct SweepRun {
-    /// Its number and what sets it apart: the name of its directory.
-    pub name: String,
-    /// Its settings, resolved.
-    pub config: TrainConfig,
-    /// The number of its network's parameters.
-    pub parameters: usize,
-}
-
-impl SweepRun {
-    /// A run with its settings and the number of its parameters.
-    pub fn new(name: String, config: TrainConfig, parameters: usize) -> Self {
-        Self { name, config, parameters }
     }
 }
 
