@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs what densely is built with, where it is missing: a C compiler (Rust links with it), pkg-config, OpenBLAS.
-# Asks for root by sudo only if something has to be installed. Running it again does nothing.
+# Installs what the build of densely needs, if it is missing: a C compiler (Rust links with it), pkg-config and OpenBLAS.
+# Uses sudo only if something has to be installed. Running it again does nothing.
 set -eu
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Homebrew keeps OpenBLAS apart; build.rs and openblas-src find it through pkg-config there.
+# Homebrew installs OpenBLAS outside the default paths; build.rs and openblas-src find it with pkg-config.
 have_openblas() {
     if have pkg-config && pkg-config --exists openblas; then return 0; fi
     have cc || return 1
@@ -21,7 +21,7 @@ have_openblas() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"
     elif have sudo; then say "needs root: sudo $*"; sudo "$@"
-    else fail "run this as root, then start again: $*"
+    else fail "no sudo; run this as root, then start again: $*"
     fi
 }
 
@@ -40,7 +40,7 @@ install_packages() {
 }
 
 if have cc && have pkg-config && have_openblas; then
-    say "C compiler, pkg-config and OpenBLAS are there"
+    say "found the C compiler, pkg-config and OpenBLAS"
 else
     say "installing the C compiler, pkg-config and OpenBLAS"
     install_packages
@@ -54,4 +54,4 @@ have cargo || fail "cargo is missing; install Rust $required or later from your 
 found=$(cargo --version | sed 's/^cargo \([0-9]*\.[0-9]*\).*/\1/')
 oldest=$(printf '%s\n%s\n' "$required" "$found" | sort -t. -k1,1n -k2,2n | head -n 1)
 [ "$oldest" = "$required" ] || fail "cargo $found is too old, $required or later is needed; update it, for example with: rustup update"
-say "cargo $found is there"
+say "found cargo $found"

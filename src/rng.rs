@@ -1,13 +1,13 @@
-//! Everything random: one seed, one named generator, one stream a purpose.
+//! Random numbers: one seed, one generator, a stream for each purpose.
 //!
-//! The generator is xoshiro256++ (Blackman and Vigna, 2021), seeded through SplitMix64. A stream is a
-//! function of (seed, purpose, index) alone, so that nothing random has to be saved to resume a run.
-//! Only integer and exactly rounded floating-point operations are used: every platform draws the same.
+//! The generator is xoshiro256++ (Blackman and Vigna, 2021), seeded with SplitMix64. A stream is a function of (seed, purpose,
+//! index) alone, so resuming a run needs no saved random state. Streams use only integer and exactly rounded
+//! floating-point operations, so every platform draws the same numbers.
 
 use rand_core::{Rng as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// What a stream of random numbers is for; its discriminant is part of the stream's name.
+/// What a stream of random numbers is for. The discriminant is part of the stream's key: it must never change.
 #[derive(Clone, Copy, Debug)]
 #[repr(u64)]
 pub enum Purpose {
@@ -28,7 +28,10 @@ impl Rng {
         Self(Xoshiro256PlusPlus::seed_from_u64(key))
     }
 
-    /// A uniform integer in `0..bound`, without bias (Lemire, 2019). `bound` must not be 0.
+    /// A uniform integer in `0..bound`, without bias (Lemire, 2019).
+    ///
+    /// # Panics
+    /// If `bound` is 0.
     pub fn below(&mut self, bound: u32) -> u32 {
         assert!(bound > 0, "below: bound is 0");
         let rejected_below = bound.wrapping_neg() % bound;
@@ -47,6 +50,9 @@ impl Rng {
     }
 
     /// Shuffles in place (Fisher and Yates, in Durstenfeld's form).
+    ///
+    /// # Panics
+    /// If there are more than `u32::MAX` items.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         assert!(u32::try_from(items.len()).is_ok(), "shuffle: {} items are too many", items.len());
         for last in (1..items.len()).rev() {
@@ -59,7 +65,7 @@ impl Rng {
     }
 }
 
-/// One output of SplitMix64 (Steele, Lea and Flood, 2014), used to mix a stream's name.
+/// One output of SplitMix64 (Steele, Lea and Flood, 2014). Mixes the parts of a stream's key.
 fn splitmix64(state: u64) -> u64 {
     let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -78,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_generator_is_the_named_one() {
+    fn the_generator_is_xoshiro256plusplus() {
         // xoshiro256++ from the state 1, 2, 3, 4: first output of the reference implementation
         let mut seed = [0u8; 32];
         for (word, bytes) in (1u64..).zip(seed.chunks_exact_mut(8)) {

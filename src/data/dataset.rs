@@ -1,4 +1,4 @@
-//! The one form in which examples are held.
+//! Labelled examples in memory: the one form that training, evaluation and prediction read.
 
 use std::sync::OnceLock;
 
@@ -8,13 +8,13 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Occupancy;
 use crate::error::{Error, Result};
 
-/// The feature values of all samples, (samples, features) in rows.
+/// The feature values of all samples, row-major (samples, features).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Features {
     /// Pixels; the network sees `x / 255`.
     U8(Vec<u8>),
-    /// Values that the network sees as they are.
+    /// Values that the network sees unchanged.
     F32(Vec<f32>),
 }
 
@@ -33,7 +33,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Examples from `x` (samples, features) and a class per sample, numbered from 0; the classes are `0..=max(labels)`.
+    /// Examples from `x` (samples, features) and a class per sample. The classes are `0..=max(labels)`.
     ///
     /// # Errors
     /// If there are no samples or no features, the lengths differ, or a value is not finite.
@@ -48,7 +48,7 @@ impl Dataset {
         Self::new("arrays", Features::F32(values), labels.to_vec(), x.ncols())
     }
 
-    /// Examples from pixels (samples, features), which the network sees divided by 255, and a class per sample.
+    /// Examples from pixels `x` (samples, features) and a class per sample. The network sees the pixels divided by 255.
     ///
     /// # Errors
     /// If there are no samples or no features, or the lengths differ.
@@ -57,7 +57,7 @@ impl Dataset {
         Self::new("arrays", Features::U8(values), labels.to_vec(), x.ncols())
     }
 
-    /// Checks that the parts fit together; the classes are `0..=max(labels)`.
+    /// Checks that features and labels have matching lengths. The classes are `0..=max(labels)`.
     pub(crate) fn new(
         name: impl Into<String>,
         features: Features,
@@ -76,8 +76,8 @@ impl Dataset {
         }
         if labels.len().checked_mul(n_features) != Some(n_values) || labels.len() > MAX_SAMPLES {
             let problem = format!(
-                "{} labels of {n_features} features need as many values, found {n_values} \
-                 (at most {MAX_SAMPLES} samples)",
+                "expected {n_features} values for each of {} labels and at most {MAX_SAMPLES} samples, \
+                 found {n_values} values",
                 labels.len()
             );
             return Err(Error::invalid(name, problem));
@@ -96,7 +96,8 @@ impl Dataset {
         })
     }
 
-    /// Says that the features are the pixels of images, row by row, and where the training file ended.
+    /// Records that the features are images of `size` (height, width), row by row, and that the first `train_len` samples
+    /// came from the training file.
     pub(crate) fn with_images(mut self, size: (usize, usize), train_len: usize) -> Self {
         self.image = Some(size);
         self.train_file_len = Some(train_len);
@@ -108,12 +109,12 @@ impl Dataset {
         &self.name
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Never true of a data set that was made: an empty one is refused.
+    /// Always false: an empty data set is rejected when it is made.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -138,23 +139,23 @@ impl Dataset {
         &self.labels
     }
 
-    /// Which values are not zero; looked up once, when it is first asked for.
+    /// Which values are not zero. Computed on the first call.
     pub fn occupancy(&self) -> &Occupancy {
         self.occupancy.get_or_init(|| Occupancy::of(self))
     }
 
-    /// Height and width, where the features are the pixels of an image.
+    /// Height and width, if the features are the pixels of an image.
     pub fn image(&self) -> Option<(usize, usize)> {
         self.image
     }
 
-    /// How many of the samples, from the front, came from a training file of its own.
+    /// How many samples at the front came from the training file; `None` unless the data came from files of images.
     pub fn train_file_len(&self) -> Option<usize> {
         self.train_file_len
     }
 
-    /// 128 bits (XXH3) over the sizes, the labels and the values: tells data sets apart, proves nothing. Computed once, when
-    /// it is first asked for.
+    /// A 128-bit hash (XXH3) of the sizes, the labels and the values. It tells data sets apart, but is not cryptographic.
+    /// Computed on the first call.
     pub fn fingerprint(&self) -> String {
         self.fingerprint.get_or_init(|| self.compute_fingerprint()).clone()
     }
@@ -179,7 +180,7 @@ impl Dataset {
     }
 }
 
-/// Samples are numbered in 32 bits.
+/// Sample numbers have 32 bits.
 const MAX_SAMPLES: usize = u32::MAX as usize;
 
 #[cfg(test)]
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn arrays_that_do_not_fit_are_rejected() {
         let message = |x: Array2<f32>, labels: &[u32]| {
             Dataset::from_arrays(x.view(), labels).unwrap_err().to_string()
         };
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_sees_every_part() {
+    fn the_fingerprint_depends_on_sizes_labels_and_values() {
         let of = |values: &[u8], labels: &[u32], n_features| {
             Dataset::new("test", Features::U8(values.to_vec()), labels.to_vec(), n_features)
                 .unwrap()

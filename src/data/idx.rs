@@ -1,8 +1,8 @@
-//! The IDX files in which MNIST and its relatives come, raw or gzip-compressed.
+//! Reads IDX files, the format of MNIST and its relatives, raw or gzip-compressed.
 //!
-//! Layout (LeCun, "The MNIST database"): a big-endian `u32` that holds the type (`08`, unsigned byte) and the number of
-//! dimensions, a big-endian `u32` per dimension, then the values. Sizes are compared with the bytes that are really
-//! there before anything is allocated by them.
+//! Layout (LeCun, "The MNIST database"): a big-endian `u32` with the type (`08`, unsigned byte) and the number of
+//! dimensions, a big-endian `u32` per dimension, then the values. A size in a header is checked against the available
+//! memory, and memory grows only with the bytes that are read.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
@@ -17,34 +17,34 @@ use crate::memory::require_bytes;
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
 
-/// Pixels of images of one size.
+/// Images of one size.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Images {
-    /// (count, height, width), row by row.
+    /// The pixels, row-major (count, height, width).
     pub pixels: Vec<u8>,
-    /// How many images.
+    /// The number of images.
     pub count: usize,
-    /// Rows of an image; not 0.
+    /// Rows of an image; at least 1.
     pub height: usize,
-    /// Columns of an image; not 0.
+    /// Columns of an image; at least 1.
     pub width: usize,
 }
 
 /// One half of a data set: images with as many labels.
 #[derive(Debug)]
 pub struct Half {
-    /// The examples.
+    /// The images.
     pub images: Images,
-    /// A class for each.
+    /// The class of each image.
     pub labels: Vec<u8>,
 }
 
-/// Reads a directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and, if it has them, the two `t10k` files.
+/// Reads a directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and optionally the two `t10k` files.
 pub(crate) fn read_directory(directory: &Path) -> Result<Dataset> {
     let Some(train) = read_half(directory, "train")? else {
         return Err(Error::invalid_file(
             directory,
-            "no train-images-idx3-ubyte here (nor with .gz); expected a directory of IDX files",
+            "no train-images-idx3-ubyte here (or .gz); expected a directory of IDX files",
         ));
     };
     let test = read_half(directory, "t10k")?;
@@ -52,10 +52,10 @@ pub(crate) fn read_directory(directory: &Path) -> Result<Dataset> {
     pool(&name, &directory.display().to_string(), train, test)
 }
 
-/// Joins the halves in file order; `subject` is what an error names.
+/// Joins the halves in file order. Errors name `subject`.
 ///
 /// # Errors
-/// If the images differ in size, a test label is no class of the training file, or there are no examples.
+/// If the images differ in size, a test label is not a class of the training file, or there are no examples.
 pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Result<Dataset> {
     let Half { images, labels } = train;
     let Images { mut pixels, count, height, width } = images;
@@ -92,7 +92,7 @@ pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Resul
     Ok(data.with_images((height, width), count))
 }
 
-/// `None` if the directory has no images of that part.
+/// Reads the images and labels of `part`; `None` if the directory has neither.
 fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
     let find = |kind: &str, dimensions: u32| {
         ['-', '.']
@@ -122,7 +122,7 @@ fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
     let labels = read_labels(open(&labels_path)?, &labels_path)?;
     if images.count != labels.len() {
         let problem = format!(
-            "{} labels, expected {} as there are images in {}",
+            "{} labels, expected {}, the number of images in {}",
             labels.len(),
             images.count,
             images_path.display()
@@ -139,7 +139,7 @@ fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(Error::io("open", path))
 }
 
-/// Reads through a gzip decoder if the first bytes say so.
+/// Adds a gzip decoder if the first bytes are those of gzip.
 fn decoded<'a>(source: impl Read + 'a, path: &Path) -> Result<Box<dyn Read + 'a>> {
     let mut source = BufReader::with_capacity(1 << 16, source);
     let start = source.fill_buf().map_err(Error::io("read", path))?;
@@ -152,10 +152,10 @@ pub(crate) fn read_images_file(path: &Path) -> Result<Images> {
     read_images(open(path)?, path)
 }
 
-/// Reads images, raw or compressed, to the end of a stream; `path` is only named in errors.
+/// Reads images, raw or compressed, to the end of a stream. Errors name `path`.
 ///
 /// # Errors
-/// If it is damaged or no IDX file of images, or its header says more than the memory that can be had.
+/// If the stream is damaged or not an IDX file of images, or its header asks for more than the available memory.
 pub fn read_images(source: impl Read, path: &Path) -> Result<Images> {
     let mut reader = decoded(source, path)?;
     let [count, height, width] = read_header(&mut reader, path, IMAGES_MAGIC, "images")?;
@@ -166,7 +166,7 @@ pub fn read_images(source: impl Read, path: &Path) -> Result<Images> {
     Ok(Images { pixels, count, height, width })
 }
 
-/// Reads labels, raw or compressed, to the end of a stream; `path` is only named in errors.
+/// Reads labels, raw or compressed, to the end of a stream. Errors name `path`.
 ///
 /// # Errors
 /// As [`read_images`].
@@ -204,13 +204,14 @@ fn read_header<const DIMENSIONS: usize>(
     Ok(sizes)
 }
 
-/// Refuses more bytes than there is memory for.
+/// Rejects more bytes than the available memory.
 pub(super) fn require_values(subject: &str, bytes: usize) -> Result<()> {
     let remedy = "expected less data, or an undamaged header";
     require_bytes(bytes as u64, subject, remedy)
 }
 
-/// Reads exactly the product of `sizes` bytes; memory grows with what is there, not with what the header claims.
+/// Reads exactly as many bytes as the product of `sizes`. Memory grows with the bytes that are read, not with what the
+/// header claims.
 fn read_values(mut reader: impl Read, path: &Path, sizes: &[usize]) -> Result<Vec<u8>> {
     let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
     let Some(expected) = product.filter(|&product| product < 1 << 62) else {
@@ -220,7 +221,7 @@ fn read_values(mut reader: impl Read, path: &Path, sizes: &[usize]) -> Result<Ve
     let mut values = Vec::new();
     (reader.by_ref().take(expected).read_to_end(&mut values))
         .map_err(|error| unreadable(error, path, "the values"))?;
-    // behind compressed data, an error here means bytes of another kind
+    // after compressed data, an error here means trailing bytes that are not gzip
     let more = values.len() as u64 == expected && reader.read(&mut [0]).map_or(true, |n| n > 0);
     if more || values.len() as u64 != expected {
         let found = if more { "more" } else { &values.len().to_string() };
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_are_named() {
+    fn errors_say_how_a_file_is_damaged() {
         let good = idx(IMAGES_MAGIC, &[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
         for cut in 0..good.len() {
             assert!(images_error(&good[..cut]).contains("truncated"), "cut at {cut}");

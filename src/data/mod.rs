@@ -1,8 +1,8 @@
-//! Examples in memory: where they come from, how they are split, in which order they are seen.
+//! Examples in memory: sources, splits, and the order of an epoch.
 //!
-//! A [`Dataset`] keeps pixels as the bytes they came as, a quarter of the memory traffic of `f32`; the training step
-//! scales them as it gathers a batch. [`load`] finds a data set by name or directory, [`Split`] cuts it into
-//! [`Parts`], and [`epoch_order`] shuffles.
+//! [`load`] reads a [`Dataset`] by name or directory, [`Split`] divides it into [`Parts`], and [`epoch_order`] shuffles
+//! one. A data set keeps pixels as bytes, which takes a quarter of the memory traffic of `f32`; the training step scales
+//! them when it gathers a batch.
 
 mod dataset;
 pub mod idx;

@@ -1,11 +1,11 @@
-//! Which features of which samples are not zero, a bit each.
+//! Which features of which samples are not zero: one bit each.
 
 use super::{Dataset, Features};
 
-/// A bit for every feature of every sample: set where the value is not zero.
+/// A bit for every feature of every sample, set if the value is not zero.
 ///
-/// Images are blank around what they show. The union over the samples of a batch tells which inputs take part in a step
-/// at all: of MNIST's 784 pixels about 600 in a batch of 1000, and 510 in one of 100.
+/// The borders of images are often blank. The union over the samples of a batch gives the inputs that take part in a step:
+/// of MNIST's 784 pixels, about 600 in a batch of 1000 and 510 in a batch of 100.
 #[derive(Clone, Debug)]
 pub struct Occupancy {
     words_per_sample: usize,
@@ -13,7 +13,7 @@ pub struct Occupancy {
 }
 
 impl Occupancy {
-    /// Looks at every value of a data set.
+    /// Computes the bits of a data set.
     pub fn of(data: &Dataset) -> Self {
         let n = data.n_features();
         let words_per_sample = n.div_ceil(64);
@@ -38,17 +38,21 @@ impl Occupancy {
         Self { words_per_sample, words }
     }
 
-    /// 64-bit words per sample; bit `i` of word `w` is feature `64 w + i`.
+    /// The number of 64-bit words per sample. Bit `i` of word `w` is feature `64 w + i`.
     pub fn words_per_sample(&self) -> usize {
         self.words_per_sample
     }
 
-    /// `union = ` the features that are not zero in at least one of the samples.
+    /// Writes into `union` the features that are not zero in at least one of the samples.
     ///
     /// # Panics
-    /// If `union` has not the length of [`Occupancy::words_per_sample`] or a sample is out of range.
+    /// If the length of `union` is not [`Occupancy::words_per_sample`], or a sample is out of range.
     pub fn union_of(&self, union: &mut [u64], samples: &[u32]) {
-        assert_eq!(union.len(), self.words_per_sample, "union_of: the length");
+        assert_eq!(
+            union.len(),
+            self.words_per_sample,
+            "union_of: the length of `union` is not the number of words per sample"
+        );
         union.fill(0);
         for &sample in samples {
             let start = sample as usize * self.words_per_sample;
@@ -58,7 +62,7 @@ impl Occupancy {
     }
 }
 
-/// Bit `i` is set where byte `i` of at most 64 is not zero.
+/// A word whose bit `i` is set if byte `i` is not zero. Takes at most 64 bytes.
 fn bytes_not_zero(bytes: &[u8]) -> u64 {
     const LOW_7: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     bytes.chunks(8).enumerate().fold(0, |word, (i, chunk)| {
@@ -67,7 +71,7 @@ fn bytes_not_zero(bytes: &[u8]) -> u64 {
         let eight = u64::from_le_bytes(eight);
         // the top bit of each byte: a carry out of the low seven, or its own
         let top = (((eight & LOW_7) + LOW_7) | eight) & !LOW_7;
-        // one bit of each byte, moved together by a product
+        // the product moves the bits of all bytes next to each other
         let bits = (top >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
         word | bits << (8 * i)
     })
@@ -81,7 +85,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "out of range")]
-    fn a_sample_that_is_not_there_is_refused() {
+    fn a_sample_out_of_range_is_rejected() {
         let data = Dataset::from_pixels(Array2::ones((5, 70)).view(), &[0; 5]).unwrap();
         Occupancy::of(&data).union_of(&mut [0; 2], &[4, 5]);
     }

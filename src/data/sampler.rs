@@ -2,9 +2,9 @@
 
 use crate::rng::{Purpose, Rng};
 
-/// Writes the order of an epoch into `order`: the training rows as they are, or shuffled by (seed, epoch).
+/// Writes the order of an epoch into `order`: `rows` as they are, or shuffled by (seed, epoch).
 ///
-/// Epochs count from 1. The order depends on nothing else, so that a resumed run sees what an undisturbed one sees.
+/// Epochs count from 1. The order depends on nothing else, so a resumed run sees the same order as an uninterrupted one.
 pub fn epoch_order(order: &mut Vec<u32>, rows: &[u32], shuffle: bool, seed: u64, epoch: usize) {
     order.clear();
     order.extend_from_slice(rows);

@@ -1,21 +1,21 @@
-//! Finding a data set by what the user wrote.
+//! Loads a data set by name or directory.
 
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, Features, idx, mnist};
 use crate::error::{Error, Result};
 
-/// A data set, and what the user should know about how it was loaded.
+/// A data set, with notices for the user about how it was loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The examples.
     pub data: Dataset,
-    /// Things that did not stop the loading but deserve a line on the terminal.
+    /// Problems that did not prevent loading, one line each.
     pub notices: Vec<String>,
 }
 
-/// Reads files of images without labels, one behind the other; `-` is standard input. Every label is 0.
+/// Reads files of images without labels, one after the other; `-` is standard input. Every label is 0.
 ///
 /// # Errors
 /// If a file is damaged, or the images differ in size; the message names the file.
@@ -41,7 +41,7 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
             return Err(Error::invalid_file(path, problem));
         }
         count += images.count;
-        // a joined copy, and a label each
+        // the joined copy, and a label for each image
         idx::require_values(
             &path.display().to_string(),
             pixels.len() + images.pixels.len() + 4 * count,
@@ -61,7 +61,7 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
 /// Loads `mnist` (embedded in the binary), or a directory of IDX files.
 ///
 /// # Errors
-/// If there is no such thing, or a file in it is damaged; the message names the file.
+/// If `source` is neither, or a file is damaged; the message names the file.
 pub fn load(source: &str) -> Result<Loaded> {
     if source == "mnist" {
         return mnist::load();

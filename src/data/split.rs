@@ -1,4 +1,4 @@
-//! Cutting a data set into training, validation and test parts.
+//! Divides a data set into training, validation and test parts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use crate::error::{Error, Result};
 
-/// How to cut. All parts are consecutive pieces in file order.
+/// How to divide a data set. All parts are consecutive rows in file order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Split {
-    /// Training, validation and test as 50 : 5 : 15 of everything: 50,000 / 5,000 / 15,000 of MNIST.
+    /// Training, validation and test as 50 : 5 : 15 of all samples: 50,000 / 5,000 / 15,000 of MNIST.
     #[default]
     Pooled,
     /// The test file is the test part; the last twelfth of the training file is held out for validation.
     Canonical,
-    /// So many samples each; the rest is unused.
+    /// These numbers of samples for training, validation and test; the rest is unused.
     Counts([usize; 3]),
-    /// Such fractions of everything, rounded down; the rest is unused.
+    /// These fractions of all samples, rounded down; the rest is unused.
     Fractions([f64; 3]),
 }
 
-/// Which part of a split.
+/// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Part {
-    /// What is trained on.
+    /// The part to train on.
     Train,
-    /// What chooses the best epoch.
+    /// The part that chooses the best epoch.
     Val,
-    /// What is measured at the end.
+    /// The part to measure the final model on.
     Test,
     /// Every sample of the data set, used or not.
     All,
@@ -50,11 +50,11 @@ pub struct Parts {
 }
 
 impl Split {
-    /// Cuts `data`.
+    /// Divides `data` into parts.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there are too few samples, a training part would be empty, or `canonical` meets data
-    /// without a test file.
+    /// [`Error::Usage`] if there are too few samples, the training part would be empty, or the split is `canonical` and
+    /// the data has no test file.
     pub fn apply(self, data: &Dataset) -> Result<Parts> {
         let n = data.len();
         let (train, val, test) = match self {
@@ -65,7 +65,7 @@ impl Split {
             Self::Canonical => {
                 let Some(file) = data.train_file_len().filter(|&file| file < n) else {
                     return Err(Error::usage(format!(
-                        "split `canonical`: {} has no test file of its own; expected one, or another `--split`",
+                        "split `canonical`: {} has no test file of its own; expected one, or another split",
                         data.name()
                     )));
                 };
@@ -75,7 +75,7 @@ impl Split {
             Self::Counts([train, val, test]) => (train, val, test),
             Self::Fractions(fractions) => {
                 let [train, val, test] = fractions.map(|fraction| {
-                    // 0.7 * 10 is 7.000000000000001 or 6.999999999999999: the nearest integer is meant
+                    // 0.7 * 10 may be 6.999999999999999, which means 7
                     (fraction * n as f64 + 1e-6).floor() as usize
                 });
                 (train, val, test)
@@ -90,7 +90,7 @@ impl Split {
         }
         if train == 0 {
             return Err(Error::usage(format!(
-                "split `{self}`: nothing left to train on of the {n} samples of {}",
+                "split `{self}`: the training part is empty; expected at least 1 of the {n} samples of {}",
                 data.name()
             )));
         }
@@ -132,7 +132,7 @@ impl FromStr for Split {
         }
         let pieces: Vec<&str> = text.split(',').map(str::trim).collect();
         let [train, val, test] = pieces[..] else {
-            return Err(refuse("not three pieces"));
+            return Err(refuse("not three numbers"));
         };
         let pieces = [train, val, test];
         if !text.contains('.') {
@@ -162,7 +162,7 @@ impl fmt::Display for Split {
             Self::Pooled => f.write_str("pooled"),
             Self::Canonical => f.write_str("canonical"),
             Self::Counts([train, val, test]) => write!(f, "{train},{val},{test}"),
-            // never with an exponent, and with a point that tells them from counts
+            // without an exponent, and with a decimal point to distinguish them from counts
             Self::Fractions(fractions) => {
                 let [train, val, test] = fractions.map(|x| match x.fract() {
                     0.0 => format!("{x}.0"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn mnist_is_cut_as_documented() {
+    fn mnist_is_split_as_documented() {
         let mnist = images(70_000, 60_000);
         assert_eq!(sizes("pooled", &mnist), (50_000, 5_000, 15_000));
         assert_eq!(sizes("canonical", &mnist), (55_000, 5_000, 10_000));
@@ -230,7 +230,7 @@ mod tests {
             split.and_then(|split| split.apply(&images(10, 10))).unwrap_err().to_string()
         };
         assert!(message("8,2,1").contains("8 + 2 + 1 samples asked for, test has 10"));
-        assert!(message("0,2,1").contains("nothing left to train on"));
+        assert!(message("0,2,1").contains("the training part is empty"));
         assert!(message("canonical").contains("no test file"));
         assert!(message("18446744073709551615,1,1").contains("asked for"));
         assert!(message("0.8,0.2,0.2").contains("more than 1"));

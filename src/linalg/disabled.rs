@@ -1,15 +1,15 @@
-//! A build without LAPACK.
+//! Stands in for LAPACK in a build without it.
 
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, Result};
 
-/// Refuses, naming the feature.
+/// Returns an error that names the feature.
 pub fn orthonormal(_matrix: Array2<f32>) -> Result<Array2<f32>> {
-    Err(missing("`--init orthogonal`"))
+    Err(missing("the orthogonal initialisation"))
 }
 
-/// Refuses, naming the feature.
+/// Returns an error that names the feature.
 pub fn singular_values(_matrix: ArrayView2<'_, f32>) -> Result<Vec<f64>> {
     Err(missing("the singular values"))
 }

@@ -5,8 +5,10 @@ use ndarray_linalg::{QR as _, SVD as _};
 
 use crate::error::{Error, Result};
 
-/// The Q of a matrix with at least as many rows as columns, each column times the sign of R's diagonal. Of a Gaussian matrix
-/// that is uniform over the matrices with orthonormal columns (Mezzadri, 2007).
+/// The Q of the QR decomposition of a matrix with at least as many rows as columns, (rows, columns). Each column has the
+/// sign of its entry on R's diagonal.
+///
+/// For a Gaussian matrix, Q is then uniform over the matrices with orthonormal columns (Mezzadri, 2007).
 ///
 /// # Errors
 /// If the decomposition fails.
@@ -22,10 +24,10 @@ pub fn orthonormal(matrix: Array2<f32>) -> Result<Array2<f32>> {
 /// The singular values, largest first, computed in f64.
 ///
 /// # Errors
-/// If the decomposition fails, as it does on values that are not finite.
+/// If a value is not finite, or the decomposition fails.
 pub fn singular_values(matrix: ArrayView2<'_, f32>) -> Result<Vec<f64>> {
     if let Some(value) = matrix.iter().find(|value| !value.is_finite()) {
-        return Err(failed("SVD", matrix.dim(), &format!("it holds {value}")));
+        return Err(failed("SVD", matrix.dim(), &format!("found {value}; expected finite values")));
     }
     let doubles = matrix.mapv(f64::from);
     let (_, values, _) =

@@ -1,4 +1,4 @@
-//! Decompositions by LAPACK: twins with one interface, chosen by the feature `openblas`.
+//! Matrix decompositions by LAPACK. The feature `openblas` chooses between two modules with the same interface.
 
 #[cfg(not(feature = "openblas"))]
 mod disabled;
@@ -27,7 +27,7 @@ mod tests {
     }
 
     #[test]
-    fn not_a_number_is_an_error() {
+    fn nan_is_an_error() {
         assert!(singular_values(array![[f32::NAN, 1.0]].view()).is_err());
     }
 }

@@ -1,6 +1,7 @@
-//! The activation functions: names, definitions and derivatives, in f64 and in plain words.
+//! The activation functions: names and definitions, in f64.
 //!
-//! The vectorised forms that training runs are in `engine::kernels::activation`; they are tested against these.
+//! These are for reference. Training runs the vectorised forms in `engine::kernels::activation`, which are tested against
+//! these.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +25,7 @@ pub enum Activation {
     Elu,
     /// `scale z` if positive, else `scale alpha (exp(z) - 1)` (Klambauer et al., 2017)
     Selu,
-    /// `z Phi(z)`, with the exact normal distribution function (Hendrycks and Gimpel, 2016)
+    /// `z Phi(z)`, with Phi the exact normal distribution function (Hendrycks and Gimpel, 2016)
     Gelu,
     /// `z / (1 + exp(-z))`, also called swish
     Silu,
@@ -42,7 +43,7 @@ pub const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 pub const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
 impl Activation {
-    /// Every activation, in the order in which they are listed to people.
+    /// Every activation, in the order of help texts and messages.
     pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Relu,
@@ -55,7 +56,7 @@ impl Activation {
         Self::Tanh,
     ];
 
-    /// The name on the command line and in files.
+    /// The name in settings and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -88,14 +89,14 @@ impl Activation {
         }
     }
 
-    /// Whether the derivative follows from `a` alone; otherwise the forward pass has to keep it.
+    /// Whether the derivative is a function of `a = f(z)` alone. If not, the forward pass stores the derivative.
     pub fn derivative_follows_from_value(self) -> bool {
         !matches!(self, Self::Gelu | Self::Silu)
     }
 }
 
-/// The normal distribution function, by the series of `erf` (Abramowitz and Stegun, 7.1.6) and, in the tails, the
-/// continued fraction of `erfc` (7.1.14). Accurate to about 1e-15; slow; for reference only.
+/// The normal distribution function, from the series of `erf` (Abramowitz and Stegun, 7.1.6) and, in the tails, the
+/// continued fraction of `erfc` (7.1.14). Accurate to about 1e-15. Slow: for reference only.
 fn normal_cdf(z: f64) -> f64 {
     let x = z / std::f64::consts::SQRT_2;
     let scaled = (-x * x).exp() / std::f64::consts::PI.sqrt();
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_normal_distribution_function_is_the_published_one() {
+    fn the_normal_distribution_function_matches_published_values() {
         // Abramowitz and Stegun, table 26.1; the last from the asymptotic expansion of the tail
         for (z, expected) in [
             (0.0, 0.5),

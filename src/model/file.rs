@@ -1,7 +1,7 @@
-//! Models as safetensors files: `layers.{i}.weight` (n_out, n_in) and `layers.{i}.bias` (n_out), `i` from 0.
+//! Reads and writes models as safetensors: `layers.{i}.weight` (n_out, n_in) and `layers.{i}.bias` (n_out), `i` from 0.
 //!
-//! What else it takes to rebuild the model and its input handling is JSON with sorted keys under one metadata key:
-//! equal models are equal bytes. Nothing in a file tells of a time, a path or a machine.
+//! One metadata key holds the rest of the model (activations, input scaling, labels, split) as JSON with sorted keys. Files
+//! hold no time, path or machine, so equal models have equal bytes.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::files::{self, Durability};
 use crate::memory::{require_memory, too_large};
 
-/// The metadata key; other programs' keys are left alone.
+/// The metadata key of densely. Keys of other programs are ignored.
 const METADATA_KEY: &str = "densely";
-/// Raised when an older densely could not read a newer file rightly.
+/// Increased whenever an older densely would misread a newer file.
 const FORMAT_VERSION: u32 = 1;
 
 /// The JSON under [`METADATA_KEY`].
@@ -29,18 +29,25 @@ struct Header {
 }
 
 impl Model {
-    /// The file's bytes: a function of the model alone.
+    /// The bytes of the model's file: equal for equal models.
+    ///
+    /// # Errors
+    /// If the model cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.bytes_with(&self.params)
     }
 
-    /// The same with other parameters.
+    /// The bytes of this model with other parameters.
     ///
     /// # Panics
-    /// If they have not the layout's length.
+    /// If the length of `params` is not that of the layout.
     pub(crate) fn bytes_with(&self, params: &[f32]) -> Result<Vec<u8>> {
         let layout = Layout::new(&self.spec)?;
-        assert_eq!(params.len(), layout.len(), "a model's bytes: parameters");
+        assert_eq!(
+            params.len(),
+            layout.len(),
+            "bytes_with: the length of `params` is not that of the layout"
+        );
         let bytes = files::le_bytes(params);
         let mut tensors = Vec::with_capacity(2 * layout.layers().len());
         for (i, layer) in layout.layers().iter().enumerate() {
@@ -60,7 +67,7 @@ impl Model {
                     activations: self.spec.activations(),
                     metadata: metadata.clone(),
                 };
-                // through a `Value`, whose maps are sorted
+                // `Value` sorts its maps
                 let json = serde_json::to_value(header).map_err(unwritable)?.to_string();
                 Some(HashMap::from([(METADATA_KEY.to_owned(), json)]))
             }
@@ -69,15 +76,19 @@ impl Model {
         serialize(tensors, header).map_err(unwritable)
     }
 
-    /// Writes the model; the file is complete or absent.
+    /// Writes the model to a file. A reader sees the old file or the complete new one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         files::write_atomic(path, &self.to_bytes()?, Durability::Renamed)
     }
 
-    /// Reads a model; `activations` says what the file may lack (empty: the defaults).
+    /// Reads a model from a file. `activations` are those of the hidden layers, for a file that does not record them
+    /// (empty: the defaults).
     ///
     /// # Errors
-    /// If the file is damaged or not a model, or says other activations than the caller.
+    /// If the file is damaged or not a model, or records other activations than `activations`.
     pub fn load(path: &Path, activations: &[Activation]) -> Result<Self> {
         Self::from_bytes(&files::read(path)?, activations).map_err(|error| match error {
             Error::Invalid { problem, .. } => Error::invalid_file(path, problem),
@@ -86,14 +97,17 @@ impl Model {
         })
     }
 
-    /// [`Model::load`] from bytes.
+    /// Reads a model from the bytes of a file; otherwise as [`Model::load`].
+    ///
+    /// # Errors
+    /// As [`Model::load`].
     pub fn from_bytes(bytes: &[u8], activations: &[Activation]) -> Result<Self> {
         let header = read_header(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
         let n_layers = tensors.len() / 2;
         let mut sizes = Vec::with_capacity(n_layers + 1);
         let mut params = Vec::new();
-        // no tensor that is accepted has less than 4 bytes a value
+        // every tensor that is accepted has at least 4 bytes per value
         let capacity = bytes.len() / 4;
         require_memory(capacity, "the model")?;
         params.try_reserve_exact(capacity).map_err(|_| too_large(capacity, "the model"))?;
@@ -107,7 +121,7 @@ impl Model {
             if bias.shape() != [n_out] {
                 let problem = format!("layers.{i}.bias has the shape {:?}", bias.shape());
                 return Err(invalid(format!(
-                    "{problem}, expected [{n_out}] as its weight has rows"
+                    "{problem}, expected [{n_out}], the rows of its weight"
                 )));
             }
             if sizes.last().is_some_and(|&previous| previous != n_in) {
@@ -140,7 +154,7 @@ impl Model {
                     .map_err(|error| invalid(error.to_string()))?;
                 if !activations.is_empty() && Spec::new(n_in, hidden, activations, n_out)? != spec {
                     return Err(Error::usage(format!(
-                        "the activations are {}, not {}; expected the same, or none on the command line",
+                        "the activations are {}, not {}; expected the same, or none",
                         join(&spec.activations()),
                         join(activations)
                     )));
@@ -163,13 +177,13 @@ impl Model {
     }
 }
 
-/// The part that densely writes, if it is there.
+/// The metadata that densely wrote; `None` if the file has none.
 fn read_header(bytes: &[u8]) -> Result<Option<Header>> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
     let Some(json) = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY)) else {
         return Ok(None);
     };
-    /// Read first, so that a newer file is refused by its version, not by its first new field.
+    /// Read first, so that a newer file is rejected by its version, not by its first new field.
     #[derive(Deserialize)]
     struct Version {
         format_version: u32,
@@ -266,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bare_file_lacks_is_filled_in() {
+    fn missing_activations_are_filled_in() {
         let bytes = model(false).to_bytes().unwrap();
         assert_eq!(Model::from_bytes(&bytes, &[Relu, Tanh]).unwrap(), model(false));
         let defaults = Model::from_bytes(&bytes, &[]).unwrap();

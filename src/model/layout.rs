@@ -1,7 +1,7 @@
-//! The one offset table: where each layer's weights and biases lie in a flat vector.
+//! The offset table of a network: where each layer's weights and biases are in a flat vector.
 //!
-//! `params`, `grads` and Adam's `m` and `v` share it. For each layer, in order: `w`, row-major (n_out, n_in) as
-//! PyTorch stores it, then `b` (n_out).
+//! `params`, `grads` and Adam's `m` and `v` share one table. For each layer, in order: `w`, row-major (n_out, n_in) as in
+//! PyTorch, then `b` (n_out).
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use super::Spec;
 use crate::error::{Error, Result};
 
-/// One layer's place.
+/// The position of one layer in a flat vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerLayout {
     /// Inputs of the layer: columns of `w`.
@@ -39,12 +39,12 @@ impl LayerLayout {
         self.w().end..self.w().end + self.n_out
     }
 
-    /// The range of some rows of `w`, which are contiguous.
+    /// The range of consecutive rows of `w` in a flat vector.
     pub fn w_rows(&self, rows: Range<usize>) -> Range<usize> {
         self.offset + rows.start * self.n_in..self.offset + rows.end * self.n_in
     }
 
-    /// The range of the entries of `b` that belong to some rows of `w`.
+    /// The range of the entries of `b` that belong to these rows of `w`.
     pub fn b_rows(&self, rows: Range<usize>) -> Range<usize> {
         let start = self.w().end;
         start + rows.start..start + rows.end
@@ -68,10 +68,10 @@ impl LayerLayout {
 }
 
 impl Layout {
-    /// Lays a network out.
+    /// Computes the offsets of a network.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the number of parameters overflows what can be addressed.
+    /// [`Error::Usage`] if there are too many parameters to address.
     pub fn new(spec: &Spec) -> Result<Self> {
         let mut layers = Vec::with_capacity(spec.layers().len());
         let (mut n_in, mut offset) = (spec.n_in(), 0usize);
@@ -103,13 +103,13 @@ impl Layout {
         self.len
     }
 
-    /// Never true: every layer has parameters.
+    /// Always false: every layer has parameters.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
-/// Far beyond any machine, and small enough that its bytes, times a few vectors, can be counted in 64 bits.
+/// More than any machine can hold, and small enough that the bytes of several vectors can be counted in 64 bits.
 const MAX_PARAMETERS: usize = isize::MAX as usize / 1024;
 
 /// A contiguous slice as a row-major matrix.
@@ -119,7 +119,7 @@ const MAX_PARAMETERS: usize = isize::MAX as usize / 1024;
 pub(crate) fn matrix(values: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
     match ArrayView2::from_shape((rows, columns), values) {
         Ok(view) => view,
-        Err(_) => panic!("{} values are no {rows}x{columns} matrix", values.len()),
+        Err(_) => panic!("matrix: {} values for a {rows}x{columns} matrix", values.len()),
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_overflow_are_refused() {
+    fn sizes_that_overflow_are_rejected() {
         for hidden in [vec![usize::MAX], vec![1 << 40, 1 << 40], vec![usize::MAX / 800]] {
             let spec = Spec::new(784, &hidden, &[], 10).unwrap();
             let message = Layout::new(&spec).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! What a network is: sizes and activations ([`Spec`]), one offset table over flat vectors ([`Layout`]), initial
-//! values ([`Init`]), and all of it with what it remembers of its data ([`Model`]), in memory and in a file.
+//! Networks: sizes and activations ([`Spec`]), offsets in flat vectors ([`Layout`]), initial weights ([`Init`]), and
+//! trained networks with facts about their data, in memory and in files ([`Model`]).
 
 mod activation;
 mod file;

@@ -1,4 +1,4 @@
-//! A network with its weights, and what it remembers of the data that it was trained on.
+//! A network with its weights, and facts about the data that it was trained on.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,29 +24,29 @@ pub enum InputScaling {
     /// Bytes, divided by 255.
     #[serde(rename = "u8/255")]
     U8Over255,
-    /// As they are.
+    /// Unchanged.
     #[serde(rename = "none")]
     None,
 }
 
-/// What a model has to remember of the data that it was trained on.
+/// Facts about the data that a model was trained on.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// How inputs are scaled.
     pub scaling: InputScaling,
-    /// Height and width, where the inputs are pixels.
+    /// Height and width, if the inputs are pixels.
     pub image: Option<(usize, usize)>,
     /// The name of each class.
     pub labels: Vec<String>,
-    /// The split that the model was trained under.
+    /// The split that the model was trained with.
     pub split: Split,
     /// [`Dataset::fingerprint`] of the whole data set.
     pub data_fingerprint: String,
 }
 
 impl InputScaling {
-    /// What the features of a data set ask for.
+    /// The scaling for the features of a data set.
     pub fn of(data: &Dataset) -> Self {
         match data.features() {
             Features::U8(_) => Self::U8Over255,
@@ -54,7 +54,7 @@ impl InputScaling {
         }
     }
 
-    /// For people.
+    /// A description for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::U8Over255 => "bytes (divided by 255)",
@@ -64,7 +64,8 @@ impl InputScaling {
 }
 
 impl Metadata {
-    /// The metadata of a model trained on `data`, whose fingerprint is at hand, under `split`.
+    /// The metadata of a model trained on `data` with `split`. `data_fingerprint` is [`Dataset::fingerprint`], which takes
+    /// time to compute.
     pub fn of(data: &Dataset, split: Split, data_fingerprint: String) -> Self {
         Self {
             scaling: InputScaling::of(data),
@@ -80,14 +81,14 @@ impl Model {
     /// A network with its flat parameters, laid out by [`Layout`].
     ///
     /// # Errors
-    /// If the number of parameters or of class names is not the network's.
+    /// If the number of parameters or of class names does not fit the network.
     pub fn new(spec: Spec, params: Vec<f32>, metadata: Option<Metadata>) -> Result<Self> {
         let expected = Layout::new(&spec)?.len();
         if params.len() != expected {
             return Err(Error::argument(
                 "params",
                 format!("{} values", params.len()),
-                format!("{expected}, as the network has"),
+                format!("{expected}, the number of the network's parameters"),
             ));
         }
         let labels = metadata.as_ref().map_or(spec.n_out(), |metadata| metadata.labels.len());
@@ -116,7 +117,7 @@ impl Model {
         self.metadata.as_ref()
     }
 
-    /// The name of each class: what the file says, or else its number.
+    /// The name of each class: from the metadata, or else its number.
     pub fn labels(&self) -> Vec<String> {
         match &self.metadata {
             Some(metadata) if metadata.labels.len() == self.spec.n_out() => metadata.labels.clone(),
@@ -124,10 +125,10 @@ impl Model {
         }
     }
 
-    /// Refuses weights that are not finite: nothing that is computed with them means anything. `name` is for the message.
+    /// Checks that all weights are finite. The message starts with `name`.
     ///
     /// # Errors
-    /// If there is one, naming its layer.
+    /// If a weight is not; names its layer.
     pub fn check_finite(&self, name: &str) -> Result<()> {
         let layout = Layout::new(&self.spec)?;
         let broken = layout.layers().iter().position(|layer| {
@@ -140,16 +141,16 @@ impl Model {
                 name,
                 format!(
                     "layer {layer} holds weights that are not finite; expected numbers (the training diverged: a lower \
-                     --lr helps)"
+                     learning rate helps)"
                 ),
             )),
         }
     }
 
-    /// Refuses data that the model cannot read.
+    /// Checks that the model can read `data`.
     ///
     /// # Errors
-    /// If the number of features, the size of the images, the kind of values, or the labels do not fit.
+    /// If the number of features, the size of the images, the kind of values or the labels do not fit.
     pub fn check_inputs(&self, data: &Dataset) -> Result<()> {
         let (n_in, n_out) = (self.spec.n_in(), self.spec.n_out());
         let image = self.metadata.as_ref().and_then(|metadata| metadata.image);

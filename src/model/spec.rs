@@ -1,18 +1,18 @@
-//! The shape of a network.
+//! The sizes and activations of a network.
 
 use super::Activation;
 use crate::error::{Error, Result};
 
-/// A layer: its outputs and the activation behind them.
+/// A layer: the number of its outputs, and its activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerSpec {
     /// Number of outputs.
     pub n_out: usize,
-    /// What follows the affine map.
+    /// The function applied to each output.
     pub activation: Activation,
 }
 
-/// A multilayer perceptron: inputs, hidden layers, and a linear output layer whose softmax lives in the loss.
+/// A multilayer perceptron: inputs, hidden layers, and a linear output layer. The softmax is part of the loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     n_in: usize,
@@ -20,10 +20,10 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// A network from `n_in` features through hidden layers of the given sizes to `n_classes` logits.
+    /// A network of `n_in` features, hidden layers of the given sizes, and `n_classes` logits.
     ///
-    /// `activations` has one entry per hidden layer, or one entry for all of them, or none for the defaults (see
-    /// [`default_activations`]). No hidden layer at all is softmax regression.
+    /// `activations` has one entry for each hidden layer, one entry for all of them, or no entry for the defaults (see
+    /// [`default_activations`]). Without hidden layers, the network is softmax regression.
     ///
     /// # Errors
     /// [`Error::Usage`] if a size is 0, there are more than 1000 hidden layers, or the counts do not match.
@@ -73,7 +73,7 @@ impl Spec {
         self.layers[self.layers.len() - 1].n_out
     }
 
-    /// All layers from input to output; the last one's activation is the identity.
+    /// All layers, from input to output. The activation of the last one is the identity.
     pub fn layers(&self) -> &[LayerSpec] {
         &self.layers
     }
@@ -93,10 +93,10 @@ impl Spec {
     }
 }
 
-/// Deeper networks are refused: no one trains them, and a sweep repeats the list of sizes for every run.
+/// Deeper networks are rejected: nobody trains them, and a sweep repeats the list of sizes for every run.
 const MAX_HIDDEN_LAYERS: usize = 1000;
 
-/// What the hidden layers do if nobody says: ReLU, SELU, tanh for three of them, ReLU for any other number.
+/// The default activations of the hidden layers: ReLU, SELU, tanh for three layers, ReLU for any other number.
 pub fn default_activations(hidden_layers: usize) -> Vec<Activation> {
     match hidden_layers {
         3 => vec![Activation::Relu, Activation::Selu, Activation::Tanh],

@@ -1,16 +1,16 @@
-//! A build without the embedded files.
+//! Stands in for MNIST in a build without the embedded files.
 
 use std::path::PathBuf;
 
 use super::super::Loaded;
 use crate::error::{Error, Result};
 
-/// Refuses, naming the feature.
+/// Returns an error that names the feature.
 pub fn load() -> Result<Loaded> {
     Err(missing())
 }
 
-/// Refuses, naming the feature.
+/// Returns an error that names the feature.
 pub fn cache_directory() -> Result<PathBuf> {
     Err(missing())
 }

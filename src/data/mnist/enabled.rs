@@ -1,8 +1,8 @@
-//! The four MNIST files from inside the binary, decompressed once into the cache directory.
+//! MNIST from inside the binary, decompressed once into the cache directory.
 //!
-//! The crate `mnist` reads the cached files. It panics on anything unexpected, so that it only ever sees files whose
-//! SHA-256 was right when their size and time were last recorded, and whose headers are right now. Where no cache can
-//! be had, the files are decoded in memory and read by our own reader.
+//! The crate `mnist` reads the four cached files. It panics on anything unexpected. Therefore it only reads files whose
+//! SHA-256 was right when their size and time were last recorded, and whose headers are right now. If there is no usable
+//! cache, the files are decoded in memory and read by [`idx`].
 
 use std::fs;
 use std::io::Read as _;
@@ -16,7 +16,7 @@ use super::super::{Dataset, Features, Loaded, idx};
 use crate::error::{Error, Result};
 use crate::files::{self, Durability};
 
-/// One of the four files.
+/// An embedded file.
 struct Embedded {
     name: &'static str,
     compressed: &'static [u8],
@@ -50,13 +50,13 @@ const TEST_LABELS: Embedded = Embedded {
 };
 const FILES: [&Embedded; 4] = [&TRAIN_IMAGES, &TRAIN_LABELS, &TEST_IMAGES, &TEST_LABELS];
 
-/// The record of the files that were found right, by size and time.
+/// The file that records size and time of the verified files.
 const STAMP: &str = "verified";
 
-/// [`Dataset::fingerprint`] of all four.
+/// [`Dataset::fingerprint`] of MNIST.
 const FINGERPRINT: &str = "xxh3:8990e0615f387ecc84fc143c8882ab2b";
 
-/// Loads MNIST through the cache, or from memory with a notice if there can be no cache.
+/// Loads MNIST from the cache, or decodes it in memory and adds a notice if the cache cannot be used.
 pub fn load() -> Result<Loaded> {
     let problem = match cache_directory() {
         Ok(directory) => match load_cached(&directory) {
@@ -78,21 +78,24 @@ pub fn cache_directory() -> Result<PathBuf> {
 
 fn load_cached(directory: &Path) -> Result<Dataset> {
     let base_path = directory.to_str().ok_or_else(|| {
-        Error::invalid_file(directory, "the path is not UTF-8, as the reader needs")
+        Error::invalid_file(
+            directory,
+            "the path is not UTF-8; expected a cache directory whose path is",
+        )
     })?;
     ensure_cached(directory)?;
     let data = read_cached(base_path)?;
     if data.fingerprint() == FINGERPRINT {
         return Ok(data);
     }
-    // a disk that loses bits leaves sizes and times as they are
+    // a bit lost by the disk changes neither size nor time
     repair(directory)?;
     read_cached(base_path)
 }
 
-/// By the crate `mnist`, from files that are known to be right, but for their values.
+/// Reads the cached files with the crate `mnist`. Their sizes and headers must be right; their values need not be.
 fn read_cached(base_path: &str) -> Result<Dataset> {
-    // 70,000 training examples are what the crate calls the pooled set in file order.
+    // With 70,000 training examples, the crate returns all examples in file order.
     let mnist = mnist::MnistBuilder::new()
         .base_path(base_path)
         .training_set_length(70_000)
@@ -115,10 +118,10 @@ fn load_from_memory() -> Result<Dataset> {
     idx::pool("mnist", "mnist", train, Some(half(&TEST_IMAGES, &TEST_LABELS)?))
 }
 
-/// Makes sure that the four files in `directory` are right: written if missing, repaired if damaged.
+/// Writes the four files in `directory` that are missing, and repairs those that are damaged.
 ///
-/// Their hashes are computed when a size or a time differs from the record, not on every start: the data that comes of them has a
-/// fingerprint, which is looked at every time.
+/// Computes their hashes only if a size or a time differs from the record. [`load_cached`] checks the fingerprint of the
+/// data on every start.
 fn ensure_cached(directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
     let stamp_path = directory.join(STAMP);
@@ -130,7 +133,7 @@ fn ensure_cached(directory: &Path) -> Result<()> {
     repair(directory)
 }
 
-/// Writes what is missing or has another hash, and records sizes and times.
+/// Writes each file that is missing or has the wrong hash, and records sizes and times.
 fn repair(directory: &Path) -> Result<()> {
     let stamp_path = directory.join(STAMP);
     for file in FILES {
@@ -146,7 +149,7 @@ fn repair(directory: &Path) -> Result<()> {
     }
 }
 
-/// A line per file: name, size, modification time. `None` if a file is missing.
+/// One line per file: name, size, modification time. `None` if a file is missing.
 fn stamp(directory: &Path) -> Option<String> {
     let lines = FILES.map(|file| {
         let metadata = fs::metadata(directory.join(file.name)).ok()?;
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn our_reader_agrees_with_the_mnist_crate_and_the_cache_repairs_itself() {
+    fn our_reader_agrees_with_the_mnist_crate_and_the_cache_is_repaired() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path().join("new/mnist");
         let by_crate = load_cached(&directory).unwrap();
@@ -218,7 +221,7 @@ mod tests {
         bytes[5000] ^= 1;
         fs::write(&path, &bytes).unwrap();
         assert_same(&by_crate, &load_cached(&directory).unwrap());
-        // neither size nor time tell of it: a bit of an image, and a label that is no class
+        // damage with the same size and time: a bit of an image, and a label that is not a class
         for (file, place, value) in [(&TRAIN_IMAGES, 5000, 1), (&TEST_LABELS, 100, 200)] {
             let path = directory.join(file.name);
             let modified = fs::metadata(&path).unwrap().modified().unwrap();
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn right_files_are_not_rewritten_and_a_directory_in_the_way_is_an_error() {
+    fn good_files_are_not_rewritten_and_a_directory_in_place_of_a_file_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         ensure_cached(directory.path()).unwrap();
         let before = stamp(directory.path());

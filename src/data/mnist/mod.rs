@@ -1,4 +1,4 @@
-//! MNIST as a built-in data set: twins with one interface, chosen by the feature `embedded-mnist`.
+//! MNIST as a built-in data set. The feature `embedded-mnist` chooses between two modules with the same interface.
 
 #[cfg(not(feature = "embedded-mnist"))]
 mod disabled;

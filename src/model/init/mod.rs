@@ -1,7 +1,8 @@
 //! Initial weights.
 //!
-//! The named schemes draw uniformly, with the variance that their papers ask for: every platform then draws the same
-//! bits, because no logarithm or cosine takes part. Biases start at 0. Each layer has a random stream of its own.
+//! He, LeCun and Glorot weights are uniform, with the variance of the respective paper. No logarithm or cosine takes part,
+//! so every platform draws the same bits. Orthogonal weights depend on LAPACK, and so on the CPU. Biases start at 0. Each
+//! layer has a random stream of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,12 +15,12 @@ use crate::rng::{Purpose, Rng};
 
 mod orthogonal;
 
-/// How the weights of a layer start.
+/// How the initial weights of a layer are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Init {
-    /// By the layer's activation: He for the ReLU family, LeCun for SELU, Glorot for the others and the output.
+    /// LeCun for SELU; Glorot for sigmoid, tanh, the identity and the output layer; He for all other activations.
     #[default]
     Auto,
     /// Variance `2 / n_in` (He et al., 2015).
@@ -28,15 +29,15 @@ pub enum Init {
     Lecun,
     /// Variance `2 / (n_in + n_out)` (Glorot and Bengio, 2010).
     Glorot,
-    /// Orthonormal rows or columns (Saxe et al., 2014), by a QR decomposition; needs LAPACK.
+    /// Orthonormal rows or columns (Saxe et al., 2014), from a QR decomposition; needs LAPACK.
     Orthogonal,
 }
 
 impl Init {
-    /// Every scheme, in the order in which they are listed to people.
+    /// Every scheme, in the order of help texts and messages.
     pub const ALL: [Self; 5] = [Self::Auto, Self::He, Self::Lecun, Self::Glorot, Self::Orthogonal];
 
-    /// The name on the command line and in files.
+    /// The name in settings and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -47,7 +48,7 @@ impl Init {
         }
     }
 
-    /// What `Auto` means behind a layer with this activation.
+    /// Replaces `Auto` by the scheme for a layer with this activation.
     fn resolve(self, activation: Activation) -> Self {
         match (self, activation) {
             (Self::Auto, Activation::Selu) => Self::Lecun,
@@ -60,13 +61,15 @@ impl Init {
     }
 }
 
-/// Fills `params` with the initial weights of a network; a function of (spec, init, seed) alone.
+/// Fills `params` (the length of `layout`) with the initial weights and biases of a network.
+///
+/// The result depends on `spec`, `init` and `seed` alone; orthogonal weights also depend on LAPACK.
 ///
 /// # Errors
 /// [`Error::MissingFeature`] for `orthogonal` in a build without LAPACK.
 ///
 /// # Panics
-/// If `params` has not the length of the layout.
+/// If the length of `params` is not that of the layout.
 pub fn initialize(
     params: &mut [f32],
     spec: &Spec,
@@ -74,7 +77,11 @@ pub fn initialize(
     init: Init,
     seed: u64,
 ) -> Result<()> {
-    assert_eq!(params.len(), layout.len(), "initialize: params have not the layout's length");
+    assert_eq!(
+        params.len(),
+        layout.len(),
+        "initialize: the length of `params` is not that of the layout"
+    );
     for (index, (layer, place)) in spec.layers().iter().zip(layout.layers()).enumerate() {
         let mut rng = Rng::new(seed, Purpose::Init, index as u64);
         params[place.b()].fill(0.0);
@@ -89,7 +96,7 @@ pub fn initialize(
                 continue;
             }
         };
-        // a uniform on -bound..bound has the variance bound^2 / 3
+        // the uniform distribution on -bound..bound has the variance bound^2 / 3
         let bound = (3.0 * variance).sqrt() as f32;
         w.iter_mut().for_each(|weight| *weight = bound * rng.symmetric());
     }
@@ -145,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn variances_are_those_of_the_papers() {
+    fn variances_match_the_papers() {
         for (init, activation, expected) in [
             (Init::He, Activation::Tanh, 2.0 / 400.0),
             (Init::Lecun, Activation::Relu, 1.0 / 400.0),
@@ -192,7 +199,7 @@ mod tests {
 
     #[cfg(not(feature = "openblas"))]
     #[test]
-    fn orthogonal_names_the_feature_it_needs() {
+    fn orthogonal_weights_without_lapack_are_an_error_that_names_the_feature() {
         let spec = Spec::new(4, &[3], &[], 2).unwrap();
         let layout = Layout::new(&spec).unwrap();
         let mut params = vec![0.0; layout.len()];
