@@ -37,7 +37,7 @@ Install it, or run ./setup.sh, which does that where it can:
   macOS:           brew install openblas pkg-config
     and then:      export PKG_CONFIG_PATH=\"$(brew --prefix openblas)/lib/pkgconfig\"
 Or build in pure Rust, without OpenBLAS:
-  cargo build --release --no-default-features --features embedded-mnist";
+  cargo build --release --no-default-features --features cli,embedded-mnist";
 
 /// Links a program that calls OpenBLAS, with the C compiler that Rust links with.
 fn links_without_pkg_config() -> bool {

@@ -1,5 +1,5 @@
 //! The phases of a training step apart: gather, forward with the loss, backward, weight gradient with Adam. Per step, on the
-//! calling thread, as the engine's own clock tells them apart within real training on MNIST.
+//! calling thread, as the engine's own clock separates them within real training on MNIST.
 #![allow(missing_docs)]
 
 mod common;

@@ -2,7 +2,7 @@
 //!
 //! A message says what was being done, with what, what was expected and what to do about it. It is
 //! lower case and has no full stop, so that it reads well after `error: `. It names arguments, never
-//! flags of a command line: whoever has flags translates [`Error::Argument`] and [`Error::Occupied`].
+//! flags of a command line, which translates [`Error::Argument`] and [`Error::Occupied`].
 
 use std::fmt;
 use std::io;

@@ -1,28 +1,29 @@
-//! How much memory can be had, asked before much of it is: a kernel that overcommits grants what it does not have, and
-//! ends the process when the pages are touched.
+//! How much memory is available, checked before a large allocation: a kernel that overcommits grants memory that it does
+//! not have, and ends the process when the pages are touched.
 //!
-//! Linux tells it in text files: what the machine has left, what the control groups of a container or a service leave,
-//! and what the shell's `ulimit` leaves. The least of them counts. Elsewhere nothing is refused here.
+//! Linux has it in text files: what the machine has left, what the control groups of a container or a service leave,
+//! and what the shell's `ulimit` leaves. The smallest counts. On other systems nothing is rejected here. The crate
+//! `sysinfo` (0.40) knows nothing of `ulimit` and counts a group's file cache, which the kernel gives up, as used.
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Less is allocated without looking.
+/// Smaller allocations are not checked.
 const WORTH_ASKING: u64 = 1 << 26;
 
 const SMALLER_NETWORK: &str = "use smaller layers, a smaller batch or fewer samples";
 
-/// Refuses what cannot be had, before anything is allocated.
+/// Rejects an allocation of a number of 4-byte values that is larger than the available memory. `what` names its purpose.
 ///
 /// # Errors
-/// [`Error::Memory`]: `what` needs so many values of 4 bytes.
+/// [`Error::Memory`].
 pub fn require_memory(values: usize, what: &str) -> Result<()> {
     require_bytes((values as u64).saturating_mul(4), what, SMALLER_NETWORK)
 }
 
-/// What an allocation of so many values says that failed although it was asked for.
+/// The error of an allocation of a number of 4-byte values that failed although there seemed to be memory.
 pub fn too_large(values: usize, what: &str) -> Error {
     let needed_bytes = (values as u64).saturating_mul(4);
     Error::Memory { what: what.to_owned(), needed_bytes, remedy: SMALLER_NETWORK }
@@ -41,7 +42,7 @@ pub fn require_bytes(needed_bytes: u64, what: &str, remedy: &'static str) -> Res
     Ok(())
 }
 
-/// What can be allocated without swapping; `None` where nobody says.
+/// What can be allocated without swapping; `None` where the system does not say.
 pub fn available_bytes() -> Option<u64> {
     available_under(Path::new("/"))
 }

@@ -1,4 +1,4 @@
-//! Which product ran: counted, in a process of its own, where nothing else computes.
+//! Which product ran: counted in a separate process, where nothing else computes.
 #![allow(clippy::unwrap_used)]
 
 mod common;

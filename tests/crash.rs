@@ -143,7 +143,7 @@ fn trainings_that_are_killed_at_random_end_as_if_nothing_had_happened() {
         }
     }
     say(&format!(
-        "trainings: {killed} killed, of which {resumed} went on behind step 0 and {within} within an epoch; {writing} were \
+        "trainings: {killed} killed, of which {resumed} resumed after step 0 and {within} within an epoch; {writing} were \
          writing a file; {ended} runs ended bit for bit as undisturbed"
     ));
     assert!(
@@ -229,7 +229,7 @@ fn a_training_may_be_killed_at_every_call_that_touches_a_file() {
         }
     }
     say(&format!(
-        "calls: killed at {killed} calls, every one that a training makes; {resumed} of them behind step 0; all ended bit for \
+        "calls: killed at {killed} calls, every one that a training makes; {resumed} of them after step 0; all ended bit for \
          bit as undisturbed"
     ));
     assert!(killed > 60 && resumed > 20, "{killed} killed, {resumed} resumed");

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 const THREADS: [usize; 4] = [1, 2, 3, 8];
 
-/// Samples of which a third of the features is blank, as pixels of a margin are.
+/// Samples of which a third of the features is zero, as the pixels of a margin are.
 fn data(samples: usize, n: usize) -> Dataset {
     let lit = |j: usize| u8::from(!j.is_multiple_of(3));
     let pixels =
@@ -104,7 +104,7 @@ fn deterministic_runs_do_not_depend_on_the_number_of_threads() {
     }
 }
 
-/// What is not trained is cut into pieces of fixed sizes in any case.
+/// Evaluations are always cut into chunks of fixed sizes.
 #[test]
 fn scores_and_probabilities_never_depend_on_the_number_of_threads() {
     let data = data(1000, 23);

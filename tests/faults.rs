@@ -49,7 +49,7 @@ fn assert_equal(sandbox: &Sandbox, run: &str, whole: &str) {
     assert_eq!(metrics(run), metrics(whole), "{run}");
 }
 
-/// The disk is full, or refuses to sync or rename, from some call on or just once, for each call in turn.
+/// The disk is full, or refuses to sync or rename, from one call on or only once, for each call.
 #[test]
 fn a_disk_that_fails_at_any_call_loses_nothing_that_was_saved() {
     let sandbox = Sandbox::new();
@@ -113,14 +113,14 @@ fn in_small_disk(sandbox: &Sandbox, script: &str) -> Option<String> {
             return Some(shown);
         }
     }
-    say("skipped: this system does not let a test have a file system of its own (unshare, mount)");
+    say("skipped: this system does not let a test mount a file system (unshare, mount)");
     None
 }
 
 #[test]
 fn a_disk_that_is_really_full_ends_a_run_that_goes_on_when_there_is_room() {
     let sandbox = Sandbox::new();
-    // some 130 kB of parameters: the first files of the run find room, a later one does not
+    // some 130 kB of parameters: the first files of the run fit, a later one does not
     let args =
         "train data --hidden 90,60 --batch-size 20 --threads 2 --epochs 3 --no-report --quiet";
     sandbox.ok(&[&args.split(' ').collect::<Vec<_>>()[..], &["--out", "whole"]].concat());
@@ -182,7 +182,7 @@ fn files_that_vanish_are_there_again_and_a_directory_that_vanishes_is_told() {
     assert_equal(&sandbox, "run", "whole");
     assert_whole(&sandbox.path("run"));
 
-    // another run in the place of one that goes on: the first does not write into it
+    // another run in the place of one that is training: the first does not write into it
     let child = sandbox.command(&train("replaced", "3000")).stderr(Stdio::piped()).spawn().unwrap();
     wait_for("an epoch", || lines(&sandbox.path("replaced/metrics.jsonl")) >= 1);
     std::fs::rename(sandbox.path("replaced"), sandbox.path("moved")).unwrap();
@@ -246,17 +246,17 @@ fn a_second_process_is_kept_out_of_a_run_and_of_a_sweep() {
     let begun = |path: &str| sandbox.path(path).join("checkpoint.safetensors").exists();
     wait_for("both", || begun("run") && begun("sweep/1_lr0.01"));
     let second = sandbox.fails(&["train", "--resume", "run"], 2);
-    assert!(second.contains("another densely is at work in run"), "{second}");
+    assert!(second.contains("run is in use by another densely"), "{second}");
     let again = sandbox.fails(&train("run", "5"), 2);
     assert!(again.contains("already holds a run"), "{again}");
     let second = sandbox.fails(&sweep_args, 2);
-    assert!(second.contains("another densely is at work in sweep"), "{second}");
+    assert!(second.contains("sweep is in use by another densely"), "{second}");
     for running in [&mut run, &mut sweep] {
         assert!(running.0.try_wait().unwrap().is_none(), "it is no longer running");
     }
     drop((run, sweep));
-    // whoever was killed holds no lock
+    // a killed process holds no lock
     let mut next = sandbox.start(&["train", "--resume", "run"]);
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(next.0.try_wait().unwrap().is_none(), "the run does not go on");
+    assert!(next.0.try_wait().unwrap().is_none(), "the run does not resume");
 }

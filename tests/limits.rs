@@ -1,4 +1,4 @@
-//! Sizes from outside that no memory can meet: one line and exit code 1, no panic, no abort, nothing tried.
+//! Sizes from outside that exceed any memory: one line and exit code 1, no panic, no abort, no attempt.
 #![cfg(target_os = "linux")]
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
@@ -27,7 +27,7 @@ fn limited(sandbox: &Sandbox, command: &str) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// The line of a command that must be refused.
+/// The line of a command that must fail.
 fn refused(sandbox: &Sandbox, command: &str) -> String {
     let (code, out, error) = limited(sandbox, command);
     assert_eq!((code, &out[..]), (Some(1), ""), "{command}: {error}");
@@ -35,7 +35,7 @@ fn refused(sandbox: &Sandbox, command: &str) -> String {
     error
 }
 
-/// A model of 20 inputs and so many classes, all zeros.
+/// A model of 20 inputs and a number of classes, all zeros.
 fn write_model(sandbox: &Sandbox, name: &str, classes: usize) {
     let spec = Spec::new(20, &[], &[], classes).unwrap();
     let params = vec![0.0; Layout::new(&spec).unwrap().len()];

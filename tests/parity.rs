@@ -19,7 +19,7 @@ struct Case {
     weight_decay: f64,
     /// The loss of each of ten steps, before it.
     losses: [f64; 10],
-    /// Every 23rd parameter behind the ten steps.
+    /// Every 23rd parameter after the ten steps.
     params: [f64; 11],
     params_sum: f64,
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and its like: the state is saved, the way to go on is said, and the exit code tells the signal.
+//! Ctrl-C and similar signals: the state is saved, a message says how to continue, and the exit code names the signal.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
@@ -58,7 +58,7 @@ fn a_signal_saves_the_state_within_an_epoch_and_the_run_goes_on_bit_for_bit() {
             assert_eq!(found, Some(code), "{stderr}");
             let step = steps(&sandbox, out);
             assert!(
-                stderr.starts_with(&format!("interrupted by SIG{name} behind step {step} ")),
+                stderr.starts_with(&format!("interrupted by SIG{name} after step {step} ")),
                 "{stderr}"
             );
             assert!(stderr.contains(&format!("densely train --resume {out}")), "{stderr}");
@@ -93,7 +93,7 @@ fn a_second_signal_ends_the_process_at_once() {
         assert_eq!(code, Some(130), "{stderr}");
         // the step that was going on is finished only if there was one signal
         assert_eq!(steps(&sandbox, out), u64::from(signals == 1), "{out}: {stderr}");
-        assert_eq!(stderr.contains("go on"), signals == 1, "{stderr}");
+        assert_eq!(stderr.contains("continue"), signals == 1, "{stderr}");
     }
 }
 

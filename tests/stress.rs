@@ -91,7 +91,7 @@ fn large_batches() {
     stress(&[33], &[Activation::Gelu], 800, 2, 3);
 }
 
-/// Layers that are cut by columns, with meetings between them, alone and beside others.
+/// Layers that are split by columns, with barriers between them, alone and beside others.
 #[test]
 fn small_batches() {
     stress(&[150, 20, 130], &[Activation::Gelu, Activation::Tanh, Activation::Relu], 40, 8, 6);

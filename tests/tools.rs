@@ -232,11 +232,11 @@ fn a_model_file_without_metadata_is_read_and_what_is_guessed_is_said() {
     ] {
         let guessed = sandbox.run(command);
         assert!(guessed.status.success(), "{}", text(&guessed.stderr));
-        let note = "says no activations; taken: relu; --activations says others";
+        let note = "does not contain its activations; assumed: relu; --activations sets others";
         assert!(text(&guessed.stderr).contains(note), "{}", text(&guessed.stderr));
-        let told = sandbox.run(&[command, &["--activations", "tanh"]].concat());
-        assert!(told.status.success() && !text(&told.stderr).contains("taken"));
-        assert_ne!(told.stdout, guessed.stdout, "{command:?}");
+        let given = sandbox.run(&[command, &["--activations", "tanh"]].concat());
+        assert!(given.status.success() && !text(&given.stderr).contains("assumed"));
+        assert_ne!(given.stdout, guessed.stdout, "{command:?}");
     }
 }
 

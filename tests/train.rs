@@ -33,7 +33,7 @@ fn reruns_are_equal_to_the_byte() {
 }
 
 #[test]
-fn pieces_that_are_drawn_change_nothing_whoever_draws_them() {
+fn drawn_chunks_change_nothing_whichever_worker_draws_them() {
     let data = dataset(1300, 11, 4);
     for backend in all_backends() {
         let config = |threads| {

@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../readers.rs"]
+#[path = "../../tests/corpora/readers.rs"]
 mod readers;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| readers::grid(bytes));

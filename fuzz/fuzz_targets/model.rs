@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../readers.rs"]
+#[path = "../../tests/corpora/readers.rs"]
 mod readers;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};

@@ -19,8 +19,8 @@ use super::values::{self, Sizes};
 
 /// Measure the speed of training on this machine
 ///
-/// A cell is a network, a batch size, a backend and a number of threads. In each cell whole steps are trained, shuffled as in
-/// an epoch, for some time behind a warm-up; what counts is the median of three rounds, in which all cells take their turns.
+/// A cell is a network, a batch size, a backend and a number of threads. Each cell trains whole steps, shuffled as in
+/// an epoch, for some time after a warm-up. The result is the median of three rounds, each of which runs every cell once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -67,7 +67,7 @@ Examples:
   densely bench --hidden 784,784,784 --backend blas --threads 1,2
   densely bench --json > bench.json";
 
-/// Rounds in which every cell has its turn; the median counts.
+/// Rounds, each of which runs every cell once; the result is their median.
 const ROUNDS: usize = 3;
 
 /// What was measured of a cell.
@@ -155,7 +155,7 @@ fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) ->
     text + "\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done"
 }
 
-/// A network in training, that waits for its turns.
+/// A network in training, between its rounds.
 struct Cell {
     hidden: Vec<usize>,
     spec: Spec,
@@ -179,7 +179,7 @@ impl Cell {
         Ok(Self { hidden, spec, options, flop_per_sample, state, rounds: Vec::new() })
     }
 
-    /// Trains for so long, and keeps what an epoch would have taken.
+    /// Trains for a number of seconds, and keeps the time that an epoch would have taken.
     fn measure(&mut self, data: &Dataset, round: usize, seconds: f64) -> Result<()> {
         let mut engine = Engine::new(&self.spec, self.options)?;
         let rows: Vec<u32> = (0..data.len() as u32).collect();

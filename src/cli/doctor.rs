@@ -189,7 +189,7 @@ fn product_error(backend: Backend) -> f32 {
     })
 }
 
-/// How many CPUs the system has, whether this process may use them or not; `None` where Linux does not tell.
+/// How many CPUs the system has, whether this process may use them or not; `None` where the system does not say.
 fn online_cpus() -> Option<usize> {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
     text.trim().split(',').try_fold(0, |sum, range| {

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
 use crate::store::RunOptions;
+use crate::train::config::GROUPS;
 use crate::train::config::group::{OUTPUT, RUN};
 use crate::train::setting::{Configuration, Setting, Sweep, settings};
 use crate::train::{Grid, Sharing, TrainConfig};
@@ -67,7 +68,10 @@ struct Flag {
 impl Flag {
     fn new<C: Configuration>(setting: &Setting<C>, sweep: bool, default: &str) -> Self {
         let separator = setting.sweep.separator().filter(|_| sweep);
-        let help = setting.help.trim().replace('\n', "");
+        let help = match (setting.help.trim(), &(setting.elements)()[..]) {
+            (help, []) => help.to_owned(),
+            (help, names) => format!("{help}: {}", names.join(", ")),
+        };
         let default = setting.default.unwrap_or(default);
         let value_name = match separator {
             Some(separator) => format!("{}{separator}...", setting.value_name),
@@ -114,6 +118,7 @@ impl Flag {
             flags.extend(Self::of::<TrainConfig>(false));
         }
         flags.extend(Self::of::<OutputOptions>(sweep));
+        flags.sort_by_key(|flag| GROUPS.iter().position(|group| *group == flag.group));
         flags
     }
 

@@ -12,7 +12,7 @@ use super::{print_note, print_result};
 
 /// Show what is in a model file
 ///
-/// Shapes, activations, norms of the weights, singular values (their range and ratio tell how well a layer is
+/// Shapes, activations, norms of the weights, singular values (their range and ratio show how well a layer is
 /// conditioned), and where the model comes from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -30,7 +30,7 @@ Examples:
   densely inspect best.safetensors
   densely inspect best.safetensors --json | jq .layers[0].condition";
 
-/// What is told of a layer.
+/// What is reported about a layer.
 #[derive(Serialize)]
 struct LayerReport {
     inputs: usize,
@@ -53,17 +53,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let layout = Layout::new(&model.spec)?;
     let mut problem: Option<Error> = None;
     let mut layers = Vec::new();
-    for (place, layer) in layout.layers().iter().zip(model.spec.layers()) {
-        let (w, b) = (place.w_view(&model.params), place.b_view(&model.params));
+    for (offsets, layer) in layout.layers().iter().zip(model.spec.layers()) {
+        let (w, b) = (offsets.w_view(&model.params), offsets.b_view(&model.params));
         let singular = singular_values(w).map_err(|error| problem = Some(error)).ok();
         let largest = singular.as_ref().and_then(|values| values.first().copied());
         let smallest = singular.as_ref().and_then(|values| values.last().copied());
         let norm = |sum: f64, x: &f32| sum + f64::from(*x).powi(2);
         layers.push(LayerReport {
-            inputs: place.n_in,
-            outputs: place.n_out,
+            inputs: offsets.n_in,
+            outputs: offsets.n_out,
             activation: layer.activation.name(),
-            parameters: place.n_in * place.n_out + place.n_out,
+            parameters: offsets.n_in * offsets.n_out + offsets.n_out,
             weight_norm: w.iter().fold(0.0, norm).sqrt(),
             weight_max: w
                 .iter()

@@ -17,27 +17,27 @@ pub struct ModelArgs {
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
-    /// The activations of a model file that does not say them
+    /// The activations of a model file that does not contain them
     #[arg(long, value_name = "A,A,...", value_parser = values::activations)]
     activations: Option<Activations>,
 }
 
 impl ModelArgs {
-    /// Reads a model to compute with; says so where its activations are a guess.
+    /// Reads a model to compute with. Prints a note where its activations are a guess.
     pub fn load(&self) -> Result<Model> {
         let model = self.read()?;
         model.check_finite(&self.model.display().to_string())?;
-        self.tell_guess(&model);
+        self.report_guess(&model);
         Ok(model)
     }
 
-    /// Reads a model to look at; says what is wrong with it.
+    /// Reads a model to look at. Prints a note where something is wrong with it.
     pub fn load_any(&self) -> Result<Model> {
         let model = self.read()?;
         if let Err(problem) = model.check_finite(&self.model.display().to_string()) {
             print_note(&problem.to_string());
         }
-        self.tell_guess(&model);
+        self.report_guess(&model);
         Ok(model)
     }
 
@@ -46,11 +46,11 @@ impl ModelArgs {
         Model::load(&self.model, activations)
     }
 
-    fn tell_guess(&self, model: &Model) {
+    fn report_guess(&self, model: &Model) {
         if model.metadata.is_none() && self.activations.is_none() && model.spec.layers().len() > 1 {
             let taken = model.spec.activations().into_iter().map(Activation::name);
             print_note(&format!(
-                "{} says no activations; taken: {}; --activations says others",
+                "{} does not contain its activations; assumed: {}; --activations sets others",
                 self.model.display(),
                 taken.collect::<Vec<_>>().join(",")
             ));
@@ -65,8 +65,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Who computes the matrix products; auto is OpenBLAS where the build has it, but for `predict` the pure-Rust product,
-    /// which leaves out what is blank in the images
+    /// What computes the matrix products; auto is OpenBLAS where the build has it, except in `predict`: there it is the
+    /// pure-Rust product, which skips blank pixels
     #[arg(long, value_parser = values::backend(), default_value = "auto")]
     backend: BackendChoice,
 }
@@ -90,7 +90,7 @@ impl EngineArgs {
         self.threads.unwrap_or_else(default_threads)
     }
 
-    /// An engine that computes a model's outputs for so many samples; it is not made for training.
+    /// An engine that computes a model's outputs for a number of samples, and does not train.
     pub fn engine(&self, model: &Model, backend: Backend, samples: usize) -> Result<Engine> {
         // the outputs, and a number for each sample
         let values = samples.saturating_mul(model.spec.n_out().saturating_add(1));

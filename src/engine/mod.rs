@@ -23,6 +23,7 @@ mod kernels;
 mod partition;
 mod shared;
 mod speed;
+mod state;
 mod step;
 mod update;
 mod workers;
@@ -40,6 +41,7 @@ pub use clock::Phases;
 pub use kernels::adam::{Adam, AdamStep};
 pub use kernels::loss::Score;
 pub use speed::{peak_gflops, product_gflops};
+pub use state::State;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -90,54 +92,6 @@ impl EngineOptions {
 /// The number of cores that this process may use, at most [`MAX_THREADS`].
 pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
-}
-
-/// What training changes: the parameters and Adam's moments, each a flat vector as long as the [`Layout`].
-#[derive(Clone, Debug)]
-pub struct State {
-    /// Weights and biases.
-    pub(crate) params: Buffer,
-    /// First moments.
-    pub(crate) m: Buffer,
-    /// Second moments.
-    pub(crate) v: Buffer,
-    /// The number of Adam steps taken.
-    pub(crate) steps: u64,
-}
-
-impl State {
-    /// The state before the first step.
-    ///
-    /// # Errors
-    /// If memory cannot be allocated.
-    pub fn new(params: &[f32]) -> Result<Self> {
-        Ok(Self {
-            params: Buffer::copy_of(params, "the network")?,
-            m: Buffer::zeros(params.len(), "the optimizer")?,
-            v: Buffer::zeros(params.len(), "the optimizer")?,
-            steps: 0,
-        })
-    }
-
-    /// Weights and biases.
-    pub fn params(&self) -> &[f32] {
-        &self.params
-    }
-
-    /// First moments.
-    pub fn m(&self) -> &[f32] {
-        &self.m
-    }
-
-    /// Second moments.
-    pub fn v(&self) -> &[f32] {
-        &self.v
-    }
-
-    /// The number of Adam steps taken.
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
 }
 
 /// The result of a pass over training samples.

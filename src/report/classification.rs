@@ -1,4 +1,4 @@
-//! How well each class is told from the others.
+//! How well a model separates each class from the others.
 
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
@@ -19,9 +19,9 @@ pub struct Confusion {
 pub struct ClassScore {
     /// The class's name.
     pub label: String,
-    /// Of the samples that were taken for this class, the share that are of it.
+    /// The share of the samples predicted to be of this class that are.
     pub precision: f64,
-    /// Of the samples of this class, the share that were found.
+    /// The share of the samples of this class that were predicted to be.
     pub recall: f64,
     /// The harmonic mean of the two.
     pub f1: f64,
@@ -34,7 +34,7 @@ const SHOWN_CLASSES: usize = 24;
 
 impl Confusion {
     /// Counts the highest-ranked class (of equal ones the first) against the truth; `outputs`, logits or probabilities, is
-    /// (samples, classes). A sample with NaN among its outputs is taken for no class.
+    /// (samples, classes). A sample with NaN among its outputs counts as no class.
     ///
     /// # Panics
     /// If the lengths differ, or a class is out of range.

@@ -192,7 +192,7 @@ impl SweepConfig {
 
 impl Serialize for SweepConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        // what may change while a sweep is resumed does not tell it from another
+        // a setting that a resume may change does not make it another sweep
         let options = self.options.entries().filter(|(key, _)| !RunConfig::may_change(key));
         serialize_entries(options.chain(self.grid.entries()), serializer)
     }

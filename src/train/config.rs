@@ -21,6 +21,10 @@ pub mod group {
     pub const OUTPUT: &str = "Output";
 }
 
+/// The order in which help lists the headings.
+pub const GROUPS: [&str; 5] =
+    [group::NETWORK, group::OPTIMIZER, group::RUN, group::MACHINE, group::OUTPUT];
+
 use group::{MACHINE, NETWORK, OPTIMIZER, RUN};
 
 /// Training is in f32: what is 0 or infinite there cannot be meant.
@@ -46,8 +50,7 @@ settings! {
             value_name: "N,N,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
             check: |c| !c.hidden.contains(&0), expected: "sizes of at least 1",
         }
-        /// One activation for all hidden layers, or one each: identity, relu, leaky-relu, elu, selu, gelu, silu,
-        /// sigmoid, tanh
+        /// One activation for all hidden layers, or one each
         activations: Vec<Activation> = Vec::new(), {
             value_name: "A,A,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
             default: Some("relu,selu,tanh for three hidden layers, relu for any other number"),
@@ -124,6 +127,23 @@ settings! {
         /// What computes the matrix products
         backend: BackendChoice = BackendChoice::Auto, {
             value_name: "BACKEND", group: MACHINE, sweep: Sweep::Commas,
+        }
+    }
+}
+
+settings! {
+    /// How the runs of a sweep share the machine.
+    pub struct Sharing {
+        /// Runs at a time
+        jobs: Option<usize> = None, {
+            value_name: "N", group: MACHINE,
+            default: Some("as many as there are cores where networks are small, one where they are large"),
+            check: |c| c.jobs.is_none_or(|jobs| (1..=MAX_THREADS).contains(&jobs)), expected: THREADS_EXPECTED,
+        }
+        /// Worker threads of each run
+        threads: Option<usize> = None, {
+            value_name: "N", group: MACHINE, default: Some("the cores, divided among the runs at a time"),
+            check: |c| c.threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), expected: THREADS_EXPECTED,
         }
     }
 }

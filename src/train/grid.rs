@@ -2,9 +2,8 @@
 
 use toml::{Table, Value};
 
-use super::TrainConfig;
-use super::config::group::MACHINE;
-use super::setting::{Configuration, Setting, settings};
+use super::setting::{Configuration, Setting};
+use super::{Sharing, SweepRun, TrainConfig};
 use crate::engine::{MAX_THREADS, default_threads};
 use crate::error::{Error, Result};
 use crate::model::{Layout, Spec};
@@ -12,30 +11,13 @@ use crate::model::{Layout, Spec};
 /// A sweep of more runs than this is taken for a mistake.
 pub const MAX_RUNS: usize = 10_000;
 
-/// Networks with fewer parameters are trained side by side, larger ones one after another on all cores. One thread waits for
-/// nobody: on two cores, two runs at a time took 0.63 (64-32) to 0.90 (2048-2048-2048, 10 million parameters) of the time of the same
-/// runs in turn. Beyond that the memory of several runs at once is the concern.
+/// Networks with fewer parameters are trained side by side, larger ones one after another on all cores. A single thread never
+/// waits at a barrier: on two cores, two runs at a time took 0.63 (64-32) to 0.90 (2048-2048-2048, 10 million parameters) of
+/// the time of the same runs one after another. Beyond that the memory of several runs at once is the concern.
 const SIDE_BY_SIDE: usize = 16_000_000;
 
 /// The longest name of a run in bytes; file systems allow 255.
 const LONGEST_NAME: usize = 120;
-
-settings! {
-    /// How the runs of a sweep share the machine.
-    pub struct Sharing {
-        /// Runs at a time
-        jobs: Option<usize> = None, {
-            value_name: "N", group: MACHINE,
-            default: Some("as many as there are cores where networks are small, one where they are large"),
-            check: |c| c.jobs.is_none_or(|jobs| (1..=MAX_THREADS).contains(&jobs)), expected: "1 to 64",
-        }
-        /// Worker threads of each run
-        threads: Option<usize> = None, {
-            value_name: "N", group: MACHINE, default: Some("the cores, divided among the runs at a time"),
-            check: |c| c.threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), expected: "1 to 64",
-        }
-    }
-}
 
 /// A configuration of which some settings have several values, one for each run.
 ///
@@ -67,25 +49,6 @@ struct Axis {
 impl PartialEq for Axis {
     fn eq(&self, other: &Self) -> bool {
         (self.setting.key, &self.values) == (other.setting.key, &other.values)
-    }
-}
-
-/// A run of a sweep.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct SweepRun {
-    /// Its number and what sets it apart: the name of its directory.
-    pub name: String,
-    /// Its settings, resolved.
-    pub config: TrainConfig,
-    /// The number of its network's parameters.
-    pub parameters: usize,
-}
-
-impl SweepRun {
-    /// A run with its settings and the number of its parameters.
-    pub fn new(name: String, config: TrainConfig, parameters: usize) -> Self {
-        Self { name, config, parameters }
     }
 }
 
@@ -232,7 +195,7 @@ impl Grid {
         }
     }
 
-    /// The runs for data with so many features and classes. The last of the settings that vary changes fastest.
+    /// The runs for data with a number of features and of classes. The last of the settings that vary changes fastest.
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Usage`] if there are more than [`MAX_RUNS`], or one of them has impossible settings.
@@ -287,7 +250,7 @@ impl Grid {
             }
             name.push_str(&setting.label(&config));
         }
-        // a name has to fit a file system; its number tells it apart
+        // a name has to fit a file system; its number makes it unique
         name.truncate(LONGEST_NAME);
         Ok(SweepRun { name, config, parameters })
     }
@@ -303,7 +266,7 @@ impl Grid {
         }
     }
 
-    /// How many runs with so many threads are to be trained at a time.
+    /// How many runs are trained at a time where each has this number of threads.
     pub fn jobs_for(&self, threads: usize) -> usize {
         self.sharing.jobs.unwrap_or_else(|| (default_threads() / threads).max(1))
     }

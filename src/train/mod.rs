@@ -12,9 +12,9 @@ mod state;
 mod sweep;
 mod trainer;
 
-pub use config::TrainConfig;
-pub use grid::{Grid, MAX_RUNS, Sharing, SweepRun};
+pub use config::{Sharing, TrainConfig};
+pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Request};
 pub use state::{Divergence, PartialEpoch, TrainerState};
-pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, rank, sweep};
+pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
 pub use trainer::Trainer;

@@ -1,4 +1,4 @@
-//! The events of a run, and the trait of whoever observes them.
+//! The events of a run, and the trait of their observers.
 
 use serde::{Deserialize, Serialize};
 

@@ -7,10 +7,29 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use serde::Serialize;
 
-use super::{EpochRecord, Observer, SweepRun, Trainer, TrainerState};
+use super::{EpochRecord, Observer, TrainConfig, Trainer, TrainerState};
 use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
+
+/// A run of a sweep.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SweepRun {
+    /// Its number and what sets it apart: the name of its directory.
+    pub name: String,
+    /// Its settings, resolved.
+    pub config: TrainConfig,
+    /// The number of its network's parameters.
+    pub parameters: usize,
+}
+
+impl SweepRun {
+    /// A run with its settings and the number of its parameters.
+    pub fn new(name: String, config: TrainConfig, parameters: usize) -> Self {
+        Self { name, config, parameters }
+    }
+}
 
 /// How a run ended.
 #[non_exhaustive]
@@ -240,7 +259,6 @@ fn train<H: SweepHost>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::TrainConfig;
 
     fn result(number: usize, accuracy: Option<f64>, loss: f64) -> RunResult {
         let record = EpochRecord {

@@ -1,7 +1,7 @@
 //! Loaded into a process before its C library (`LD_PRELOAD`), it lets a chosen call kill the process or fail.
 //!
 //! `DENSELY_SHIM="kill rename 3"` ends the process as `kill -9` does, just before the third `rename`; `"kill-after rename 3"`
-//! just behind it; `"fail write 5 28"` lets the fifth `write` to a file, and every later one, fail with error 28, which is a
+//! just after it; `"fail write 5 28"` lets the fifth `write` to a file, and every later one, fail with error 28, which is a
 //! full disk on Linux, and `"fail-once write 5 28"` the fifth alone; where that happens, the file that `DENSELY_SHIM_MARK` names is
 //! made. The calls are `rename`, `fsync` and `write`; writes to the three standard streams do not count.
 
@@ -52,7 +52,7 @@ fn pass<R: From<i8>>(call: &str, real: impl FnOnce() -> R) -> R {
             if let Ok(mark) = std::env::var("DENSELY_SHIM_MARK") {
                 drop(std::fs::File::create(mark));
             }
-            // SAFETY: the place of this thread's error number.
+            // SAFETY: the address of this thread's error number.
             unsafe { *__errno_location() = plan.error };
             return R::from(-1);
         }

@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use super::picture::{Canvas, Picture, palette};
 use crate::error::Result;
 
-/// An image of a data set with what is to stand below it.
+/// An image of a data set and the words below it.
 pub struct Tile {
     /// Row by row, 0 black to 1 white.
     pub pixels: Vec<f32>,

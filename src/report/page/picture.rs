@@ -21,7 +21,7 @@ pub mod palette {
     pub const INK: (u8, u8, u8) = (0x1F, 0x29, 0x37);
     pub const MUTED: (u8, u8, u8) = (0x6B, 0x72, 0x80);
     pub const GRID: (u8, u8, u8) = (0xE5, 0xE7, 0xEB);
-    /// For the first, second, ... of several things; they can be told apart by the colour-blind too (Okabe & Ito, 2008).
+    /// For the first, second, ... of several things; colour-blind readers can distinguish them too (Okabe & Ito, 2008).
     pub const SERIES: [(u8, u8, u8); 6] = [
         (0x00, 0x72, 0xB2),
         (0xD5, 0x5E, 0x00),

@@ -177,7 +177,7 @@ fn pixel(value: f64, range: &Range<f64>, size: u32, flipped: bool) -> i32 {
     (f64::from(size) * if flipped { 1.0 - share } else { share }).round() as i32
 }
 
-/// The range of finite values with some room at both ends, in the logarithm where asked.
+/// The range of finite values with a margin at both ends, of their logarithms where asked.
 fn range(values: impl Iterator<Item = f64>, log: bool, room: f64) -> Range<f64> {
     let values = values.map(|x| if log { x.log10() } else { x }).filter(|x| x.is_finite());
     let (low, high) =

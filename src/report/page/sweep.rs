@@ -15,7 +15,7 @@ use crate::store::names::REPORT;
 use crate::train::setting::Configuration as _;
 use crate::train::{RankedRuns, RunResult, Status, SweepRun, TrainConfig};
 
-/// The logarithm has no place for no error at all, in percent.
+/// The least error that is drawn, in percent: an error of 0 has no logarithm.
 const LEAST_ERROR: f64 = 0.01;
 
 /// Curves with a colour of their own.

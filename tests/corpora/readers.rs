@@ -1,7 +1,7 @@
 //! Every reader of bytes from outside, each as a function that must return whatever it is given.
 //!
-//! What is refused must be refused in one line. What is accepted goes through what follows in the program: it is written
-//! and read again, checked, split, computed with. The fuzz targets call these functions, and so does `tests/corpora.rs`.
+//! What is rejected must be rejected in one line. What is accepted goes through what follows in the program: it is written
+//! and read again, checked, split, computed with. The fuzz targets call these functions, and so does the test beside this file.
 #![allow(dead_code)]
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use densely::train::setting::SettingValue as _;
 use densely::train::{Grid, RankedRuns, RunResult, SweepRun, Trainer, rank};
 use ndarray::Array2;
 
-/// Reads, or refuses, any bytes.
+/// Reads or rejects any bytes.
 pub type Reader = fn(&[u8]);
 
 /// The name of a corpus and its reader.

@@ -7,15 +7,15 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::Serializer;
 use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
 use toml::{Table, Value};
 
-use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::gemm::BackendChoice;
-use crate::model::{Activation, Init};
+
+mod value;
+
+pub use value::SettingValue;
 
 /// A setting of the configuration `C`.
 pub struct Setting<C: 'static> {
@@ -47,6 +47,8 @@ pub struct Setting<C: 'static> {
     pub check: fn(&C) -> bool,
     /// Every value, where there are only a few.
     pub choices: fn() -> Vec<&'static str>,
+    /// The names that a list is made of, where it is one.
+    pub elements: fn() -> Vec<&'static str>,
     /// Reads a value as the command line writes it.
     pub parse: fn(&str) -> std::result::Result<Value, String>,
     /// The value; `None` if it is not set.
@@ -99,6 +101,7 @@ impl<C: Configuration> Setting<C> {
         expected: "",
         check: |_| true,
         choices: Vec::new,
+        elements: Vec::new,
         parse: |_| Err(String::new()),
         get: |_| None,
         set: |_, _| Ok(()),
@@ -119,24 +122,19 @@ impl<C: Configuration> Setting<C> {
         (self.set)(config, value).map_err(refuse)
     }
 
-    /// Whether a file's value is one value of this setting, rather than a list of several.
-    fn is_single(&self, value: &Value) -> bool {
-        !value.is_array() || (self.set)(&mut C::default(), value.clone()).is_ok()
-    }
-
-    /// The values of a sweep that a file's value stands for: of a list each, of anything else the one.
+    /// The values of a sweep in a file's value: the items of a list of values, or else the one value.
     ///
     /// # Errors
     /// [`Error::Argument`] for the first value that is impossible.
     pub fn several(&self, value: Value) -> Result<Vec<Value>> {
+        // a list can be one value, such as `hidden = [512, 256]`
+        let is_one = |list: &Value| (self.set)(&mut C::default(), list.clone()).is_ok();
         let values = match (value, self.sweep.separator()) {
             (Value::String(text), Some(separator)) => {
                 text.split(separator).map(|one| Value::from(one.trim())).collect()
             }
-            (value, Some(_)) if !self.is_single(&value) => match value {
-                Value::Array(values) => values,
-                one => vec![one],
-            },
+            (value, Some(_)) if value.is_array() && is_one(&value) => vec![value],
+            (Value::Array(values), Some(_)) => values,
             (value, _) => vec![value],
         };
         let read = |value: Value| {
@@ -209,263 +207,6 @@ pub trait Configuration: Clone + Default + Sized + 'static {
     }
 }
 
-/// A type that a setting can have.
-pub trait SettingValue: Sized {
-    /// Every value, where there are only a few.
-    fn choices() -> Vec<&'static str> {
-        Vec::new()
-    }
-
-    /// Reads what [`SettingValue::text`] writes.
-    ///
-    /// # Errors
-    /// What is wrong, and what was expected.
-    fn parse(text: &str) -> std::result::Result<Self, String>;
-
-    /// As the command line writes it.
-    fn text(&self) -> String;
-
-    /// As a configuration file writes it; `None` for nothing.
-    fn to_value(&self) -> Option<Value>;
-
-    /// Reads what [`SettingValue::to_value`] writes.
-    ///
-    /// # Errors
-    /// What was expected.
-    fn from_value(value: Value) -> std::result::Result<Self, String>;
-}
-
-/// Types that a configuration file writes as serde does.
-macro_rules! by_serde {
-    () => {
-        fn to_value(&self) -> Option<Value> {
-            to_value(self)
-        }
-
-        fn from_value(value: Value) -> std::result::Result<Self, String> {
-            from_value(value)
-        }
-    };
-}
-
-fn to_value(value: &impl Serialize) -> Option<Value> {
-    Value::try_from(value).ok()
-}
-
-fn from_value<T: DeserializeOwned>(value: Value) -> std::result::Result<T, String> {
-    T::deserialize(value).map_err(|error| error.message().to_owned())
-}
-
-fn parse<T: std::str::FromStr<Err: fmt::Display>>(text: &str) -> std::result::Result<T, String> {
-    text.trim().parse().map_err(|error: T::Err| error.to_string())
-}
-
-impl SettingValue for f64 {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        parse(text)
-    }
-
-    /// `0.001`, `1e-6`, `1e30`.
-    fn text(&self) -> String {
-        match *self == 0.0 || (1e-4..1e4).contains(&self.abs()) || !self.is_finite() {
-            true => self.to_string(),
-            false => format!("{self:e}"),
-        }
-    }
-
-    by_serde!();
-}
-
-/// Whole numbers, as far as a configuration file can hold them.
-macro_rules! whole_numbers {
-    ($($number:ty),*) => {$(
-        impl SettingValue for $number {
-            fn parse(text: &str) -> std::result::Result<Self, String> {
-                let number: Self = parse(text)?;
-                match i64::try_from(number) {
-                    Ok(_) => Ok(number),
-                    Err(_) => Err(format!("{number} is too large; expected at most {}", i64::MAX)),
-                }
-            }
-
-            fn text(&self) -> String {
-                self.to_string()
-            }
-
-            by_serde!();
-        }
-    )*};
-}
-
-whole_numbers!(usize, u64);
-
-impl SettingValue for bool {
-    fn choices() -> Vec<&'static str> {
-        vec!["on", "off"]
-    }
-
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        match text.trim() {
-            "on" | "true" => Ok(true),
-            "off" | "false" => Ok(false),
-            other => Err(format!("`{other}`: expected on or off")),
-        }
-    }
-
-    fn text(&self) -> String {
-        if *self { "on".to_owned() } else { "off".to_owned() }
-    }
-
-    fn to_value(&self) -> Option<Value> {
-        Some((*self).into())
-    }
-
-    fn from_value(value: Value) -> std::result::Result<Self, String> {
-        value.as_bool().ok_or_else(|| "true or false".to_owned())
-    }
-}
-
-impl SettingValue for String {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        Ok(text.to_owned())
-    }
-
-    fn text(&self) -> String {
-        self.clone()
-    }
-
-    fn to_value(&self) -> Option<Value> {
-        Some(self.clone().into())
-    }
-
-    fn from_value(value: Value) -> std::result::Result<Self, String> {
-        match value {
-            Value::String(text) => Ok(text),
-            _ => Err("a string".to_owned()),
-        }
-    }
-}
-
-impl<T: SettingValue> SettingValue for Option<T> {
-    fn choices() -> Vec<&'static str> {
-        T::choices()
-    }
-
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        T::parse(text).map(Some)
-    }
-
-    fn text(&self) -> String {
-        self.as_ref().map_or_else(String::new, T::text)
-    }
-
-    fn to_value(&self) -> Option<Value> {
-        self.as_ref()?.to_value()
-    }
-
-    fn from_value(value: Value) -> std::result::Result<Self, String> {
-        T::from_value(value).map(Some)
-    }
-}
-
-/// `512,256,128`; nothing at all is an empty list.
-fn parse_list<T>(
-    text: &str,
-    parse: impl Fn(&str) -> std::result::Result<T, String>,
-) -> std::result::Result<Vec<T>, String> {
-    match text.trim() {
-        "" => Ok(Vec::new()),
-        text => text.split(',').map(|item| parse(item.trim())).collect(),
-    }
-}
-
-fn joined<T: ToString>(values: &[T]) -> String {
-    values.iter().map(T::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// Sizes of layers.
-impl SettingValue for Vec<usize> {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        parse_list(text, |item| match item.parse() {
-            Ok(0) => Err("a layer of 0 units; expected at least 1".to_owned()),
-            Ok(size) => Ok(size),
-            Err(error) => Err(format!("`{item}`: {error}; expected sizes such as 512,256,128")),
-        })
-    }
-
-    fn text(&self) -> String {
-        joined(self)
-    }
-
-    fn to_value(&self) -> Option<Value> {
-        to_value(self)
-    }
-
-    /// One layer may be written without brackets.
-    fn from_value(value: Value) -> std::result::Result<Self, String> {
-        match value {
-            Value::Integer(_) => from_value(Value::Array(vec![value])),
-            other => from_value(other),
-        }
-    }
-}
-
-impl SettingValue for Vec<Activation> {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        parse_list(text, parse)
-    }
-
-    fn text(&self) -> String {
-        joined(self)
-    }
-
-    by_serde!();
-}
-
-impl SettingValue for Init {
-    fn choices() -> Vec<&'static str> {
-        Init::ALL.map(Init::name).to_vec()
-    }
-
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        parse(text)
-    }
-
-    fn text(&self) -> String {
-        self.to_string()
-    }
-
-    by_serde!();
-}
-
-impl SettingValue for BackendChoice {
-    fn choices() -> Vec<&'static str> {
-        Self::ALL.map(Self::name).to_vec()
-    }
-
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        from_value(text.trim().into())
-    }
-
-    fn text(&self) -> String {
-        self.name().to_owned()
-    }
-
-    by_serde!();
-}
-
-impl SettingValue for Split {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        parse(text)
-    }
-
-    fn text(&self) -> String {
-        self.to_string()
-    }
-
-    by_serde!();
-}
-
 /// Serialises the entries of configurations as one map, in order.
 pub fn serialize_entries<S: Serializer>(
     entries: impl Iterator<Item = (&'static str, Value)>,
@@ -523,6 +264,7 @@ macro_rules! settings {
                     key: stringify!($field),
                     help: concat!($($help),+),
                     choices: <$Type as $crate::train::setting::SettingValue>::choices,
+                    elements: <$Type as $crate::train::setting::SettingValue>::elements,
                     parse: |text| {
                         let value = <$Type as $crate::train::setting::SettingValue>::parse(text)?;
                         let value = $crate::train::setting::SettingValue::to_value(&value);
