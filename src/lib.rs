@@ -59,3 +59,8 @@ mod sync;
 pub mod train;
 
 pub use error::{Error, Occupant, Result};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

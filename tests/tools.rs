@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use std::path::Path;
 use std::process::Command;
 
 use common::{Sandbox, header, json_lines, text};
+use process::say;
 
 #[test]
 fn every_flag_arrives_in_the_configuration_and_the_configuration_gives_the_same_run() {
@@ -310,7 +313,7 @@ fn doctor_notices_cores_that_it_may_not_use() {
             let problem = text(&output.stderr);
             assert!(problem.contains("this process may use 1 of"), "{problem}");
         }
-        _ => eprintln!("skipped: no taskset, or one core"),
+        _ => say("skipped: no taskset, or one core"),
     }
 }
 

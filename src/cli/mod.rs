@@ -1,4 +1,5 @@
 //! Commands: what is typed is parsed, checked and handed to the library; a file for each command.
+#![allow(rustdoc::invalid_html_tags)] // the comments of flags are help texts
 
 mod asked;
 mod bench;

@@ -388,7 +388,8 @@ mod tests {
         assert_eq!(again.runs(9, 2).unwrap(), runs);
         let hidden = |text: &str| {
             let mut grid = parse(text).unwrap().0;
-            (grid.vary("lr", [0.1]).unwrap(), grid.vary("batch_size", [1]).unwrap());
+            grid.vary("lr", [0.1]).unwrap();
+            grid.vary("batch_size", [1]).unwrap();
             let runs = grid.runs(4, 3).unwrap();
             runs.into_iter().map(|run| run.config.hidden).collect::<Vec<_>>()
         };

@@ -1,6 +1,6 @@
 //! Settings, each declared once: its field, flag, key in a file, help, check, and whether a sweep or a resume may change it.
 //!
-//! [`settings!`](crate::train::setting::settings) makes a configuration struct and the table of its [`Setting`]s from one
+//! The macro `settings!` makes a configuration struct and the table of its [`Setting`]s from one
 //! declaration. Everything that handles settings walks that table: the flags and their help, configuration files, the
 //! grids of sweeps, what a resumed run may change, tables and names in reports. To add a setting, add one entry to the
 //! declaration and use its field.
