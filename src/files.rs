@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_memory_or_never_ends_is_refused() {
+    fn what_does_not_fit_into_memory_or_never_ends_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sparse");
         // 1 TB that takes no room on the disk

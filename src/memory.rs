@@ -153,7 +153,7 @@ Max address space         1048576000           unlimited            bytes
     }
 
     #[test]
-    fn the_least_counts_and_where_nobody_says_nothing_is_refused() {
+    fn the_smallest_limit_counts_and_without_limits_nothing_is_rejected() {
         assert_eq!(available_under(root(&[]).path()), None);
         let machine = ("proc/meminfo", "MemTotal:  9000000 kB\nMemAvailable:  2000000 kB\n");
         assert_eq!(available_under(root(&[machine]).path()), Some(2_048_000_000));
@@ -217,7 +217,7 @@ Max address space         1048576000           unlimited            bytes
     }
 
     #[test]
-    fn more_than_any_machine_has_is_refused() {
+    fn more_than_any_machine_has_is_rejected() {
         require_memory(1000, "a little").unwrap();
         for values in [usize::MAX, 1 << 42] {
             let message = require_memory(values, "the network").unwrap_err().to_string();

@@ -122,7 +122,7 @@ fn resuming_a_finished_run_changes_nothing_and_a_run_without_checkpoint_starts_a
 }
 
 #[test]
-fn a_directory_with_a_run_is_refused() {
+fn a_directory_with_a_run_is_rejected() {
     let sandbox = Sandbox::new();
     sandbox.train("run", &["--epochs", "1"]);
     let before = sandbox.bytes("run/last.safetensors");
@@ -134,7 +134,7 @@ fn a_directory_with_a_run_is_refused() {
 }
 
 #[test]
-fn a_model_can_be_started_from_and_contradictions_are_refused() {
+fn a_run_can_start_from_a_model_and_contradictions_are_rejected() {
     let sandbox = Sandbox::new();
     sandbox.train("run", &["--epochs", "1", "--activations", "tanh,selu"]);
     let model = "run/last.safetensors";
@@ -191,7 +191,7 @@ fn impossible_flags_are_usage_errors() {
 }
 
 #[test]
-fn memory_that_cannot_be_had_is_refused() {
+fn more_memory_than_there_is_is_rejected() {
     let sandbox = Sandbox::new();
     let message = sandbox.fails(&["train", "data", "--hidden", "2000000,2000000"], 1);
     assert!(message.contains("GB of memory"), "{message}");
@@ -320,7 +320,7 @@ fn mnist_is_built_in_and_cached() {
 }
 
 #[test]
-fn nobody_has_to_listen() {
+fn closed_streams_do_not_stop_a_training() {
     let sandbox = Sandbox::new();
     for stream in ["stdout", "stderr"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
@@ -338,7 +338,7 @@ fn nobody_has_to_listen() {
 }
 
 #[test]
-fn a_resumed_run_says_what_it_can_and_mends_its_files() {
+fn a_resumed_run_repairs_its_files() {
     let sandbox = Sandbox::new();
     sandbox.train("run", &["--epochs", "3"]);
     // as a kill between two checkpoints leaves it: files of a later epoch than the checkpoint's

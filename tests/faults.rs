@@ -118,7 +118,7 @@ fn in_small_disk(sandbox: &Sandbox, script: &str) -> Option<String> {
 }
 
 #[test]
-fn a_disk_that_is_really_full_ends_a_run_that_goes_on_when_there_is_room() {
+fn a_disk_that_is_really_full_ends_a_run_that_resumes_when_there_is_space() {
     let sandbox = Sandbox::new();
     // some 130 kB of parameters: the first files of the run fit, a later one does not
     let args =
@@ -136,7 +136,7 @@ fn a_disk_that_is_really_full_ends_a_run_that_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn a_directory_that_becomes_read_only_is_told_and_left_as_it_was() {
+fn a_directory_that_becomes_read_only_is_reported_and_left_as_it_was() {
     let sandbox = Sandbox::new();
     let args = "train data --hidden 8 --batch-size 20 --threads 2 --no-report --quiet";
     let script = format!(
@@ -152,7 +152,7 @@ fn a_directory_that_becomes_read_only_is_told_and_left_as_it_was() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_refused_before_the_training() {
+fn a_path_that_cannot_be_written_fails_before_the_training() {
     let sandbox = Sandbox::new();
     let places: &[&str] =
         if cfg!(target_os = "linux") { &["/proc/run", "data/none/\0"] } else { &[] };
@@ -166,7 +166,7 @@ fn a_place_that_cannot_be_written_is_refused_before_the_training() {
 }
 
 #[test]
-fn files_that_vanish_are_there_again_and_a_directory_that_vanishes_is_told() {
+fn files_that_vanish_are_written_again_and_a_directory_that_vanishes_is_reported() {
     let sandbox = Sandbox::new();
     write_idx(&sandbox.path("data"), 6000, 600);
     let lines = |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());

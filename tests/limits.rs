@@ -43,7 +43,7 @@ fn write_model(sandbox: &Sandbox, name: &str, classes: usize) {
 }
 
 #[test]
-fn networks_that_do_not_fit_are_refused() {
+fn networks_that_do_not_fit_are_rejected() {
     let sandbox = Sandbox::new();
     for command in ["train data --out run", "bench data --batch-size 10 --seconds 1"] {
         let message = refused(&sandbox, &format!("densely {command} --hidden 20000,20000"));
@@ -71,7 +71,7 @@ fn a_run_of_a_sweep_that_does_not_fit_fails_alone() {
 }
 
 #[test]
-fn outputs_that_do_not_fit_are_refused() {
+fn outputs_that_do_not_fit_are_rejected() {
     let sandbox = Sandbox::new();
     write_model(&sandbox, "wide", 200_000);
     let message = refused(&sandbox, "densely eval wide data --part all");
@@ -84,7 +84,7 @@ fn outputs_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn files_that_do_not_fit_are_refused_unread() {
+fn files_that_do_not_fit_are_rejected_unread() {
     let sandbox = Sandbox::new();
     write_model(&sandbox, "model", 3);
     File::create(sandbox.path("sparse")).unwrap().set_len(1 << 40).unwrap();

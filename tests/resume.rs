@@ -122,7 +122,7 @@ fn saving_changes_nothing_and_each_saved_state_leads_to_the_same_end() {
 }
 
 #[test]
-fn a_state_is_refused_with_other_data_or_damage() {
+fn a_state_is_rejected_with_other_data_or_damage() {
     let data = dataset(300, 11, 4);
     let trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
     let bytes = saved(&trainer).unwrap();
@@ -155,7 +155,7 @@ fn a_state_is_refused_with_other_data_or_damage() {
 }
 
 #[test]
-fn a_state_within_an_epoch_that_does_not_fit_its_batches_is_refused() {
+fn a_state_within_an_epoch_that_does_not_fit_its_batches_is_rejected() {
     let data = dataset(300, 11, 4);
     let mut observer = Every::new(3, Request::Stop);
     let mut trainer = Trainer::new(config(BackendChoice::Auto, 1), &data).unwrap();
@@ -314,7 +314,7 @@ fn settings_that_were_changed_in_the_directory_are_named_and_more_epochs_taken()
 
 #[cfg(feature = "cli")]
 #[test]
-fn other_data_in_the_place_of_the_first_are_refused() {
+fn a_run_is_not_resumed_with_other_data() {
     let sandbox = Sandbox::new();
     sandbox.train("run", &["--epochs", "2", "--no-report"]);
     common::write_idx(&sandbox.path("data"), 241, 60);

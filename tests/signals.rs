@@ -31,7 +31,7 @@ fn ended(child: Child) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_signal_saves_the_state_within_an_epoch_and_the_run_goes_on_bit_for_bit() {
+fn a_signal_saves_the_state_within_an_epoch_and_the_run_resumes_bit_for_bit() {
     let sandbox = sandbox();
     let train = |out: &'static str| -> Vec<&str> {
         let args = "train data --epochs 12 --hidden 30,20 --lr 0.001 --batch-size 20 --threads 2 --no-report --quiet --json";
@@ -98,7 +98,7 @@ fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[test]
-fn a_sweep_that_is_interrupted_goes_on_by_the_same_command() {
+fn a_sweep_that_is_interrupted_resumes_by_the_same_command() {
     let sandbox = sandbox();
     let sweep = |out: &'static str| -> Vec<&str> {
         let args = "sweep data --hidden 30,20;16 --lr 0.001,0.01 --epochs 60 --batch-size 20 --jobs 2 --threads 1 --no-report \

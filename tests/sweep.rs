@@ -82,7 +82,7 @@ fn a_sweep_ranks_its_runs_and_each_is_as_train_makes_it() {
 }
 
 #[test]
-fn a_killed_sweep_goes_on_and_repeats_nothing_that_was_finished() {
+fn a_killed_sweep_resumes_and_repeats_no_finished_run() {
     let sandbox = Sandbox::new();
     let long = |out: &'static str| {
         let mut args = grid(&["--out", out, "--jobs", "2"]);
@@ -157,7 +157,7 @@ fn a_run_that_diverges_or_fails_does_not_stop_the_others() {
 }
 
 #[test]
-fn bad_grids_are_refused_in_a_line_before_anything_starts() {
+fn bad_grids_are_rejected_in_a_line_before_anything_starts() {
     let sandbox = Sandbox::new();
     let many: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
     let many = many.join(",");

@@ -165,7 +165,7 @@ fn write_bare_model(path: &Path, value: impl Fn(u8) -> f32) {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_refused_by_all_that_compute_with_them() {
+fn weights_that_are_not_finite_are_rejected_by_every_command_that_computes() {
     let sandbox = Sandbox::new();
     let nan_at = |place: u8| move |i: u8| if i == place { f32::NAN } else { 0.1 };
     write_bare_model(&sandbox.path("nan.safetensors"), nan_at(70)); // in the first layer's weights alone
@@ -210,7 +210,7 @@ fn accuracy_is_the_diagonal_of_the_confusion_even_where_probabilities_round_to_e
 }
 
 #[test]
-fn images_of_another_shape_are_refused() {
+fn images_of_another_shape_are_rejected() {
     let sandbox = Sandbox::new();
     sandbox.train("run", &["--epochs", "1"]);
     for (shape, expected) in [

@@ -49,6 +49,9 @@ pub struct SettingFlags<const SWEEP: bool> {
     pub table: Table,
 }
 
+/// The value name of a switch, which says its values.
+const ON_OFF: &str = "on|off";
+
 /// A setting as the command line sees it.
 struct Flag {
     key: &'static str,
@@ -106,7 +109,7 @@ impl Flag {
 
     /// All flags of a command, in the order in which help lists them.
     fn all(sweep: bool) -> Vec<Self> {
-        let mut flags: Vec<Self> = Self::of::<RunOptions>(sweep).collect();
+        let mut flags = Vec::new();
         if sweep {
             let grid = Grid::default();
             let settings =
@@ -117,6 +120,7 @@ impl Flag {
         } else {
             flags.extend(Self::of::<TrainConfig>(false));
         }
+        flags.extend(Self::of::<RunOptions>(sweep));
         flags.extend(Self::of::<OutputOptions>(sweep));
         flags.sort_by_key(|flag| GROUPS.iter().position(|group| *group == flag.group));
         flags
@@ -133,7 +137,10 @@ impl Flag {
     }
 
     fn arg(&self, sweep: bool) -> Arg {
-        let arg = Arg::new(self.key).help(self.help.clone()).value_parser(self.parser());
+        let arg = Arg::new(self.key)
+            .help(self.help.clone())
+            .value_parser(self.parser())
+            .hide_possible_values(self.implied.is_some() || self.value_name.starts_with(ON_OFF));
         let arg = if sweep || self.resume { arg } else { arg.conflicts_with("resume") };
         if self.positional {
             return arg.value_name(self.value_name.clone());
@@ -154,11 +161,10 @@ impl Flag {
         match self.implied {
             // a switch: its value can be left out, and follows `=` otherwise
             Some(implied) => arg
-                .value_name("on|off")
+                .value_name(ON_OFF)
                 .num_args(0..=1)
                 .require_equals(true)
-                .default_missing_value(implied)
-                .hide_possible_values(true),
+                .default_missing_value(implied),
             None => arg.value_name(self.value_name.clone()),
         }
     }

@@ -23,7 +23,7 @@ settings! {
             value_name: "DATA", positional: true,
             check: |c| c.data.len() <= LONGEST_PATH, expected: "a path of at most 4096 bytes",
         }
-        /// Start from the weights of a model file, which also says the sizes and activations
+        /// Start from the weights of a model file, which also determines the sizes and activations
         init_from: Option<String> = None, { value_name: "MODEL", group: NETWORK, sweep: Sweep::Absent }
         /// Save the state within epochs too: every 30s, 10m or 2h, or every `N steps`
         checkpoint_every: Option<CheckpointEvery> = None, {

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn another_grid_is_refused_and_named() {
+    fn another_grid_is_rejected_and_named() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("sweep");
         SweepDir::open(&path, &config(0.1)).unwrap();

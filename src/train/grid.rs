@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_grids_are_refused_in_a_line() {
+    fn impossible_grids_are_rejected_in_a_line() {
         let with = |change: &dyn Fn(&mut Grid) -> Result<()>| {
             let mut grid = Grid::default();
             change(&mut grid).and_then(|()| grid.runs(784, 10)).unwrap_err().to_string()

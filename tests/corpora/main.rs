@@ -48,7 +48,7 @@ fn replay(reader: Reader, bytes: &[u8], what: &dyn Fn() -> String) {
 }
 
 #[test]
-fn every_file_of_every_corpus_is_read_or_refused() {
+fn every_file_of_every_corpus_is_read_or_rejected() {
     if is_packaged() {
         return;
     }
@@ -93,7 +93,7 @@ fn the_seeds_are_in_the_corpora_and_do_what_they_say() {
 
 /// Cut at every length, or at many where it is long; each byte, or many of them, set to something else.
 #[test]
-fn damaged_seeds_are_read_or_refused() {
+fn damaged_seeds_are_read_or_rejected() {
     let mut damaged = 0;
     for (name, reader) in READERS {
         for (corpus, file, bytes) in seeds::seeds() {

@@ -119,7 +119,11 @@ impl<C: Configuration> Setting<C> {
             Value::String(text) => (self.parse)(&text).map_err(refuse)?,
             other => other,
         };
-        (self.set)(config, value).map_err(refuse)
+        let is_list = value.is_array();
+        (self.set)(config, value).map_err(|problem| match is_list {
+            true => refuse("found a list, expected one value".to_owned()),
+            false => refuse(problem),
+        })
     }
 
     /// The values of a sweep in a file's value: the items of a list of values, or else the one value.
