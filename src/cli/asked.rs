@@ -20,6 +20,8 @@ pub struct Asked {
     table: Table,
     /// The configuration file, for messages.
     file: Option<String>,
+    /// The keys that were given as flags.
+    flags: Vec<String>,
 }
 
 impl Asked {
@@ -28,7 +30,8 @@ impl Asked {
     /// # Errors
     /// [`Error::Usage`] if the file cannot be read, or has a key that is no setting.
     pub fn new<const SWEEP: bool>(flags: &SettingFlags<SWEEP>, file: &FileArgs) -> Result<Self> {
-        let mut asked = Self { table: Table::new(), file: None };
+        let flag_keys = flags.table.keys().cloned().collect();
+        let mut asked = Self { table: Table::new(), file: None, flags: flag_keys };
         if let Some(path) = &file.config {
             asked.file = Some(path.display().to_string());
             let keys = if SWEEP { SweepConfig::keys() } else { RunConfig::keys() };
@@ -61,6 +64,18 @@ impl Asked {
     /// What `take` returns.
     pub fn apply(&self, take: impl FnOnce(&mut Table) -> Result<()>) -> Result<()> {
         take(&mut self.table.clone()).map_err(|error| self.in_file(error))
+    }
+
+    /// Names the file in the error of a check, where the setting comes from it.
+    pub fn locate(&self, error: Error) -> Error {
+        match &error {
+            Error::Argument { name, .. }
+                if self.has(name) && !self.flags.iter().any(|key| key == name) =>
+            {
+                self.in_file(error)
+            }
+            _ => error,
+        }
     }
 
     /// Flags were checked when they were parsed, so that the file is what is wrong.

@@ -15,7 +15,9 @@ pub fn explain(error: &Error) -> String {
                     "continue it with `densely train --resume {}`, or choose another --out",
                     path.display()
                 ),
-                Occupant::Sweep => "choose another --out".to_owned(),
+                Occupant::Sweep => {
+                    "repeat `densely sweep` with its settings to resume it, or choose another directory".to_owned()
+                }
                 Occupant::OtherSweep(_) => {
                     "repeat it with the same settings, or choose another --out".to_owned()
                 }

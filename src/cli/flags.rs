@@ -14,11 +14,8 @@ use crate::train::{Grid, Sharing, TrainConfig};
 settings! {
     /// Where files, results and progress go.
     pub struct OutputOptions {
-        /// The directory for the files
-        out: Option<String> = None, {
-            value_name: "DIR", group: OUTPUT,
-            default: Some("runs/<time>-<id>; for a sweep, runs/sweep-<hash of the grid>"),
-        }
+        /// The directory for the files [default: one under runs/ with a name of its own]
+        out: Option<String> = None, { value_name: "DIR", group: OUTPUT }
         /// Write no report at the end
         no_report: bool = false, { group: OUTPUT, implied: Some("on"), resume: true }
         /// Write one JSON object a line to standard output
@@ -214,7 +211,7 @@ impl<const SWEEP: bool> clap::Args for SettingFlags<SWEEP> {
 /// A configuration file beside the flags.
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {
-    /// Take settings from a file, such as the config.toml of a run or the sweep.toml of a sweep; flags win over it
+    /// Take settings from a file, such as one that an earlier run or sweep has left; flags win over it
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub config: Option<std::path::PathBuf>,
 

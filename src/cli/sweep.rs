@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
-use super::{load, make_absolute, print_result};
+use super::{load, make_absolute, print_note, print_result};
 use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
@@ -60,6 +60,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let data = load(&config.options.data, output.quiet)?;
     let runs = runs(&config, &data)?;
+    if !output.quiet && runs.iter().any(|run| run.config.split != runs[0].config.split) {
+        print_note(
+            "runs with different splits are validated on different samples, which the ranking ignores",
+        );
+    }
     let path = match &output.out {
         Some(path) => PathBuf::from(path),
         None => default_directory(&config.to_toml()?),
@@ -136,7 +141,7 @@ fn config(asked: &Asked) -> Result<SweepConfig> {
     make_absolute(&mut config.options)?;
     let base = config.grid.base_mut();
     base.backend = Backend::of(base.backend)?.choice();
-    config.grid.runs(1, 1)?;
+    config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
     Ok(config)
 }
 

@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     settings: SettingFlags<false>,
 
-    /// Resume the run in DIR with its own settings; only --epochs, --checkpoint-every, --no-report, --json and --quiet
+    /// Resume the run in DIR with its own settings; only more --epochs, --checkpoint-every, --no-report, --json and --quiet
     /// may be given too
     #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config")]
     resume: Option<PathBuf>,
@@ -190,7 +190,7 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
     let mut config = RunConfig::default();
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
-    config.check()?;
+    config.check().map_err(|error| asked.locate(error))?;
     begin(config, asked.has("hidden"), Directory::New(out))
 }
 
@@ -207,7 +207,7 @@ fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
     let (begun, epochs) = (state.epochs_begun(), config.train.epochs);
     if epochs < begun {
         return Err(Error::usage(format!(
-            "{epochs} epochs: the run in {} has begun epoch {begun} already; expected as many --epochs or more",
+            "--epochs {epochs}: the run in {} has already begun epoch {begun}; expected at least {begun}",
             path.display(),
         )));
     }

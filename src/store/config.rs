@@ -25,7 +25,7 @@ settings! {
         }
         /// Start from the weights of a model file, which also determines the sizes and activations
         init_from: Option<String> = None, { value_name: "MODEL", group: NETWORK, sweep: Sweep::Absent }
-        /// Save the state within epochs too: every 30s, 10m or 2h, or every `N steps`
+        /// Save the state within epochs too: every 30s, 10m or 2h, or every N steps
         checkpoint_every: Option<CheckpointEvery> = None, {
             value_name: "TIME|N steps", group: OUTPUT, resume: true,
             default: Some("after epochs, at most once a second"),

@@ -158,6 +158,9 @@ impl RunDir {
     }
 
     fn require_run(path: &Path) -> Result<()> {
+        if path.join(GRID).is_file() {
+            return Err(Error::Occupied { path: path.to_owned(), occupant: Occupant::Sweep });
+        }
         if path.is_file() {
             return Err(Error::usage(format!(
                 "{} is a file; expected the directory of an earlier run",

@@ -336,7 +336,7 @@ mod tests {
                 "lr is 0.1 twice; expected each value once",
             ),
             (with(&|grid| grid.vary("lr", [0.1, -0.1])), "lr is -0.1; expected a positive number"),
-            (with(&|grid| grid.vary("lr", ["fast"])), "lr: invalid float"),
+            (with(&|grid| grid.vary("lr", ["fast"])), "lr: `fast`: expected a number"),
             (with(&|grid| grid.vary("threads", [1, 2])), "`threads` is no setting that can vary"),
             (with(&|grid| grid.vary("hidden", ["5", "0"])), "hidden: a layer of 0 units"),
             (with(&|grid| grid.vary("activations", ["relu,relu"])), "2 activations"),
@@ -401,7 +401,7 @@ mod tests {
         let two = parse("activations = ['relu', 'tanh']\nhidden = [3, 3]").unwrap().0;
         assert_eq!(two.base().activations.len(), 2);
         for (text, expected) in [
-            ("lr = [0.1, 'x']", "lr: invalid float"),
+            ("lr = [0.1, 'x']", "lr: `x`: expected a number"),
             ("jobs = -1", "jobs"),
             ("hidden = '3;x'", "expected sizes"),
         ] {

@@ -119,10 +119,11 @@ impl<C: Configuration> Setting<C> {
             Value::String(text) => (self.parse)(&text).map_err(refuse)?,
             other => other,
         };
-        let is_list = value.is_array();
-        (self.set)(config, value).map_err(|problem| match is_list {
-            true => refuse("found a list, expected one value".to_owned()),
-            false => refuse(problem),
+        (self.set)(config, value).map_err(|problem| {
+            match problem.contains("invalid type: sequence") {
+                true => refuse("found a list, expected one value".to_owned()),
+                false => refuse(problem),
+            }
         })
     }
 

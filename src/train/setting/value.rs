@@ -68,7 +68,7 @@ fn parse<T: std::str::FromStr<Err: fmt::Display>>(text: &str) -> Result<T, Strin
 
 impl SettingValue for f64 {
     fn parse(text: &str) -> Result<Self, String> {
-        parse(text)
+        text.trim().parse().map_err(|_| format!("`{text}`: expected a number"))
     }
 
     /// `0.001`, `1e-6`, `1e30`.
@@ -87,7 +87,8 @@ macro_rules! whole_numbers {
     ($($number:ty),*) => {$(
         impl SettingValue for $number {
             fn parse(text: &str) -> Result<Self, String> {
-                let number: Self = parse(text)?;
+                let number = text.trim().parse::<Self>();
+                let number = number.map_err(|_| format!("`{text}`: expected a whole number"))?;
                 match i64::try_from(number) {
                     Ok(_) => Ok(number),
                     Err(_) => Err(format!("{number} is too large; expected at most {}", i64::MAX)),
