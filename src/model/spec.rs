@@ -93,7 +93,7 @@ impl Spec {
     }
 }
 
-/// Deeper networks are rejected: nobody trains them, and a sweep repeats the list of sizes for every run.
+/// Deeper networks are rejected: they serve no purpose, and a sweep repeats the list of sizes for every run.
 const MAX_HIDDEN_LAYERS: usize = 1000;
 
 /// The default activations of the hidden layers: ReLU, SELU, tanh for three layers, ReLU for any other number.

@@ -49,6 +49,7 @@ impl SweepDir {
                 return Err(Error::Occupied { path: path.to_owned(), occupant });
             }
         } else {
+            RunDir::require_vacant(path)?; // another process may have been faster
             files::write_atomic(&file, config.to_toml()?.as_bytes(), Durability::Synced)?;
         }
         let directory =

@@ -1,6 +1,6 @@
 //! The settings that decide what a training computes.
 
-use super::setting::{Configuration as _, Setting, Sweep, settings};
+use super::setting::{Sweep, settings};
 use crate::data::Split;
 use crate::engine::{Adam, MAX_THREADS, default_threads};
 use crate::error::Result;
@@ -152,11 +152,6 @@ const THREADS_EXPECTED: &str = "1 to 64";
 const _: () = assert!(MAX_THREADS == 64, "the message above names it");
 
 impl TrainConfig {
-    /// Its settings, in the order in which files and help show them.
-    pub fn settings() -> &'static [Setting<Self>] {
-        Self::SETTINGS
-    }
-
     /// The same configuration with some settings changed.
     ///
     /// ```
@@ -194,6 +189,7 @@ impl TrainConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::setting::Configuration as _;
 
     #[test]
     fn impossible_settings_are_named() {
