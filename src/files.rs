@@ -233,7 +233,7 @@ mod tests {
     fn what_does_not_fit_into_memory_or_never_ends_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sparse");
-        // 1 TB that takes no room on the disk
+        // 1 TB that takes no space on the disk
         fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
         let message = read(&path).unwrap_err().to_string();
         assert!(message.contains("sparse needs 1099.5 GB of memory"), "{message}");

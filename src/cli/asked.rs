@@ -63,7 +63,10 @@ impl Asked {
     /// # Errors
     /// What `take` returns.
     pub fn apply(&self, take: impl FnOnce(&mut Table) -> Result<()>) -> Result<()> {
-        take(&mut self.table.clone()).map_err(|error| self.in_file(error))
+        take(&mut self.table.clone()).map_err(|error| match error {
+            Error::Argument { .. } => self.locate(error),
+            other => self.in_file(other),
+        })
     }
 
     /// Names the file in the error of a check, where the setting comes from it.

@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let path = match &output.out {
         Some(path) => PathBuf::from(path),
-        None => default_directory(&config.to_toml()?),
+        None => default_directory(&config.key()),
     };
     let directory = SweepDir::open(&path, &config)?;
     let signals = Signals::watch()?;
@@ -141,7 +141,19 @@ fn config(asked: &Asked) -> Result<SweepConfig> {
     make_absolute(&mut config.options)?;
     let base = config.grid.base_mut();
     base.backend = Backend::of(base.backend)?.choice();
-    config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
+    let runs = config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
+    let mut backends: Vec<_> = runs.iter().map(|run| run.config.backend).collect();
+    backends.dedup();
+    if backends.iter().any(|backend| *backend != backends[0]) {
+        let mut resolved = Vec::new();
+        for choice in backends {
+            let name = Backend::of(choice)?.name();
+            if !resolved.contains(&name) {
+                resolved.push(name);
+            }
+        }
+        config.grid.vary("backend", resolved)?;
+    }
     Ok(config)
 }
 
@@ -310,8 +322,8 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// `runs/sweep-<hash of the grid>`: the same command resumes in the same directory.
-fn default_directory(grid: &str) -> PathBuf {
-    let hash = xxhash_rust::xxh3::xxh3_64(grid.as_bytes());
+/// `runs/sweep-<hash>`: the same command resumes in the same directory.
+fn default_directory(key: &str) -> PathBuf {
+    let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
     PathBuf::from("runs").join(format!("sweep-{:08x}", hash as u32))
 }

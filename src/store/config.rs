@@ -183,6 +183,18 @@ impl SweepConfig {
         toml::to_string(self).map_err(|error| Error::usage(error.to_string()))
     }
 
+    /// What tells it from another sweep: the settings that differ from their defaults, sorted. A setting that is added later
+    /// does not change it.
+    pub fn key(&self) -> String {
+        let lines = |config: &Self| -> std::collections::BTreeSet<String> {
+            let entries = config.options.entries().chain(config.grid.entries());
+            let entries = entries
+                .filter(|(key, _)| !RunOptions::setting(key).is_some_and(|setting| setting.resume));
+            entries.map(|(key, value)| format!("{key} = {value}\n")).collect()
+        };
+        lines(self).difference(&lines(&Self::default())).cloned().collect()
+    }
+
     /// The keys of its settings.
     pub fn keys() -> Vec<&'static str> {
         let sharing = crate::train::Sharing::SETTINGS.iter().map(|setting| setting.key);
@@ -279,6 +291,30 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_those_of_toml_are_kept() {
+        let train = TrainConfig {
+            seed: u64::MAX,
+            epochs: usize::MAX,
+            patience: Some(usize::MAX),
+            ..TrainConfig::default()
+        };
+        let config = RunConfig::of(train);
+        assert_eq!(RunConfig::from_toml(&config.to_toml().unwrap()).unwrap(), config);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<RunConfig>(&json).unwrap(), config);
+        assert!(RunConfig::from_toml("seed = '18446744073709551616'").is_err());
+    }
+
+    #[test]
+    fn the_key_of_a_sweep_depends_on_what_differs_from_the_defaults_alone() {
+        let mut sweep = SweepConfig::default();
+        assert_eq!(sweep.key(), "");
+        sweep.grid.vary("lr", [0.5, 0.25]).unwrap();
+        sweep.grid.base_mut().epochs = 7;
+        assert_eq!(sweep.key(), "epochs = 7\nlr = [0.5, 0.25]\n");
+    }
+
+    #[test]
     fn values_may_be_written_as_on_the_command_line() {
         let text = "batch-size = 7\nhidden = '9, 8'\nactivations = \"relu,tanh\"\nlr = 1\nshuffle = 'off'\n\
                     checkpoint_every = 500\nseed = '3'";
@@ -308,7 +344,7 @@ mod tests {
         assert!(message("hidden = '3,x'").contains("expected sizes"));
         assert!(message("split = '1,2'").contains("expected `pooled`"));
         assert!(message("lr = ").contains("line 1"));
-        assert!(message("data = 3").contains("data: a string"));
+        assert!(message("data = 3").contains("data: found 3, expected text"));
         assert!(message("deterministic = 'yes'").contains("expected on or off"));
     }
 

@@ -277,7 +277,8 @@ impl Observer for RunDir {
             files::require_writable(&self.path)?; // to be known before an epoch of training
         }
         self.agree(trainer)?;
-        if self.found.as_ref() == Some(&self.config(trainer)) {
+        let unchanged = self.found.as_ref() == Some(&self.config(trainer));
+        if unchanged || (state.is_finished() && self.found.is_some()) {
             self.last_checkpoint = Some((Instant::now(), self.steps));
         }
         if state.is_finished() && self.last_checkpoint.is_some() {

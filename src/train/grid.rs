@@ -100,8 +100,8 @@ impl Grid {
     ) -> Result<()> {
         let setting =
             TrainConfig::setting(key).filter(|setting| setting.sweep.separator().is_some());
-        let setting =
-            setting.ok_or_else(|| Error::usage(format!("`{key}` is no setting that can vary")))?;
+        let setting = setting
+            .ok_or_else(|| Error::usage(format!("`{key}` is not a setting that can vary")))?;
         let mut read = Vec::new();
         for value in values {
             let mut config = TrainConfig::default();
@@ -268,7 +268,7 @@ impl Grid {
 
     /// How many runs are trained at a time where each has this number of threads.
     pub fn jobs_for(&self, threads: usize) -> usize {
-        self.sharing.jobs.unwrap_or_else(|| (default_threads() / threads).max(1))
+        self.sharing.jobs.unwrap_or_else(|| (default_threads() / threads.max(1)).max(1))
     }
 }
 
@@ -337,7 +337,10 @@ mod tests {
             ),
             (with(&|grid| grid.vary("lr", [0.1, -0.1])), "lr is -0.1; expected a positive number"),
             (with(&|grid| grid.vary("lr", ["fast"])), "lr: `fast`: expected a number"),
-            (with(&|grid| grid.vary("threads", [1, 2])), "`threads` is no setting that can vary"),
+            (
+                with(&|grid| grid.vary("threads", [1, 2])),
+                "`threads` is not a setting that can vary",
+            ),
             (with(&|grid| grid.vary("hidden", ["5", "0"])), "hidden: a layer of 0 units"),
             (with(&|grid| grid.vary("activations", ["relu,relu"])), "2 activations"),
             (with(&|grid| grid.vary("seed", 0..10_001)), "seed is a list of 10001 values"),

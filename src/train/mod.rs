@@ -1,6 +1,6 @@
 //! Training: epochs over a data set, validation, the best epoch, and a state that can be saved.
 //!
-//! [`Trainer`] is the epoch loop. It prints nothing and writes nothing: it tells an [`Observer`] what happens.
+//! [`Trainer`] is the epoch loop. It prints nothing and writes nothing: it notifies an [`Observer`].
 //! [`sweep()`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
 //! [`TrainConfig`] declares every setting of a training, once.
 

@@ -30,7 +30,7 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
-    /// Whether its figures can come from training: shares within 0..=1, a time that has an end.
+    /// Whether its figures can come from training: shares within 0..=1, a finite time.
     pub(super) fn is_plausible(&self) -> bool {
         let is_share = |x: f64| (0.0..=1.0).contains(&x);
         is_share(self.train_accuracy)

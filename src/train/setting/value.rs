@@ -82,24 +82,31 @@ impl SettingValue for f64 {
     by_serde!();
 }
 
-/// Whole numbers, as far as a configuration file can hold them.
+/// Whole numbers. TOML has no numbers from 2^63 on: they are written as text.
 macro_rules! whole_numbers {
     ($($number:ty),*) => {$(
         impl SettingValue for $number {
             fn parse(text: &str) -> Result<Self, String> {
-                let number = text.trim().parse::<Self>();
-                let number = number.map_err(|_| format!("`{text}`: expected a whole number"))?;
-                match i64::try_from(number) {
-                    Ok(_) => Ok(number),
-                    Err(_) => Err(format!("{number} is too large; expected at most {}", i64::MAX)),
-                }
+                text.trim().parse().map_err(|_| format!("`{text}`: expected a whole number"))
             }
 
             fn text(&self) -> String {
                 self.to_string()
             }
 
-            by_serde!();
+            fn to_value(&self) -> Option<Value> {
+                Some(i64::try_from(*self).map_or_else(|_| self.to_string().into(), Value::Integer))
+            }
+
+            fn from_value(value: Value) -> Result<Self, String> {
+                match value {
+                    Value::String(text) => Self::parse(&text),
+                    other => {
+                        let number = other.as_integer().and_then(|number| number.try_into().ok());
+                        number.ok_or_else(|| format!("found {other}, expected a whole number"))
+                    }
+                }
+            }
         }
     )*};
 }
@@ -128,7 +135,7 @@ impl SettingValue for bool {
     }
 
     fn from_value(value: Value) -> Result<Self, String> {
-        value.as_bool().ok_or_else(|| "true or false".to_owned())
+        value.as_bool().ok_or_else(|| format!("found {value}, expected true or false"))
     }
 }
 
@@ -148,7 +155,7 @@ impl SettingValue for String {
     fn from_value(value: Value) -> Result<Self, String> {
         match value {
             Value::String(text) => Ok(text),
-            _ => Err("a string".to_owned()),
+            other => Err(format!("found {other}, expected text")),
         }
     }
 }
