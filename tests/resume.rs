@@ -130,8 +130,13 @@ fn a_state_is_rejected_with_other_data_or_damage() {
     let error = Trainer::resume(state(), &dataset(301, 11, 4)).unwrap_err().to_string();
     assert!(error.contains("fingerprint"), "{error}");
     let mut other = state();
-    other.config_mut().hidden = vec![3];
-    other.config_mut().activations.clear();
+    let error = other.reconfigure(other.config().clone().with(|c| c.lr = 0.5)).unwrap_err();
+    assert!(error.to_string().contains("lr is 0.5"), "{error}");
+    assert_eq!(other.config(), state().config());
+    let mut other = Checkpoint::from_bytes(&bytes).unwrap();
+    other.config.train.hidden = vec![3];
+    other.config.train.activations.clear();
+    let (_, other) = other.into_state().unwrap();
     let error = Trainer::resume(other, &data).unwrap_err().to_string();
     assert!(error.contains("parameters, expected"), "{error}");
     for cut in [0, 9, bytes.len() / 2, bytes.len() - 1] {
@@ -239,10 +244,12 @@ fn a_run_that_diverges_late_keeps_its_best_epoch() {
     let data = dataset(300, 11, 4);
     let mut trainer = Trainer::new(config(BackendChoice::Auto, 2), &data).unwrap();
     trainer.run(&mut ()).unwrap();
-    let mut state = trainer.state().clone();
+    let state = trainer.state();
     let (best_epoch, best_params) = (state.best_epoch(), state.best_params().to_vec());
-    let config = state.config_mut();
+    let mut checkpoint = Checkpoint::of(&RunOptions::default(), state);
+    let config = &mut checkpoint.config.train;
     (config.epochs, config.lr, config.weight_decay) = (5, 1e30, 0.0);
+    let (_, state) = checkpoint.into_state().unwrap();
     let mut trainer = Trainer::resume(state, &data).unwrap();
     let outcome = trainer.run(&mut ()).unwrap();
     let state = trainer.state();

@@ -44,8 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let (directory, config) = SweepDir::at(one)?;
             let data = load(&config.options.data, true)?;
             let runs = config.grid.runs(data.n_features(), data.n_classes())?;
-            let mut ranked = directory.ranked_runs(&runs)?;
-            directory.read_tests(&mut ranked.results, &runs);
+            let ranked = directory.ranked_runs(&runs)?;
             let out = args.out.as_deref().unwrap_or(one);
             of_sweep(&directory, out, &config.options.data, &data, &ranked)?
         }
@@ -131,15 +130,15 @@ pub fn of_sweep(
     let canonical = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
     let path = canonical(directory.path())?;
     let here = canonical(out)? == path;
-    if let Some(winner) = ranked.results.first().filter(|winner| here && winner.is_ranked()) {
-        let run = &ranked.runs[winner.number];
+    if let Some(winner) = ranked.results().first().filter(|winner| here && winner.is_ranked()) {
+        let run = &ranked.run_of(winner);
         if let SavedRun { config, state: Some(state), .. } = directory.read_run(run)? {
             let run_path = directory.run_path(run);
             of_state(&run_path, &run_path, &config, &state, data)?;
         }
     }
     let title = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let data = vec![source.to_owned(); ranked.runs.len()];
+    let data = vec![source.to_owned(); ranked.runs().len()];
     let record = SweepRecord { ranked, data: &data, title: &title };
     write_sweep_report(&record, out, |run: &SweepRun| {
         let report = Path::new(&run.name).join(REPORT);

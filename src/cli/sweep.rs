@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
 use super::{load, make_absolute, print_note, print_result};
-use crate::data::Dataset;
+use crate::data::{Dataset, Split};
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
@@ -139,29 +139,21 @@ fn config(asked: &Asked) -> Result<SweepConfig> {
     let mut config = SweepConfig::default();
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
-    let base = config.grid.base_mut();
-    base.backend = Backend::of(base.backend)?.choice();
-    let runs = config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
-    let mut backends: Vec<_> = runs.iter().map(|run| run.config.backend).collect();
-    backends.dedup();
-    if backends.iter().any(|backend| *backend != backends[0]) {
-        let mut resolved = Vec::new();
-        for choice in backends {
-            let name = Backend::of(choice)?.name();
-            if !resolved.contains(&name) {
-                resolved.push(name);
-            }
-        }
-        config.grid.vary("backend", resolved)?;
-    }
+    config.grid.resolve_backends()?;
+    config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
     Ok(config)
 }
 
 /// The runs on the data. Each has a validation part, which ranks it.
 fn runs(config: &SweepConfig, data: &Dataset) -> Result<Vec<SweepRun>> {
     let runs = config.grid.runs(data.n_features(), data.n_classes())?;
+    let mut splits: Vec<&Split> = Vec::new();
     for run in &runs {
         let split = &run.config.split;
+        if splits.contains(&split) {
+            continue;
+        }
+        splits.push(split);
         if split.apply(data)?.val.is_empty() {
             return Err(Error::usage(format!(
                 "split `{split}`: a sweep ranks by validation accuracy; expected a split with a validation part"

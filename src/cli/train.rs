@@ -96,10 +96,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let model = path.join(BEST);
         printed = print_result(&format!("{}\nmodel: {}", summary(&outcome), model.display()));
     }
+    let state = trainer.into_state(); // the engine's memory is free before the report starts its own
     // the report of a run that was finished before stays as it is
     if !finished && !output.no_report && has_model {
         signals.stop_before_report("run", &path)?;
-        report::of_state(&path, &path, &run_config, trainer.state(), &data)?;
+        report::of_state(&path, &path, &run_config, &state, &data)?;
     }
     let page = path.join(REPORT);
     if !output.json && page.exists() {
@@ -109,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print_note(&format!("it has no report; make one with: densely report {}", path.display()));
     }
     printed?;
-    divergence(trainer.state(), &path)
+    divergence(&state, &path)
 }
 
 /// How the training of this process has ended.
@@ -212,10 +213,11 @@ fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
         )));
     }
     let finished = state.is_finished();
-    let before = std::mem::replace(state.config_mut(), config.train.clone());
+    let before = state.config().clone();
+    state.reconfigure(config.train.clone())?;
     if finished && state.is_finished() {
-        config.train = before.clone(); // a finished run stays as it is
-        *state.config_mut() = before;
+        state.reconfigure(before.clone())?; // a finished run stays as it is
+        config.train = before;
     } else {
         *run_dir.options_mut() = config.options.clone();
     }

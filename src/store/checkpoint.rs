@@ -107,7 +107,7 @@ impl Checkpoint {
     ///
     /// # Panics
     /// If the networks differ in size.
-    pub fn copy_from(&mut self, state: &TrainerState) {
+    pub(super) fn copy_from(&mut self, state: &TrainerState) {
         let State { params, m, v, steps } = &state.optimizer;
         self.config.train.clone_from(&state.config);
         self.data_fingerprint.clone_from(&state.data_fingerprint);

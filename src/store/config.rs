@@ -63,7 +63,7 @@ impl RunConfig {
     ///
     /// # Errors
     /// [`Error::Argument`] for a value of another type than its setting's.
-    pub fn take_from(&mut self, table: &mut Table) -> Result<()> {
+    pub(crate) fn take_from(&mut self, table: &mut Table) -> Result<()> {
         self.options.take_from(table)?;
         self.train.take_from(table)
     }
@@ -77,13 +77,13 @@ impl RunConfig {
     }
 
     /// The keys of its settings.
-    pub fn keys() -> Vec<&'static str> {
+    pub(crate) fn keys() -> Vec<&'static str> {
         let options = RunOptions::SETTINGS.iter().map(|setting| setting.key);
         options.chain(TrainConfig::SETTINGS.iter().map(|setting| setting.key)).collect()
     }
 
     /// Whether a resumed run may have another value of a setting.
-    pub fn may_change(key: &str) -> bool {
+    pub(crate) fn may_change(key: &str) -> bool {
         RunOptions::setting(key).is_some_and(|setting| setting.resume)
             || TrainConfig::setting(key).is_some_and(|setting| setting.resume)
     }
@@ -104,7 +104,7 @@ impl RunConfig {
     }
 
     /// The settings that have a value.
-    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
         self.options.entries().chain(self.train.entries())
     }
 
@@ -165,7 +165,7 @@ impl SweepConfig {
     ///
     /// # Errors
     /// As [`Grid::vary`]; also for `init_from`.
-    pub fn take_from(&mut self, table: &mut Table) -> Result<()> {
+    pub(crate) fn take_from(&mut self, table: &mut Table) -> Result<()> {
         self.options.take_from(table)?;
         if self.options.init_from.is_some() {
             return Err(Error::usage(
@@ -196,7 +196,7 @@ impl SweepConfig {
     }
 
     /// The keys of its settings.
-    pub fn keys() -> Vec<&'static str> {
+    pub(crate) fn keys() -> Vec<&'static str> {
         let sharing = crate::train::Sharing::SETTINGS.iter().map(|setting| setting.key);
         RunConfig::keys().into_iter().chain(sharing).collect()
     }
@@ -214,7 +214,7 @@ impl Serialize for SweepConfig {
 ///
 /// # Errors
 /// [`Error::Usage`] if it is not TOML, or a key is not among the `known` ones; the message names the nearest.
-pub fn parse_table(text: &str, known: &[&str]) -> Result<Table> {
+pub(crate) fn parse_table(text: &str, known: &[&str]) -> Result<Table> {
     let file: Table = toml::from_str(text).map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| text[..span.start].lines().count().max(1));
         let place = line.map_or_else(String::new, |line| format!("line {line}: "));
@@ -246,7 +246,7 @@ fn advice(name: &str, known: &[&str]) -> String {
 }
 
 /// `: lr is 0.02, not 0.01; seed is unset, not 3`: where a table differs from the expected one; `None` if nowhere.
-pub fn difference(found: &Table, expected: &Table) -> Option<String> {
+pub(super) fn difference(found: &Table, expected: &Table) -> Option<String> {
     let keys: std::collections::BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
     let shown = |value: Option<&Value>| value.map_or_else(|| "unset".to_owned(), Value::to_string);
     let texts: Vec<String> = keys

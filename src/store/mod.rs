@@ -16,7 +16,9 @@ mod sweep_dir;
 
 pub use checkpoint::Checkpoint;
 pub use checkpoint_every::CheckpointEvery;
-pub use config::{RunConfig, RunOptions, SweepConfig, parse_table};
+#[cfg(feature = "cli")]
+pub(crate) use config::parse_table;
+pub use config::{RunConfig, RunOptions, SweepConfig};
 #[cfg(feature = "cli")]
 pub(crate) use csv::csv_field;
 #[cfg(feature = "cli")]

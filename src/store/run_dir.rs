@@ -182,7 +182,7 @@ impl RunDir {
     }
 
     /// What its `config.toml` says besides the settings of the training.
-    pub fn options_mut(&mut self) -> &mut RunOptions {
+    pub(crate) fn options_mut(&mut self) -> &mut RunOptions {
         &mut self.options
     }
 

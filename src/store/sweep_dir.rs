@@ -132,7 +132,8 @@ impl SweepDir {
         }
     }
 
-    /// The runs that have been started, as far as they have come, and those that cannot be read, ranked.
+    /// The runs that have been started, as far as they have come, and those that cannot be read, ranked. Their scores on the
+    /// test part are those that [`SweepDir::write_results`] wrote, where it did.
     ///
     /// # Errors
     /// If no run has a finished epoch.
@@ -150,14 +151,9 @@ impl SweepDir {
                 Err(error) => results.push(RunResult::failed(number, &error)),
             }
         }
+        let tested = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
+        add_tests(&mut results, runs, &tested);
         RankedRuns::new(runs.to_vec(), results)
-    }
-
-    /// Adds the scores on the test part that an earlier [`SweepDir::write_results`] wrote; what is not there, or cannot be
-    /// read, is left out.
-    pub fn read_tests(&self, results: &mut [RunResult], runs: &[SweepRun]) {
-        let text = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
-        add_tests(results, runs, &text);
     }
 
     /// Writes the results, in the order of their ranks, as a table and as JSON lines.
@@ -175,16 +171,8 @@ impl SweepDir {
             json += &line.map_err(|error| Error::invalid(RESULTS_JSON, error.to_string()))?;
             json.push('\n');
         }
-        // the header of a table without rows is that of a row of the default settings
-        let head = match rows.first() {
-            Some(row) => row.keys(),
-            None => {
-                let run = SweepRun::new(String::new(), TrainConfig::default(), 0);
-                row(1, &RunResult::failed(0, &Error::Stopped), &run, &varied).keys()
-            }
-        };
-        let lines = rows.iter().map(Row::csv_line);
-        let csv: String = std::iter::once(head).chain(lines).map(|line| line + "\n").collect();
+        let lines = rows.first().map(Row::keys).into_iter().chain(rows.iter().map(Row::csv_line));
+        let csv: String = lines.map(|line| line + "\n").collect();
         let write = |name: &str, text: &str| {
             files::write_if_changed(&self.path.join(name), text.as_bytes(), Durability::Renamed)
         };
@@ -193,7 +181,7 @@ impl SweepDir {
     }
 }
 
-/// [`SweepDir::read_tests`] from the text of `results.jsonl`; a line that no sweep writes is left out.
+/// Adds the scores on the test part from the text of `results.jsonl`; a line that no sweep writes is left out.
 pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
     let positions: HashMap<&str, usize> =
         results.iter().enumerate().map(|(i, result)| (&runs[result.number].name[..], i)).collect();

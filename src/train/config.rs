@@ -1,6 +1,6 @@
 //! The settings that decide what a training computes.
 
-use super::setting::{Sweep, settings};
+use super::setting::{Configuration, Sweep, settings};
 use crate::data::Split;
 use crate::engine::{Adam, MAX_THREADS, default_threads};
 use crate::error::Result;
@@ -98,7 +98,7 @@ settings! {
         }
         /// Stop after N epochs without a better one
         patience: Option<usize> = None, {
-            value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("never"),
+            value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.patience != Some(0), expected: "at least 1",
         }
         /// Training, validation and test parts: pooled (50:5:15 of all), canonical (the official test images),
@@ -170,7 +170,7 @@ impl TrainConfig {
     /// # Errors
     /// [`crate::Error::Argument`] for the first one.
     pub fn check(&self) -> Result<()> {
-        super::setting::Configuration::check(self)
+        Configuration::check(self)
     }
 
     /// The optimizer's part.
@@ -188,7 +188,6 @@ impl TrainConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::setting::Configuration as _;
 
     #[test]
     fn impossible_settings_are_named() {

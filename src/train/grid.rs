@@ -6,6 +6,7 @@ use super::setting::{Configuration, Setting};
 use super::{Sharing, SweepRun, TrainConfig};
 use crate::engine::{MAX_THREADS, default_threads};
 use crate::error::{Error, Result};
+use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
 
 /// A sweep of more runs than this is taken for a mistake.
@@ -88,12 +89,12 @@ impl Grid {
         &mut self.base
     }
 
-    /// Gives a setting several values, instead of those that it had. A text is read as on the command line.
+    /// Gives a setting several values, instead of those that it had, each written as on the command line.
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no such setting or it cannot vary, a value is impossible or occurs twice, or there
     /// are no values or more than [`MAX_RUNS`].
-    pub fn vary<V: Into<Value>>(
+    pub fn vary<V: ToString>(
         &mut self,
         key: &str,
         values: impl IntoIterator<Item = V>,
@@ -105,8 +106,8 @@ impl Grid {
         let mut read = Vec::new();
         for value in values {
             let mut config = TrainConfig::default();
-            setting.set_from(&mut config, value.into())?;
-            read.extend((setting.get)(&config));
+            setting.set_from(&mut config, value.to_string().into())?;
+            read.push(setting.value(&config));
         }
         self.set_axis(setting, read)
     }
@@ -145,11 +146,33 @@ impl Grid {
         Ok(())
     }
 
+    /// Replaces `auto` by the backend that it stands for here, so that two values that mean the same are one.
+    ///
+    /// # Errors
+    /// If a backend is not compiled in.
+    pub(crate) fn resolve_backends(&mut self) -> Result<()> {
+        self.base.backend = Backend::of(self.base.backend)?.choice();
+        let Some(axis) = self.axes.iter().find(|axis| axis.setting.key == "backend") else {
+            return Ok(());
+        };
+        let (setting, mut resolved) = (axis.setting, Vec::new());
+        for value in &axis.values {
+            let mut config = self.base.clone();
+            setting.set_from(&mut config, value.clone())?;
+            config.backend = Backend::of(config.backend)?.choice();
+            let value = setting.value(&config);
+            if !resolved.contains(&value) {
+                resolved.push(value);
+            }
+        }
+        self.set_axis(setting, resolved)
+    }
+
     /// Takes its settings out of a table, where a setting may have a list of values.
     ///
     /// # Errors
     /// As [`Grid::vary`].
-    pub fn take_from(&mut self, table: &mut Table) -> Result<()> {
+    pub(crate) fn take_from(&mut self, table: &mut Table) -> Result<()> {
         self.sharing.take_from(table)?;
         for setting in TrainConfig::SETTINGS {
             let Some(value) = table.remove(setting.key) else { continue };
@@ -162,7 +185,7 @@ impl Grid {
     }
 
     /// The settings as a configuration file has them, in order; those that vary as lists.
-    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let value = |setting: &'static Setting<TrainConfig>| {
             let axis = self.axes.iter().find(|axis| axis.setting.key == setting.key);
             let value = match axis {
@@ -180,7 +203,7 @@ impl Grid {
     }
 
     /// The value or values of a setting, as the command line writes them.
-    pub fn text(&self, setting: &'static Setting<TrainConfig>) -> String {
+    pub(crate) fn text(&self, setting: &'static Setting<TrainConfig>) -> String {
         let separator = setting.sweep.separator().unwrap_or(',').to_string();
         match self.axes.iter().find(|axis| axis.setting.key == setting.key) {
             None => (setting.text)(&self.base),
@@ -239,6 +262,7 @@ impl Grid {
         let spec = Spec::new(n_features, &config.hidden, &config.activations, n_classes)?;
         let parameters = Layout::new(&spec)?.len();
         config.activations = spec.activations();
+        config.backend = Backend::of(config.backend)?.choice();
         config.threads = self.threads_for(parameters, count);
         let width = count.to_string().len();
         let mut name = format!("{:0width$}", number + 1);

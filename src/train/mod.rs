@@ -4,10 +4,10 @@
 //! [`sweep()`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
 //! [`TrainConfig`] declares every setting of a training, once.
 
-pub mod config;
+pub(crate) mod config;
 mod grid;
 mod observer;
-pub mod setting;
+pub(crate) mod setting;
 mod state;
 mod sweep;
 mod trainer;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::observer::is_plausible_time;
+use super::setting::Configuration as _;
 use super::{EpochRecord, TrainConfig};
 use crate::data::Dataset;
 use crate::engine::{Broken, Buffer, Score, State};
@@ -101,9 +102,20 @@ impl TrainerState {
         &self.config
     }
 
-    /// The settings, to change what a resumed run may change, such as the number of epochs.
-    pub fn config_mut(&mut self) -> &mut TrainConfig {
-        &mut self.config
+    /// Replaces what a resumed run may change, which is the number of epochs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if another setting differs.
+    pub fn reconfigure(&mut self, config: TrainConfig) -> Result<()> {
+        for setting in TrainConfig::SETTINGS.iter().filter(|setting| !setting.resume) {
+            if (setting.get)(&config) != (setting.get)(&self.config) {
+                let (found, expected) = ((setting.text)(&config), (setting.text)(&self.config));
+                return Err(Error::argument(setting.key, found, expected));
+            }
+        }
+        config.check()?;
+        self.config = config;
+        Ok(())
     }
 
     /// [`crate::data::Dataset::fingerprint`] of the data.

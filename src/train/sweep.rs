@@ -50,8 +50,7 @@ pub enum Status {
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct RunResult {
-    /// Its number in the grid, from 0.
-    pub number: usize,
+    pub(crate) number: usize,
     /// How it ended.
     pub status: Status,
     /// Why it failed, or where it diverged.
@@ -65,6 +64,11 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// Its number in the grid, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
     /// The figures of the epoch that was kept.
     pub fn best(&self) -> Option<&EpochRecord> {
         self.best_epoch.checked_sub(1).and_then(|best| self.history.get(best))
@@ -131,25 +135,40 @@ pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
 
 /// Several runs and their results, the best first.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct RankedRuns {
-    /// By number.
-    pub runs: Vec<SweepRun>,
-    /// In the order of the ranks.
-    pub results: Vec<RunResult>,
+    runs: Vec<SweepRun>,
+    results: Vec<RunResult>,
 }
 
 impl RankedRuns {
     /// Ranks results.
     ///
     /// # Errors
-    /// If no run has a finished epoch.
+    /// If no run has a finished epoch, or a result is of no run.
     pub fn new(runs: Vec<SweepRun>, mut results: Vec<RunResult>) -> Result<Self> {
+        if results.iter().any(|result| result.number >= runs.len()) {
+            return Err(Error::usage("a result has no run; expected a number of the runs"));
+        }
         if results.iter().all(|result| result.history.is_empty()) {
             return Err(Error::usage("no run there has a finished epoch; expected at least one"));
         }
         rank(&mut results, &runs);
         Ok(Self { runs, results })
+    }
+
+    /// The runs, by number.
+    pub fn runs(&self) -> &[SweepRun] {
+        &self.runs
+    }
+
+    /// The results, in the order of their ranks; there is at least one.
+    pub fn results(&self) -> &[RunResult] {
+        &self.results
+    }
+
+    /// The run of a result.
+    pub fn run_of(&self, result: &RunResult) -> &SweepRun {
+        &self.runs[result.number]
     }
 }
 

@@ -304,6 +304,11 @@ impl<'d> Trainer<'d> {
         &self.state
     }
 
+    /// The whole state of the run; the workers end, and their memory is free.
+    pub fn into_state(self) -> TrainerState {
+        self.state
+    }
+
     /// The resolved settings: activations and backend are those that run.
     pub fn config(&self) -> &TrainConfig {
         &self.state.config

@@ -13,8 +13,7 @@ use densely::engine::{Engine, EngineOptions};
 use densely::gemm::Backend;
 use densely::model::{Activation, Init, Layout, Model, Spec};
 use densely::store::{Checkpoint, RunConfig, SweepConfig, add_tests};
-use densely::train::setting::SettingValue as _;
-use densely::train::{Grid, RankedRuns, RunResult, SweepRun, Trainer, rank};
+use densely::train::{Grid, RankedRuns, RunResult, SweepRun, TrainConfig, Trainer, rank};
 use ndarray::Array2;
 
 /// Reads or rejects any bytes.
@@ -97,17 +96,21 @@ pub fn checkpoint(bytes: &[u8]) {
     let again = checkpoint.to_bytes().expect("what was read can be written");
     let read = Checkpoint::from_bytes(&again).expect("and read");
     assert_eq!(read.to_bytes().expect("as before"), again);
-    let Some((_, mut state)) = accepted(checkpoint.into_state()) else { return };
+    let Some((_, state)) = accepted(checkpoint.into_state()) else { return };
     assert!(state.diverged().is_none_or(|why| state.is_finished() && !why.to_string().is_empty()));
 
     let result = RunResult::of(0, &state);
     assert!(result.seconds() >= 0.0 && (result.best_epoch == 0 || result.best().is_some()));
     if let Some(ranked) = accepted(RankedRuns::new(runs().to_vec(), vec![result])) {
-        assert_eq!(ranked.results.len(), 1);
+        assert_eq!(ranked.results().len(), 1);
     }
-    if accepted(state.config().check()).is_some() {
-        let epochs = state.epoch() + 1;
-        (state.config_mut().threads, state.config_mut().epochs) = (1, epochs);
+    // few threads and epochs, so that it ends
+    let mut checkpoint = read;
+    checkpoint.config.train.threads = 1;
+    checkpoint.config.train.epochs = state.epoch() + 1;
+    if accepted(state.config().check()).is_some()
+        && let Some((_, state)) = accepted(checkpoint.into_state())
+    {
         if let Some(mut trainer) = accepted(Trainer::resume(state, samples())) {
             trainer.train(&mut ()).expect("there is no observer to fail");
         }
@@ -209,13 +212,11 @@ pub fn split(bytes: &[u8]) {
 /// The lists and names of the command line: sizes, activations, initial weights.
 pub fn lists(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    if let Ok(sizes) = Vec::<usize>::parse(text)
-        && let Some(spec) = accepted(Spec::new(4, &sizes, &[], 3))
-    {
-        accepted(Layout::new(&spec));
-    }
-    if let Ok(activations) = Vec::<Activation>::parse(text) {
-        accepted(Spec::new(4, &[5, 6], &activations, 3));
+    for key in ["hidden", "activations"] {
+        let mut grid = Grid::new(TrainConfig::default());
+        if accepted(grid.vary(key, [text])).is_some() {
+            accepted(grid.runs(4, 3));
+        }
     }
     accepted(text.parse::<Init>());
 }

@@ -49,7 +49,7 @@ pub fn write_sweep_report(
         "accuracy-by-parameters",
         "Validation accuracy against the size of the network",
         "parameters (logarithmic)",
-        &|result| ranked.runs[result.number].parameters as f64,
+        &|result| ranked.run_of(result).parameters as f64,
         &|x| short(x),
     )?);
     pictures.push(accuracy_against(
@@ -57,7 +57,7 @@ pub fn write_sweep_report(
         "accuracy-by-time",
         "Validation accuracy against training time",
         "seconds of training, all threads together (logarithmic)",
-        &|result| result.seconds() * ranked.runs[result.number].config.threads as f64,
+        &|result| result.seconds() * ranked.run_of(result).config.threads as f64,
         &|x| short(x),
     )?);
     if !effects.is_empty() {
@@ -99,7 +99,7 @@ fn leaders_on_top(series: &mut [Series]) {
 
 /// Validation error by epoch, all runs; the best have colours.
 fn curves(ranked: &RankedRuns) -> Result<Picture> {
-    let series = ranked.results.iter().enumerate().map(|(rank, result)| {
+    let series = ranked.results().iter().enumerate().map(|(rank, result)| {
         let points = result.history.iter().filter_map(|record| {
             let error = 100.0 * (1.0 - record.val_accuracy?);
             Some((record.epoch as f64, error.max(LEAST_ERROR)))
@@ -116,7 +116,7 @@ fn curves(ranked: &RankedRuns) -> Result<Picture> {
         y_format: &|y| format!("{} %", (y * 100.0).round() / 100.0),
         x_format: &|x| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() },
     };
-    let alt = format!("Validation error by epoch of {}", plural(ranked.results.len(), "run"));
+    let alt = format!("Validation error by epoch of {}", plural(ranked.results().len(), "run"));
     plots::single("curves", alt, &axes, &series, false)
 }
 
@@ -129,10 +129,10 @@ fn accuracy_against(
     x: &dyn Fn(&RunResult) -> f64,
     x_format: &dyn Fn(f64) -> String,
 ) -> Result<Picture> {
-    let lowest = plots::lowest_shown(ranked.results.iter().filter_map(accuracy));
+    let lowest = plots::lowest_shown(ranked.results().iter().filter_map(accuracy));
     let mut series: Vec<Series> = Vec::new();
     let mut hidden = 0;
-    for (rank, result) in ranked.results.iter().enumerate() {
+    for (rank, result) in ranked.results().iter().enumerate() {
         let Some(accuracy) = accuracy(result).filter(|accuracy| accuracy.is_finite()) else {
             continue;
         };
@@ -177,7 +177,7 @@ impl SweepRecord<'_> {
     fn value(&self, number: usize, key: &str) -> String {
         match key {
             DATA => self.data[number].clone(),
-            key => setting_text(&self.ranked.runs[number].config, key),
+            key => setting_text(&self.ranked.runs()[number].config, key),
         }
     }
 
@@ -185,7 +185,7 @@ impl SweepRecord<'_> {
     fn varied(&self) -> Vec<&'static str> {
         let keys = TrainConfig::SETTINGS.iter().map(|setting| setting.key).chain([DATA]);
         let varies = |key: &&str| {
-            (1..self.ranked.runs.len()).any(|i| self.value(i, key) != self.value(i - 1, key))
+            (1..self.ranked.runs().len()).any(|i| self.value(i, key) != self.value(i - 1, key))
         };
         keys.filter(varies).collect()
     }
@@ -194,7 +194,7 @@ impl SweepRecord<'_> {
     fn effects(&self) -> Vec<Effect> {
         let effect = |name: &str| {
             let mut values: Vec<(String, Vec<f64>)> = Vec::new();
-            let mut results: Vec<&RunResult> = self.ranked.results.iter().collect();
+            let mut results: Vec<&RunResult> = self.ranked.results().iter().collect();
             results.sort_by_key(|result| result.number); // in the order of the grid
             for result in results {
                 let Some(accuracy) = accuracy(result) else { continue };
@@ -213,7 +213,7 @@ impl SweepRecord<'_> {
     fn over_seeds(&self) -> Vec<(String, Vec<f64>)> {
         let settings = self.varied();
         let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for result in &self.ranked.results {
+        for result in self.ranked.results() {
             let names = settings.iter().filter(|&&name| name != "seed");
             let key: Vec<String> = names
                 .map(|name| {
@@ -247,12 +247,12 @@ fn body(
     links: &impl Fn(&SweepRun) -> Option<String>,
 ) -> Markup {
     let (ranked, settings) = (record.ranked, record.varied());
-    let best = &ranked.results[0];
-    let seconds: f64 = ranked.results.iter().map(RunResult::seconds).sum();
-    let epochs: usize = ranked.results.iter().map(|result| result.history.len()).sum();
+    let best = &ranked.results()[0];
+    let seconds: f64 = ranked.results().iter().map(RunResult::seconds).sum();
+    let epochs: usize = ranked.results().iter().map(|result| result.history.len()).sum();
     let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
     html! {
-        p.muted { "densely · " (plural(ranked.results.len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
+        p.muted { "densely · " (plural(ranked.results().len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
         }
         h1 { (record.title) }
         div.figures {
@@ -260,7 +260,7 @@ fn body(
                 (figure("best validation accuracy", &percent(accuracy / 100.0)))
             }
             @if let Some(test) = best.test { (figure("its test accuracy", &percent(test.accuracy()))) }
-            (figure("its parameters", &grouped(ranked.runs[best.number].parameters as u64)))
+            (figure("its parameters", &grouped(ranked.run_of(best).parameters as u64)))
             (figure("epochs trained", &grouped(epochs as u64)))
             (figure("of training, all runs added", &duration(seconds)))
         }
@@ -297,7 +297,7 @@ fn body(
                     @for name in &settings { th { (name.replace('_', " ")) } }
                     th { "validation" } th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" } th { "test" } th { "run" }
                 }
-                @for (i, result) in ranked.results.iter().enumerate() {
+                @for (i, result) in ranked.results().iter().enumerate() {
                     (row(i, result, record, &settings, links))
                 }
             } }
@@ -312,7 +312,7 @@ fn row(
     settings: &[&str],
     links: &impl Fn(&SweepRun) -> Option<String>,
 ) -> Markup {
-    let (best, run) = (result.best(), &record.ranked.runs[result.number]);
+    let (best, run) = (result.best(), &record.ranked.run_of(result));
     let loss = best.and_then(|best| best.val_loss);
     html! {
         tr.best[i == 0] {

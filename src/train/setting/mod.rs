@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 mod value;
 
-pub use value::SettingValue;
+pub use value::{SettingValue, UNSET};
 
 /// A setting of the configuration `C`.
 pub struct Setting<C: 'static> {
@@ -119,11 +119,10 @@ impl<C: Configuration> Setting<C> {
             Value::String(text) => (self.parse)(&text).map_err(refuse)?,
             other => other,
         };
-        (self.set)(config, value).map_err(|problem| {
-            match problem.contains("invalid type: sequence") {
-                true => refuse("found a list, expected one value".to_owned()),
-                false => refuse(problem),
-            }
+        let is_list = value.is_array();
+        (self.set)(config, value).map_err(|problem| match is_list && !self.takes_lists() {
+            true => refuse("found a list, expected one value".to_owned()),
+            false => refuse(problem),
         })
     }
 
@@ -145,9 +144,19 @@ impl<C: Configuration> Setting<C> {
         let read = |value: Value| {
             let mut config = C::default();
             self.set_from(&mut config, value)?;
-            (self.get)(&config).ok_or_else(|| Error::argument(self.key, "not set", self.expected))
+            Ok(self.value(&config))
         };
         values.into_iter().map(read).collect()
+    }
+
+    /// Whether one value is a list.
+    fn takes_lists(&self) -> bool {
+        (self.set)(&mut C::default(), Value::Array(Vec::new())).is_ok()
+    }
+
+    /// The value as an item of a list, where what is not set has a word too.
+    pub fn value(&self, config: &C) -> Value {
+        (self.get)(config).unwrap_or_else(|| UNSET.into())
     }
 
     /// The value in the name of a directory or a table: `512-256-128`, `none` for nothing.
@@ -156,11 +165,6 @@ impl<C: Configuration> Setting<C> {
             empty if empty.is_empty() => "none".to_owned(),
             label => label,
         }
-    }
-
-    /// The name of its flag, without the dashes before it.
-    pub fn flag(&self) -> String {
-        self.key.replace('_', "-")
     }
 }
 
@@ -273,7 +277,7 @@ macro_rules! settings {
                     parse: |text| {
                         let value = <$Type as $crate::train::setting::SettingValue>::parse(text)?;
                         let value = $crate::train::setting::SettingValue::to_value(&value);
-                        value.ok_or_else(|| "no value".to_owned())
+                        Ok(value.unwrap_or_else(|| $crate::train::setting::UNSET.into()))
                     },
                     get: |config| $crate::train::setting::SettingValue::to_value(&config.$field),
                     set: |config, value| {

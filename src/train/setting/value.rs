@@ -10,6 +10,9 @@ use crate::data::Split;
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
 
+/// The word for a setting that is not set: `--patience none`.
+pub const UNSET: &str = "none";
+
 /// A type that a setting can have.
 pub trait SettingValue: Sized {
     /// Every value, where there are only a few.
@@ -166,7 +169,10 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        T::parse(text).map(Some)
+        match text.trim() {
+            UNSET => Ok(None),
+            text => T::parse(text).map(Some),
+        }
     }
 
     fn text(&self) -> String {
@@ -178,7 +184,10 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
 
     fn from_value(value: Value) -> Result<Self, String> {
-        T::from_value(value).map(Some)
+        match value.as_str() {
+            Some(UNSET) => Ok(None),
+            _ => T::from_value(value).map(Some),
+        }
     }
 }
 
