@@ -145,7 +145,7 @@ fn a_run_can_start_from_a_model_and_contradictions_are_rejected() {
     for (more, expected) in [
         (["--hidden", "16"], "has [16, 8]"),
         (["--activations", "relu"], "the activations are tanh,selu, not relu"),
-        (["--init", "he"], "init and init_from are both set"),
+        (["--init", "he"], "--init he: expected auto, because init_from names"),
     ] {
         let message = sandbox.fails(&[&start[..], &more].concat(), 2);
         assert!(message.contains(expected), "{message}");

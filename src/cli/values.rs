@@ -1,4 +1,4 @@
-//! Values of the flags that are no settings of a run.
+//! Values of the flags that are not settings of a run.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 

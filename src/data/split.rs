@@ -94,8 +94,8 @@ impl Split {
                 data.name()
             )));
         }
-        let piece = |start: usize, len: usize| (start as u32..(start + len) as u32).collect();
-        Ok(Parts { train: piece(0, train), val: piece(train, val), test: piece(train + val, test) })
+        let range = |start: usize, len: usize| (start as u32..(start + len) as u32).collect();
+        Ok(Parts { train: range(0, train), val: range(train, val), test: range(train + val, test) })
     }
 }
 
@@ -130,21 +130,21 @@ impl FromStr for Split {
             "canonical" => return Ok(Self::Canonical),
             _ => {}
         }
-        let pieces: Vec<&str> = text.split(',').map(str::trim).collect();
-        let [train, val, test] = pieces[..] else {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let [train, val, test] = parts[..] else {
             return Err(refuse("not three numbers"));
         };
-        let pieces = [train, val, test];
+        let parts = [train, val, test];
         if !text.contains('.') {
             let mut counts = [0; 3];
-            for (count, piece) in counts.iter_mut().zip(pieces) {
-                *count = piece.parse().map_err(|_| refuse("not whole numbers"))?;
+            for (count, part) in counts.iter_mut().zip(parts) {
+                *count = part.parse().map_err(|_| refuse("not whole numbers"))?;
             }
             return Ok(Self::Counts(counts));
         }
         let mut fractions = [0.0; 3];
-        for (fraction, piece) in fractions.iter_mut().zip(pieces) {
-            *fraction = piece.parse().map_err(|_| refuse("not numbers"))?;
+        for (fraction, part) in fractions.iter_mut().zip(parts) {
+            *fraction = part.parse().map_err(|_| refuse("not numbers"))?;
         }
         if !fractions.iter().all(|fraction| (0.0..=1.0).contains(fraction)) {
             return Err(refuse("a fraction is outside 0..=1"));

@@ -127,6 +127,6 @@ pub fn matrix_mut(values: &mut [f32], rows: usize, columns: usize) -> ArrayViewM
     let len = values.len();
     match ArrayViewMut2::from_shape((rows, columns), values) {
         Ok(view) => view,
-        Err(_) => panic!("{len} values are no {rows}x{columns} matrix"),
+        Err(_) => panic!("{len} values do not fill a matrix of {rows}x{columns}"),
     }
 }

@@ -19,7 +19,7 @@ pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use sweep_progress::{SweepTerminal, ranking};
 
-/// Writes a line to standard error. A reader that has gone away, or a full disk there, is no reason to stop.
+/// Writes a line to standard error. If its reader has gone away or its disk is full, the work goes on.
 pub fn say(text: &str) {
     use std::io::Write as _;
     drop(writeln!(std::io::stderr(), "{text}"));

@@ -1,6 +1,6 @@
 //! A run on the terminal: a progress bar while an epoch runs, a line when it is done.
 //!
-//! Where standard error is no terminal, there are only the lines.
+//! Where standard error is not a terminal, there are only the lines.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! A sweep on the terminal: a bar for each run in training, one for the whole sweep with the leader, a line when a run is done.
 //!
-//! Where standard error is no terminal, there are only the lines.
+//! Where standard error is not a terminal, there are only the lines.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -12,7 +12,7 @@ use crate::train::setting::SettingValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckpointEvery {
-    /// When so much time has passed since the one before.
+    /// When this much time has passed since the previous one.
     Time(Duration),
     /// After every multiple of so many steps of the optimizer.
     Steps(u64),

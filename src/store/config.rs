@@ -96,8 +96,10 @@ impl RunConfig {
         self.options.check()?;
         self.train.check()?;
         if self.options.init_from.is_some() && self.train.init != Init::Auto {
-            return Err(Error::usage(
-                "init and init_from are both set; expected one of them, because the weights come from one place",
+            return Err(Error::argument(
+                "init",
+                self.train.init.to_string(),
+                "auto, because init_from names the weights to start from",
             ));
         }
         Ok(())

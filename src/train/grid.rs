@@ -333,7 +333,7 @@ mod tests {
         let configs: Vec<TrainConfig> =
             grid.runs(4, 3).unwrap().into_iter().map(|r| r.config).collect();
         assert_eq!((configs[1].shuffle, configs[15].beta1), (false, 0.5));
-        // one value is no axis
+        // one value is not an axis
         grid.vary("beta1", [0.7]).unwrap();
         assert_eq!((grid.runs(4, 3).unwrap().len(), grid.base().beta1), (8, 0.7));
     }

@@ -219,7 +219,7 @@ impl TrainerState {
             return Err(damaged("its epochs are not consecutive"));
         }
         if self.history.is_empty() != (self.best_epoch == 0) {
-            return Err(damaged("the epoch that it keeps is none of its epochs"));
+            return Err(damaged("the epoch that it keeps is not among its epochs"));
         }
         if let Some(record) = self.history.iter().find(|record| !record.is_plausible()) {
             return Err(damaged(format!("the figures of epoch {} are out of range", record.epoch)));

@@ -114,7 +114,7 @@ impl RunResult {
 }
 
 /// Orders results from the best to the worst: by validation accuracy, then validation loss, then fewer parameters, then the order of
-/// the grid. A run without a finished epoch, or whose validation is no number, comes last.
+/// the grid. A run without a finished epoch, or whose validation loss is not a number, comes last.
 pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
     let key = |result: &RunResult| {
         let best = result.best().filter(|_| result.is_ranked());

@@ -171,7 +171,7 @@ impl<'d> Trainer<'d> {
 
     /// Trains to the end and tests the weights that were kept.
     ///
-    /// A run that diverges is no error: it returns the best epoch before that; see [`TrainerState::diverged`].
+    /// A run that diverges is not an error: it returns the best epoch before that; see [`TrainerState::diverged`].
     ///
     /// # Errors
     /// What an observer returns; [`Error::Stopped`] if one asked to stop.

@@ -137,7 +137,7 @@ impl Canvas {
     /// Pixels, row by row, as red, green, blue; enlarged without smoothing.
     ///
     /// # Errors
-    /// If the size is no size.
+    /// If there are no pixels, or fewer than the size says.
     pub fn pixels(
         &mut self,
         (x, y): (f64, f64),
