@@ -8,22 +8,23 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Occupant, Result};
 use crate::memory::require_bytes;
 
-/// How durable a finished write is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It survives the end of the process, however sudden.
-    Renamed,
-    /// It survives a power cut as well: the file is synced first, which takes milliseconds.
-    Synced,
-}
-
 /// The beginning of the names of files that are not complete yet.
 const TEMPORARY: &str = ".densely-";
 
-/// Replaces `path` with `bytes` in one step: a temporary file beside it, then renamed.
+/// Replaces `path` with `bytes` in one step: a temporary file beside it, synced, then renamed.
 ///
-/// A reader, or a process killed half-way, sees the old file or the new one, never a part.
-pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+/// A reader, or a process killed half-way, sees the old file or the new one, never a part. When this returns, the new one
+/// survives a power cut.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, None)
+}
+
+/// Likewise; the file that was there gets another name.
+pub fn write_atomic_and_keep(path: &Path, bytes: &[u8], previous: &Path) -> Result<()> {
+    replace(path, bytes, Some(previous))
+}
+
+fn replace(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -35,19 +36,32 @@ pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
         let mut file = builder.tempfile_in(directory)?;
         file.write_all(bytes)?;
-        if durability == Durability::Synced {
-            file.as_file().sync_all()?;
-        }
+        sync_all(file.as_file())?;
         let temporary = file.into_temp_path();
+        if let Some(previous) = previous {
+            match fs::rename(path, previous) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         fs::rename(&temporary, path)?;
         drop(temporary.keep()); // it has another name now
         #[cfg(unix)]
-        if durability == Durability::Synced {
-            fs::File::open(directory)?.sync_all()?; // the rename itself
-        }
+        sync_all(&fs::File::open(directory)?)?; // the rename itself
         Ok(())
     };
     write().map_err(|error| Error::io("write", path)(without_path(error)))
+}
+
+/// Waits until a file or directory is on the disk. Some file systems cannot do that, for directories or at all, and say so in
+/// one of several ways: then there is nothing to wait for.
+fn sync_all(file: &fs::File) -> std::io::Result<()> {
+    /// Linux and macOS number these errors alike: EBADF, EINVAL. The others are ENOSYS and EOPNOTSUPP of both.
+    const CANNOT: [i32; 6] = [9, 22, 38, 78, 95, 102];
+    match file.sync_all() {
+        Err(error) if error.raw_os_error().is_some_and(|code| CANNOT.contains(&code)) => Ok(()),
+        other => other,
+    }
 }
 
 /// Removes the temporary files of writes during which a process was killed. The caller holds the directory's lock, because
@@ -61,18 +75,12 @@ pub fn remove_temporaries(directory: &Path) {
 }
 
 /// Writes a file unless it holds just this.
-pub fn write_if_changed(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     let same_length = fs::metadata(path).is_ok_and(|found| found.len() == bytes.len() as u64);
     if same_length && fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
-    write_atomic(path, bytes, durability)
-}
-
-/// Makes an existing file survive a power cut.
-pub fn sync(path: &Path) -> Result<()> {
-    let synced = fs::File::open(path).and_then(|file| file.sync_all());
-    synced.map_err(Error::io("sync", path))
+    write_atomic(path, bytes)
 }
 
 /// Rejects a directory in which no file can be made.
@@ -181,8 +189,8 @@ mod tests {
     fn write_replaces_and_leaves_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        write_atomic(&path, b"one", Durability::Synced).unwrap();
-        write_atomic(&path, b"two", Durability::Renamed).unwrap();
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
@@ -192,7 +200,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::create_dir(&path).unwrap(); // a file cannot take its place
-        assert!(write_atomic(&path, b"one", Durability::Synced).is_err());
+        assert!(write_atomic(&path, b"one").is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         fs::write(directory.path().join(".densely-x1"), "t").unwrap();
         remove_temporaries(directory.path());
@@ -220,7 +228,7 @@ mod tests {
     fn errors_name_the_path() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("no/such/file");
-        let message = write_atomic(&missing, b"", Durability::Renamed).unwrap_err().to_string();
+        let message = write_atomic(&missing, b"").unwrap_err().to_string();
         assert!(
             message.ends_with("no/such/file: No such file or directory (os error 2)"),
             "{message}"

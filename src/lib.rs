@@ -39,6 +39,7 @@
 //! - `cli`: the command line, its terminal output and its reports. Leave it out to depend on far fewer crates.
 #![deny(unsafe_code)]
 
+mod checksum;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

@@ -7,7 +7,8 @@
 use rand_core::{Rng as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// What a stream of random numbers is for. The discriminant is part of the stream's key: it must never change.
+/// What a stream of random numbers is for. The discriminant is part of the stream's key: it must never change. It is combined with
+/// the seed by an exclusive or, so that a new one has to be far from small numbers and from the others.
 #[derive(Clone, Copy, Debug)]
 #[repr(u64)]
 pub enum Purpose {
@@ -15,6 +16,8 @@ pub enum Purpose {
     Init = 1,
     /// The order of the training examples; the index is the epoch.
     Shuffle = 2,
+    /// The parts of a data set; the index is the class.
+    Split = 1 << 40,
 }
 
 /// A stream of random numbers.
@@ -104,6 +107,7 @@ mod tests {
             draw(0, Purpose::Shuffle, 0),
             draw(0, Purpose::Shuffle, 1),
             draw(1, Purpose::Shuffle, 1),
+            draw(0, Purpose::Split, 1),
         ];
         for (i, a) in draws.iter().enumerate() {
             assert!(!draws[i + 1..].contains(a), "{draws:?}");

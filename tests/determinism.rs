@@ -72,7 +72,7 @@ fn runs_are_repeated_bit_for_bit() {
             for case in cases() {
                 let config = case.with(|c| {
                     c.backend = backend.choice();
-                    c.threads = threads;
+                    c.threads = Some(threads);
                 });
                 let what =
                     format!("{backend:?} {threads} {:?} {}", config.hidden, config.batch_size);
@@ -91,7 +91,7 @@ fn deterministic_runs_do_not_depend_on_the_number_of_threads() {
                 let backend = backend.choice();
                 let config = case.clone().with(|c| {
                     c.backend = backend;
-                    c.threads = threads;
+                    c.threads = Some(threads);
                     c.deterministic = true;
                 });
                 trained(&config, &data)

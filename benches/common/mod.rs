@@ -41,7 +41,7 @@ impl<'d> Training<'d> {
         let mut params = vec![0.0; engine.layout().len()];
         initialize(&mut params, &spec, engine.layout(), Init::Auto, 0).unwrap();
         let state = State::new(&params).unwrap();
-        let rows = Split::Pooled.apply(data).unwrap().rows(Part::Train, data.len());
+        let rows = Split::Pooled.apply(data, 0).unwrap().rows(Part::Train, data.len());
         Self { engine, state, data, rows, order: Vec::new(), epoch: 0 }
     }
 

@@ -12,12 +12,14 @@ mod inspect;
 mod model_args;
 mod predict;
 mod report;
+mod runs;
 mod signals;
 mod sweep;
 mod train;
 mod values;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,7 +28,7 @@ use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::gemm::Blas;
 use crate::report::say;
-use crate::store::RunOptions;
+use crate::store::{RunOptions, model_path};
 use signals::Interrupted;
 
 /// Trains multilayer perceptrons on a CPU, fast.
@@ -40,7 +42,7 @@ struct Cli {
 const FIRST_STEPS: &str = "\
 First steps:
   densely train                               train on MNIST, which is built in
-  densely eval runs/<name>/best.safetensors   measure the model that was kept
+  densely eval latest                         measure the model that was kept
   densely train --help                        every setting, with examples";
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +52,7 @@ enum Command {
     Predict(predict::Args),
     Sweep(Box<sweep::Args>),
     Report(report::Args),
+    Runs(runs::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
@@ -87,6 +90,7 @@ fn run() -> anyhow::Result<()> {
         Command::Predict(args) => predict::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Runs(args) => runs::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -124,7 +128,10 @@ fn make_absolute(options: &mut RunOptions) -> Result<()> {
     if options.data != RunOptions::default().data {
         options.data = absolute(&options.data)?;
     }
-    options.init_from = options.init_from.take().map(|path| absolute(&path)).transpose()?;
+    if let Some(path) = &options.init_from {
+        let model = model_path(Path::new(path))?;
+        options.init_from = Some(absolute(&model.to_string_lossy())?);
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::engine::{Engine, EngineOptions, default_threads, require_memory};
 use crate::error::Result;
 use crate::gemm::{Backend, BackendChoice};
 use crate::model::{Activation, Model};
+use crate::store::model_path;
 
 use super::print_note;
 use super::values::{self, Activations};
@@ -13,7 +14,7 @@ use super::values::{self, Activations};
 /// Which model.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A model file, such as best.safetensors
+    /// A model file, or the directory of a run, whose best model is taken; `latest` is the last run in runs/
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -43,7 +44,12 @@ impl ModelArgs {
 
     fn read(&self) -> Result<Model> {
         let activations = self.activations.as_ref().map_or(&[][..], |activations| &activations.0);
-        Model::load(&self.model, activations)
+        Model::load(&self.path()?, activations)
+    }
+
+    /// The model file.
+    pub fn path(&self) -> Result<PathBuf> {
+        model_path(&self.model)
     }
 
     fn report_guess(&self, model: &Model) {

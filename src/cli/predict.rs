@@ -4,8 +4,11 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::data::load_images;
+use ndarray::Array2;
+
+use crate::data::{Dataset, load_images};
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::report::{PredictionFormat, Predictions, grouped, plural};
 
 use super::model_args::{EngineArgs, ModelArgs};
@@ -67,24 +70,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
         return Err(Error::usage(problem).into());
     }
-    let data = load_images(&args.input)?;
-    model.check_inputs(&data)?;
-    let backend = args.engine.backend_to_predict()?;
-    let mut engine = args.engine.engine(&model, backend, data.len())?;
-    let rows: Vec<u32> = (0..data.len() as u32).collect();
-    let start = Instant::now();
-    let probabilities = engine.predict(&model.params, &data, &rows);
-    if args.stats {
-        let seconds = start.elapsed().as_secs_f64();
-        print_note(&format!(
-            "{} images in {:.1} ms: {} images/s, {}, {}",
-            grouped(data.len() as u64),
-            1e3 * seconds,
-            grouped((data.len() as f64 / seconds) as u64),
-            plural(args.engine.threads(), "thread"),
-            backend.describe()
-        ));
-    }
+    let probabilities = match load_images(&args.input)? {
+        Some(data) => args.classify(&model, &data)?,
+        None => Array2::zeros((0, n_out)),
+    };
     let predictions = Predictions { labels: model.labels(), probabilities };
     let mut out = BufWriter::new(io::stdout().lock());
     match predictions.write(&mut out, format).and_then(|()| out.flush()) {
@@ -92,10 +81,40 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Err(anyhow::Error::new(error).context("cannot write to standard output"))
         }
         _ => Ok(()),
+    }?;
+    match (predictions.without_class(), predictions.probabilities.nrows()) {
+        (0, _) => Ok(()),
+        (without, all) => anyhow::bail!(
+            "{}: {without} of {all} images have no class, because the model's outputs are not finite; expected a model \
+             whose weights do not overflow",
+            args.model.model.display()
+        ),
     }
 }
 
 impl Args {
+    /// The probabilities of the classes, (images, classes).
+    fn classify(&self, model: &Model, data: &Dataset) -> Result<Array2<f32>> {
+        model.check_inputs(data)?;
+        let backend = self.engine.backend_to_predict()?;
+        let mut engine = self.engine.engine(model, backend, data.len())?;
+        let rows: Vec<u32> = (0..data.len() as u32).collect();
+        let start = Instant::now();
+        let probabilities = engine.predict(&model.params, data, &rows);
+        if self.stats {
+            let seconds = start.elapsed().as_secs_f64();
+            print_note(&format!(
+                "{} images in {:.1} ms: {} images/s, {}, {}",
+                grouped(data.len() as u64),
+                1e3 * seconds,
+                grouped((data.len() as f64 / seconds) as u64),
+                plural(self.engine.threads(), "thread"),
+                backend.describe()
+            ));
+        }
+        Ok(probabilities)
+    }
+
     fn output_format(&self) -> Result<PredictionFormat> {
         let (top, all) = (self.top, self.probabilities);
         match self.format {

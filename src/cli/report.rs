@@ -12,7 +12,7 @@ use crate::report::{
     Confusion, Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report,
 };
 use crate::store::names::REPORT;
-use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, read_runs};
+use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, read_runs, run_path};
 use crate::train::{RankedRuns, SweepRun, TrainerState};
 
 /// Make a page with pictures of a run, a sweep, or several runs
@@ -22,7 +22,7 @@ use crate::train::{RankedRuns, SweepRun, TrainerState};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directories of runs, or of one sweep
+    /// Directories of runs, or of one sweep; `latest` is the last run in runs/
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
 
@@ -39,7 +39,9 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let page = match &args.directories[..] {
+    let directories =
+        args.directories.iter().map(|path| run_path(path)).collect::<Result<Vec<_>>>()?;
+    let page = match &directories[..] {
         [one] if SweepDir::is_one(one) => {
             let (directory, config) = SweepDir::at(one)?;
             let data = load(&config.options.data, true)?;
@@ -77,10 +79,10 @@ pub fn of_state(
     state: &TrainerState,
     data: &Dataset,
 ) -> Result<PathBuf> {
-    let parts = config.train.split.apply(data)?;
+    let parts = config.train.parts(data)?;
     let model = state.best_model(data)?;
     let backend = Backend::of(config.train.backend)?;
-    let measured = measure(&model, data, &parts, backend, config.train.threads)?;
+    let measured = measure(&model, data, &parts, backend, state.threads())?;
     make(out)?;
     let record = RunRecord {
         config,

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
 use super::{load, make_absolute, print_note, print_result};
-use crate::data::{Dataset, Split};
+use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
@@ -20,7 +20,7 @@ use crate::store::names::{BEST, RESULTS_CSV};
 use crate::store::{RunDir, SweepConfig, SweepDir};
 use crate::train::{
     Divergence, EpochEnd, Observer, Opened, Progress, RankedRuns, Request, RunResult, Status,
-    SweepHost, SweepRun, Trainer, rank, sweep,
+    SweepHost, SweepRun, TrainConfig, Trainer, rank, sweep,
 };
 
 /// Train every combination of settings and rank them
@@ -54,12 +54,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     let asked = Asked::new(&args.settings, &args.file)?;
     let (output, options): (OutputOptions, SweepOptions) = (asked.get()?, asked.get()?);
-    let config = config(&asked)?;
+    let mut config = config(&asked)?;
     if args.file.print_config {
         return print_result(config.to_toml()?.trim_end());
     }
+    let key = config.key();
     let data = load(&config.options.data, output.quiet)?;
-    let runs = runs(&config, &data)?;
+    config.grid.resolve("split", |config| {
+        config.split = config.split.resolved(&data);
+        Ok(())
+    })?;
+    let runs = runs(&config, &data, output.quiet)?;
     if !output.quiet && runs.iter().any(|run| run.config.split != runs[0].config.split) {
         print_note(
             "runs with different splits are validated on different samples, which the ranking ignores",
@@ -67,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let path = match &output.out {
         Some(path) => PathBuf::from(path),
-        None => default_directory(&config.key()),
+        None => default_directory(&key),
     };
     let directory = SweepDir::open(&path, &config)?;
     let signals = Signals::watch()?;
@@ -139,25 +144,31 @@ fn config(asked: &Asked) -> Result<SweepConfig> {
     let mut config = SweepConfig::default();
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
-    config.grid.resolve_backends()?;
+    config.grid.resolve("backend", |config| {
+        config.backend = Backend::of(config.backend)?.choice();
+        Ok(())
+    })?;
     config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
     Ok(config)
 }
 
 /// The runs on the data. Each has a validation part, which ranks it.
-fn runs(config: &SweepConfig, data: &Dataset) -> Result<Vec<SweepRun>> {
+fn runs(config: &SweepConfig, data: &Dataset, quiet: bool) -> Result<Vec<SweepRun>> {
     let runs = config.grid.runs(data.n_features(), data.n_classes())?;
-    let mut splits: Vec<&Split> = Vec::new();
-    for run in &runs {
-        let split = &run.config.split;
-        if splits.contains(&split) {
+    let mut splits = Vec::new();
+    for TrainConfig { split, split_seed, .. } in runs.iter().map(|run| &run.config) {
+        if splits.contains(&(*split, *split_seed)) {
             continue;
         }
-        splits.push(split);
-        if split.apply(data)?.val.is_empty() {
+        splits.push((*split, *split_seed));
+        let parts = split.apply(data, *split_seed)?;
+        if parts.val.is_empty() {
             return Err(Error::usage(format!(
                 "split `{split}`: a sweep ranks by validation accuracy; expected a split with a validation part"
             )));
+        }
+        if !quiet {
+            parts.lacking(data).iter().for_each(|note| print_note(note));
         }
     }
     Ok(runs)

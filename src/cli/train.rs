@@ -12,7 +12,7 @@ use crate::gemm::Backend;
 use crate::model::{Model, Spec};
 use crate::report::{JsonLines, Terminal, say, summary};
 use crate::store::names::{BEST, LAST, REPORT};
-use crate::store::{RunConfig, RunDir, SavedRun};
+use crate::store::{RunConfig, RunDir, SavedRun, run_path};
 use crate::train::config::group::OUTPUT;
 use crate::train::{Observer, Outcome, Trainer, TrainerState};
 
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let asked = Asked::new(&args.settings, &args.file)?;
     let output: OutputOptions = asked.get()?;
     let plan = match &args.resume {
-        Some(directory) => resumed(directory, &asked)?,
+        Some(directory) => resumed(&run_path(directory)?, &asked)?,
         None => fresh(&asked, &output)?,
     };
     if args.file.print_config {
@@ -64,6 +64,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Start::State(state) => Trainer::resume(*state, &data)?,
     };
     let finished = trainer.state().is_finished();
+    if !finished && !output.quiet {
+        trainer.parts().lacking(&data).iter().for_each(|note| print_note(note));
+    }
     let mut run_dir = match plan.directory {
         Directory::New(path) => RunDir::create(&path, options)?,
         Directory::Open(run_dir) => *run_dir,

@@ -5,17 +5,16 @@
 //! memory, and memory grows only with the bytes that are read.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
+use super::gzip::decoded;
 use super::{Dataset, Features};
 use crate::error::{Error, Result};
 use crate::memory::require_bytes;
 
-const IMAGES_MAGIC: u32 = 0x0803;
-const LABELS_MAGIC: u32 = 0x0801;
+pub(super) const IMAGES_MAGIC: u32 = 0x0803;
+pub(super) const LABELS_MAGIC: u32 = 0x0801;
 
 /// Images of one size.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,23 +38,10 @@ pub struct Half {
     pub labels: Vec<u8>,
 }
 
-/// Reads a directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and optionally the two `t10k` files.
-pub(crate) fn read_directory(directory: &Path) -> Result<Dataset> {
-    let Some(train) = read_half(directory, "train")? else {
-        return Err(Error::invalid_file(
-            directory,
-            "no train-images-idx3-ubyte here (or .gz); expected a directory of IDX files",
-        ));
-    };
-    let test = read_half(directory, "t10k")?;
-    let name = directory.file_name().map_or_else(|| "idx".into(), |name| name.to_string_lossy());
-    pool(&name, &directory.display().to_string(), train, test)
-}
-
-/// Joins the halves in file order. Errors name `subject`.
+/// Joins the halves in file order. The classes are the labels that occur. Errors name `subject`.
 ///
 /// # Errors
-/// If the images differ in size, a test label is not a class of the training file, or there are no examples.
+/// If the images differ in size, a test label is out of the range of the training file's, or there are no examples.
 pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Result<Dataset> {
     let Half { images, labels } = train;
     let Images { mut pixels, count, height, width } = images;
@@ -63,22 +49,23 @@ pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Resul
     let samples = labels.len() + test.as_ref().map_or(0, |half| half.labels.len());
     require_values(subject, pixels.len() + of_test + 4 * samples)?;
     let mut labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
-    let n_classes = labels.iter().max().map_or(0, |&max| max + 1);
+    let range = labels.iter().min().copied()..=labels.iter().max().copied();
     if let Some(Half { images, labels: test_labels }) = test {
         if (images.height, images.width) != (height, width) {
             let problem = format!(
-                "the t10k images are {}x{}, expected {height}x{width} as in the training file",
+                "the images of the test file are {}x{}, expected {height}x{width} as in the training file",
                 images.height, images.width
             );
             return Err(Error::invalid(subject, problem));
         }
-        if let Some((i, &label)) =
-            test_labels.iter().enumerate().find(|(_, label)| u32::from(**label) >= n_classes)
-        {
+        let labelled = test_labels.iter().map(|&label| Some(u32::from(label)));
+        if let Some((i, label)) = labelled.enumerate().find(|(_, label)| !range.contains(label)) {
+            let number = |label: &Option<u32>| label.unwrap_or_default();
             let problem = format!(
-                "label {label} of example {i} of the t10k file is out of range; the training file \
-                 has the classes 0 to {}",
-                n_classes.saturating_sub(1)
+                "label {} of example {i} of the test file is out of range; the training file has the classes {} to {}",
+                number(&label),
+                number(range.start()),
+                number(range.end())
             );
             return Err(Error::invalid(subject, problem));
         }
@@ -89,62 +76,14 @@ pub fn pool(name: &str, subject: &str, train: Half, test: Option<Half>) -> Resul
         return Err(Error::invalid(subject, "the files hold no examples"));
     }
     let data = Dataset::new(name, Features::U8(pixels), labels, height * width)?;
-    Ok(data.with_images((height, width), count))
+    Ok(data.with_images((height, width), count).with_occurring_classes())
 }
 
-/// Reads the images and labels of `part`; `None` if the directory has neither.
-fn read_half(directory: &Path, part: &str) -> Result<Option<Half>> {
-    let find = |kind: &str, dimensions: u32| {
-        ['-', '.']
-            .iter()
-            .flat_map(|separator| {
-                let stem = format!("{part}-{kind}{separator}idx{dimensions}-ubyte");
-                [stem.clone(), format!("{stem}.gz")]
-            })
-            .map(|name| directory.join(name))
-            .find(|path| path.exists())
-    };
-    let Some(images_path) = find("images", 3) else {
-        return match find("labels", 1) {
-            None => Ok(None),
-            Some(labels) => {
-                let problem =
-                    format!("no images beside it; expected {part}-images-idx3-ubyte (or .gz)");
-                Err(Error::invalid_file(&labels, problem))
-            }
-        };
-    };
-    let Some(labels_path) = find("labels", 1) else {
-        let problem = format!("no labels beside it; expected {part}-labels-idx1-ubyte (or .gz)");
-        return Err(Error::invalid_file(&images_path, problem));
-    };
-    let images = read_images_file(&images_path)?;
-    let labels = read_labels(open(&labels_path)?, &labels_path)?;
-    if images.count != labels.len() {
-        let problem = format!(
-            "{} labels, expected {}, the number of images in {}",
-            labels.len(),
-            images.count,
-            images_path.display()
-        );
-        return Err(Error::invalid_file(&labels_path, problem));
-    }
-    Ok(Some(Half { images, labels }))
-}
-
-fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<File> {
     if path.is_dir() {
         return Err(Error::invalid_file(path, "expected an IDX file, found a directory"));
     }
     File::open(path).map_err(Error::io("open", path))
-}
-
-/// Adds a gzip decoder if the first bytes are those of gzip.
-fn decoded<'a>(source: impl Read + 'a, path: &Path) -> Result<Box<dyn Read + 'a>> {
-    let mut source = BufReader::with_capacity(1 << 16, source);
-    let start = source.fill_buf().map_err(Error::io("read", path))?;
-    let gzip = start.starts_with(&[0x1f, 0x8b]);
-    Ok(if gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) })
 }
 
 /// Reads a file of images, raw or compressed.
@@ -157,7 +96,7 @@ pub(crate) fn read_images_file(path: &Path) -> Result<Images> {
 /// # Errors
 /// If the stream is damaged or not an IDX file of images, or its header asks for more than the available memory.
 pub fn read_images(source: impl Read, path: &Path) -> Result<Images> {
-    let mut reader = decoded(source, path)?;
+    let mut reader = decoded(source).map_err(Error::io("read", path))?;
     let [count, height, width] = read_header(&mut reader, path, IMAGES_MAGIC, "images")?;
     if height == 0 || width == 0 {
         return Err(Error::invalid_file(path, format!("images of {height}x{width} pixels")));
@@ -171,7 +110,7 @@ pub fn read_images(source: impl Read, path: &Path) -> Result<Images> {
 /// # Errors
 /// As [`read_images`].
 pub fn read_labels(source: impl Read, path: &Path) -> Result<Vec<u8>> {
-    let mut reader = decoded(source, path)?;
+    let mut reader = decoded(source).map_err(Error::io("read", path))?;
     let [count] = read_header(&mut reader, path, LABELS_MAGIC, "labels")?;
     read_values(reader, path, &[count])
 }
@@ -248,19 +187,19 @@ fn unreadable(error: std::io::Error, path: &Path, what: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write as _;
 
     use super::*;
 
-    fn idx(magic: u32, sizes: &[u32], values: &[u8]) -> Vec<u8> {
+    pub fn idx(magic: u32, sizes: &[u32], values: &[u8]) -> Vec<u8> {
         let header = [&[magic], sizes].concat();
         let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_be_bytes()).collect();
         bytes.extend_from_slice(values);
         bytes
     }
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
+    pub fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
@@ -296,48 +235,5 @@ mod tests {
         let short = images_error(&idx(IMAGES_MAGIC, &[1000, 28, 28], &[0]));
         assert!(short.contains("promises 784000 bytes"), "{short}");
         assert!(images_error(&idx(IMAGES_MAGIC, &[5, 0, 3], &[])).contains("0x3 pixels"));
-    }
-
-    #[test]
-    fn directories_are_read_raw_or_compressed() {
-        let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: &[u8]| {
-            std::fs::write(directory.path().join(name), bytes).unwrap();
-        };
-        let error = || read_directory(directory.path()).unwrap_err().to_string();
-        assert!(error().contains("no train-images-idx3-ubyte here"));
-        write("train-images-idx3-ubyte", &idx(IMAGES_MAGIC, &[2, 1, 2], &[1, 2, 3, 4]));
-        assert!(error().contains("train-labels-idx1-ubyte"));
-        write("train-labels-idx1-ubyte.gz", &gzip(&idx(LABELS_MAGIC, &[3], &[1, 0, 1])));
-        assert!(error().contains("3 labels, expected 2"));
-        write("train-labels-idx1-ubyte.gz", &gzip(&idx(LABELS_MAGIC, &[2], &[1, 0])));
-        let data = read_directory(directory.path()).unwrap();
-        assert_eq!((data.len(), data.n_classes(), data.train_file_len()), (2, 2, Some(2)));
-
-        write("t10k-images.idx3-ubyte", &idx(IMAGES_MAGIC, &[1, 1, 2], &[5, 6]));
-        write("t10k-labels.idx1-ubyte", &idx(LABELS_MAGIC, &[1], &[2]));
-        assert!(error().contains("label 2 of example 0 of the t10k file is out of range"));
-        write("t10k-labels.idx1-ubyte", &idx(LABELS_MAGIC, &[1], &[0]));
-        let data = read_directory(directory.path()).unwrap();
-        assert_eq!(data.features(), &Features::U8(vec![1, 2, 3, 4, 5, 6]));
-        assert_eq!(data.labels(), [1, 0, 0]);
-        assert_eq!(data.image(), Some((1, 2)));
-
-        write("t10k-images.idx3-ubyte", &idx(IMAGES_MAGIC, &[1, 2, 2], &[5, 6, 7, 8]));
-        assert!(error().contains("2x2, expected 1x2"));
-        let compressed = gzip(&idx(LABELS_MAGIC, &[2], &[1, 0]));
-        write("train-labels-idx1-ubyte.gz", &compressed[..compressed.len() - 6]);
-        assert!(error().contains("train-labels-idx1-ubyte.gz"));
-        let trailing = [&compressed[..], b"x"].concat();
-        write("train-labels-idx1-ubyte.gz", &trailing);
-        assert!(error().contains("found more"), "{}", error());
-        write("train-labels-idx1-ubyte.gz", &compressed);
-        std::fs::remove_file(directory.path().join("t10k-images.idx3-ubyte")).unwrap();
-        assert!(error().contains("no images beside it"), "{}", error());
-        write("train-images-idx3-ubyte", b"");
-        assert!(error().contains("the file ends within the header"));
-        std::fs::remove_file(directory.path().join("train-images-idx3-ubyte")).unwrap();
-        std::fs::create_dir(directory.path().join("train-images-idx3-ubyte")).unwrap();
-        assert!(error().contains("found a directory"));
     }
 }

@@ -5,7 +5,9 @@
 //! them when it gathers a batch.
 
 mod dataset;
+mod gzip;
 pub mod idx;
+mod idx_directory;
 mod mnist;
 mod occupancy;
 mod sampler;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::idx_directory::read_directory;
 use super::{Dataset, Features, idx, mnist};
 use crate::error::{Error, Result};
 
@@ -15,11 +16,12 @@ pub struct Loaded {
     pub notices: Vec<String>,
 }
 
-/// Reads files of images without labels, one after the other; `-` is standard input. Every label is 0.
+/// Reads files of images without labels, one after the other; `-` is standard input. Every label is 0. `None` if the files hold
+/// no images.
 ///
 /// # Errors
 /// If a file is damaged, or the images differ in size; the message names the file.
-pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
+pub fn load_images(paths: &[PathBuf]) -> Result<Option<Dataset>> {
     let mut pixels = Vec::new();
     let mut size = None;
     let mut count = 0;
@@ -54,8 +56,11 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Dataset> {
     let size = size.unwrap_or_default();
     let name = paths.first().map_or_else(String::new, |path| path.display().to_string());
     let n_features = size.0.saturating_mul(size.1);
+    if count == 0 {
+        return Ok(None);
+    }
     let data = Dataset::new(name, Features::U8(pixels), vec![0; count], n_features)?;
-    Ok(data.with_images(size, count))
+    Ok(Some(data.with_images(size, count)))
 }
 
 /// Loads `mnist` (embedded in the binary), or a directory of IDX files.
@@ -68,9 +73,13 @@ pub fn load(source: &str) -> Result<Loaded> {
     }
     let path = Path::new(source);
     if path.is_dir() {
-        return Ok(Loaded { data: idx::read_directory(path)?, notices: Vec::new() });
+        let data = read_directory(path)?;
+        return Ok(Loaded { notices: data.warnings(), data });
     }
-    let found = if path.exists() { "a file" } else { "nothing of that name" };
+    let found = match path.try_exists().map_err(Error::io("look at", path))? {
+        true => "a file",
+        false => "nothing of that name",
+    };
     Err(Error::invalid(
         source,
         format!(

@@ -7,20 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::rng::{Purpose, Rng};
 
-/// How to divide a data set. All parts are consecutive rows in file order.
+/// How to divide a data set. The rows of a part are in file order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Split {
-    /// Training, validation and test as 50 : 5 : 15 of all samples: 50,000 / 5,000 / 15,000 of MNIST.
+    /// What suits the data. Data with a test file keeps that as its test part, and a twelfth of the rest, drawn at random from
+    /// every class in proportion, validates. All other data is divided as 0.8, 0.1, 0.1, in the same way. Of MNIST a new run
+    /// makes [`Split::Pooled`] of it; see [`Split::resolved`].
     #[default]
+    Auto,
+    /// Training, validation and test as 50 : 5 : 15 of all samples in file order: 50,000 / 5,000 / 15,000 of MNIST.
     Pooled,
     /// The test file is the test part; the last twelfth of the training file is held out for validation.
     Canonical,
-    /// These numbers of samples for training, validation and test; the rest is unused.
+    /// These numbers of samples for training, validation and test, in file order; the rest is unused.
     Counts([usize; 3]),
-    /// These fractions of all samples, rounded down; the rest is unused.
+    /// These fractions of all samples, rounded down, in file order; the rest is unused.
     Fractions([f64; 3]),
 }
 
@@ -50,14 +55,25 @@ pub struct Parts {
 }
 
 impl Split {
-    /// Divides `data` into parts.
+    /// What a new run makes of a split: convention decides what [`Split::Auto`] means for MNIST. A run that resumes keeps what
+    /// it began with.
+    #[must_use]
+    pub fn resolved(self, data: &Dataset) -> Self {
+        match self {
+            Self::Auto => data.usual_split().unwrap_or(Self::Auto),
+            other => other,
+        }
+    }
+
+    /// Divides `data` into parts. `seed` decides what [`Split::Auto`] draws; the others draw nothing.
     ///
     /// # Errors
     /// [`Error::Usage`] if there are too few samples, the training part would be empty, or the split is `canonical` and
     /// the data has no test file.
-    pub fn apply(self, data: &Dataset) -> Result<Parts> {
+    pub fn apply(self, data: &Dataset, seed: u64) -> Result<Parts> {
         let n = data.len();
         let (train, val, test) = match self {
+            Self::Auto => return Ok(stratified(data, seed)),
             Self::Pooled => {
                 let (train, val) = (proportion(n, 50, 70), proportion(n, 5, 70));
                 (train, val, n - train - val)
@@ -99,7 +115,73 @@ impl Split {
     }
 }
 
+/// A training, a validation and a test part, in each of which the classes are in proportion.
+fn stratified(data: &Dataset, seed: u64) -> Parts {
+    let n = data.len();
+    let own_test = data.train_file_len().filter(|&file| file < n);
+    let (rows, val, test) = match own_test {
+        Some(file) => (0..file, (file / 12).max(usize::from(file > 1)), 0),
+        None => {
+            let tenth = (n / 10).max(usize::from(n > 2));
+            (0..n, tenth, tenth)
+        }
+    };
+    let mut of_class = vec![Vec::new(); data.n_classes()];
+    for row in rows {
+        of_class[data.labels()[row] as usize].push(row as u32);
+    }
+    for (class, rows) in of_class.iter_mut().enumerate() {
+        Rng::new(seed, Purpose::Split, class as u64).shuffle(rows);
+    }
+    let (test, val) = (draw(&mut of_class, test), draw(&mut of_class, val));
+    let mut train = of_class.concat();
+    train.sort_unstable();
+    let test = own_test.map_or(test, |file| (file as u32..n as u32).collect());
+    Parts { train, val, test }
+}
+
+/// Takes `count` rows from the ends of the classes, of each as many as its share, rounded so that their sum is right: up where
+/// the fraction is largest, of equal fractions in the first classes.
+fn draw(of_class: &mut [Vec<u32>], count: usize) -> Vec<u32> {
+    let total: usize = of_class.iter().map(Vec::len).sum();
+    let share = |rows: &Vec<u32>| rows.len() as u128 * count as u128;
+    let mut counts: Vec<usize> =
+        of_class.iter().map(|rows| (share(rows) / total.max(1) as u128) as usize).collect();
+    let missing = count - counts.iter().sum::<usize>();
+    let mut classes: Vec<usize> = (0..of_class.len()).collect();
+    classes.sort_by_key(|&class| std::cmp::Reverse(share(&of_class[class]) % total.max(1) as u128));
+    classes.into_iter().take(missing).for_each(|class| counts[class] += 1);
+    let taken =
+        of_class.iter_mut().zip(counts).map(|(rows, count)| rows.split_off(rows.len() - count));
+    let mut rows = taken.collect::<Vec<_>>().concat();
+    rows.sort_unstable();
+    rows
+}
+
 impl Parts {
+    /// A line for each part that has no samples of some classes of `data`, unless the part is empty.
+    pub fn lacking(&self, data: &Dataset) -> Vec<String> {
+        let parts = [("training", &self.train), ("validation", &self.val), ("test", &self.test)];
+        let lacking = |(name, rows): (&str, &Vec<u32>)| {
+            let mut has = vec![false; data.n_classes()];
+            rows.iter().for_each(|&row| has[data.labels()[row as usize] as usize] = true);
+            let classes = data.classes().iter().zip(has);
+            let missing: Vec<&str> =
+                classes.filter(|(_, has)| !has).map(|(class, _)| &class[..]).collect();
+            let (count, shown) = (missing.len(), missing.iter().take(8).copied());
+            let shown = shown.collect::<Vec<_>>().join(", ");
+            match count {
+                0 => None,
+                1 => Some(format!("the {name} part has no sample of class {shown}")),
+                2..=8 => Some(format!("the {name} part has no sample of the classes {shown}")),
+                _ => {
+                    Some(format!("the {name} part has no sample of {count} classes: {shown}, ..."))
+                }
+            }
+        };
+        parts.into_iter().filter(|(_, rows)| !rows.is_empty()).filter_map(lacking).collect()
+    }
+
     /// The rows of one part of a data set of `n` samples.
     pub fn rows(&self, part: Part, n: usize) -> Vec<u32> {
         match part {
@@ -121,11 +203,12 @@ impl FromStr for Split {
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |problem: &str| {
             Error::usage(format!(
-                "split `{text}`: {problem}; expected `pooled`, `canonical`, three counts such as \
+                "split `{text}`: {problem}; expected `auto`, `pooled`, `canonical`, three counts such as \
                  50000,5000,15000, or three fractions such as 0.8,0.1,0.1"
             ))
         };
         match text {
+            "auto" => return Ok(Self::Auto),
             "pooled" => return Ok(Self::Pooled),
             "canonical" => return Ok(Self::Canonical),
             _ => {}
@@ -159,6 +242,7 @@ impl FromStr for Split {
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::Pooled => f.write_str("pooled"),
             Self::Canonical => f.write_str("canonical"),
             Self::Counts([train, val, test]) => write!(f, "{train},{val},{test}"),
@@ -200,7 +284,7 @@ mod tests {
     }
 
     fn sizes(split: &str, data: &Dataset) -> (usize, usize, usize) {
-        let parts = split.parse::<Split>().unwrap().apply(data).unwrap();
+        let parts = split.parse::<Split>().unwrap().apply(data, 0).unwrap();
         let all: Vec<u32> = [&parts.train[..], &parts.val, &parts.test].concat();
         assert!(all.iter().copied().eq(0..all.len() as u32), "consecutive, in file order");
         (parts.train.len(), parts.val.len(), parts.test.len())
@@ -223,11 +307,79 @@ mod tests {
         assert_eq!(sizes("1.0,0,0", &images(10, 10)), (10, 0, 0));
     }
 
+    /// `counts[k]` samples of class `k`, sorted by class; the first `train_len` are those of the training file.
+    fn sorted_by_class(counts: &[usize], train_len: Option<usize>) -> Dataset {
+        let labels: Vec<u32> = counts
+            .iter()
+            .enumerate()
+            .flat_map(|(class, &count)| std::iter::repeat_n(class as u32, count))
+            .collect();
+        let data = Dataset::new("sorted", Features::U8(vec![0; labels.len()]), labels, 1).unwrap();
+        match train_len {
+            Some(len) => data.with_images((1, 1), len),
+            None => data,
+        }
+    }
+
+    fn of_class(rows: &[u32], data: &Dataset, class: u32) -> usize {
+        rows.iter().filter(|&&row| data.labels()[row as usize] == class).count()
+    }
+
+    #[test]
+    fn auto_gives_every_part_its_share_of_every_class() {
+        let counts = [50, 50, 50, 7, 1000];
+        let data = sorted_by_class(&counts, None);
+        let parts = Split::Auto.apply(&data, 0).unwrap();
+        let sizes = [parts.train.len(), parts.val.len(), parts.test.len()];
+        assert_eq!(sizes, [1157 - 2 * 115, 115, 115]);
+        let mut all = [&parts.train[..], &parts.val, &parts.test].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..1157), "every row once");
+        for (class, count) in counts.into_iter().enumerate() {
+            for (rows, share) in [(&parts.train, 0.8), (&parts.val, 0.1), (&parts.test, 0.1)] {
+                let (found, expected) =
+                    (of_class(rows, &data, class as u32) as f64, share * count as f64);
+                assert!((found - expected).abs() <= 2.0, "class {class}: {found} of {expected}");
+            }
+        }
+        assert!(parts.train.is_sorted() && parts.val.is_sorted() && parts.test.is_sorted());
+        assert_eq!(parts, Split::Auto.apply(&data, 0).unwrap());
+        assert_ne!(parts, Split::Auto.apply(&data, 1).unwrap());
+        assert!(parts.lacking(&data).is_empty());
+    }
+
+    #[test]
+    fn auto_keeps_a_test_file_and_the_convention_of_the_data() {
+        let data = sorted_by_class(&[60, 60, 12], Some(120));
+        let parts = Split::Auto.apply(&data, 3).unwrap();
+        assert!(parts.test.iter().copied().eq(120..132));
+        assert_eq!((parts.train.len(), parts.val.len()), (110, 10));
+        assert_eq!([0, 1].map(|class| of_class(&parts.val, &data, class)), [5, 5]);
+        assert_eq!(
+            parts.lacking(&data),
+            [
+                "the training part has no sample of class 2",
+                "the validation part has no sample of class 2",
+                "the test part has no sample of the classes 0, 1"
+            ]
+        );
+        let mnist = images(70, 60).with_usual_split(Split::Pooled);
+        assert_eq!(Split::Auto.resolved(&mnist), Split::Pooled);
+        assert_eq!(Split::Auto.resolved(&data), Split::Auto);
+        assert_eq!(Split::Canonical.resolved(&mnist), Split::Canonical);
+        for n in 1..30 {
+            let parts = Split::Auto.apply(&sorted_by_class(&[n], None), 0).unwrap();
+            let sizes = [parts.train.len(), parts.val.len(), parts.test.len()];
+            assert_eq!(sizes.iter().sum::<usize>(), n);
+            assert!(sizes[0] > 0 && (n < 3 || sizes.iter().all(|&size| size > 0)), "{sizes:?}");
+        }
+    }
+
     #[test]
     fn impossible_splits_say_why() {
         let message = |split: &str| {
             let split = split.parse::<Split>();
-            split.and_then(|split| split.apply(&images(10, 10))).unwrap_err().to_string()
+            split.and_then(|split| split.apply(&images(10, 10), 0)).unwrap_err().to_string()
         };
         assert!(message("8,2,1").contains("8 + 2 + 1 samples asked for, test has 10"));
         assert!(message("0,2,1").contains("the training part is empty"));
@@ -237,15 +389,21 @@ mod tests {
         assert!(message("1.5,-0.5,0").contains("outside"));
         assert!(message("nan.,0,0").contains("not numbers"));
         for odd in ["", "8,2", "a,b,c", "1,2,3,4", "-1,2,3"] {
-            assert!(message(odd).contains("expected `pooled`"), "{odd}");
+            assert!(message(odd).contains("expected `auto`, `pooled`"), "{odd}");
         }
     }
 
     #[test]
     fn text_round_trips() {
-        for text in
-            ["pooled", "canonical", "5,0,2", "0.8,0.1,0.1", "1.0,0.0,0.0", "0.0000001,0.5,0.0"]
-        {
+        for text in [
+            "auto",
+            "pooled",
+            "canonical",
+            "5,0,2",
+            "0.8,0.1,0.1",
+            "1.0,0.0,0.0",
+            "0.0000001,0.5,0.0",
+        ] {
             assert_eq!(text.parse::<Split>().unwrap().to_string(), text);
         }
     }

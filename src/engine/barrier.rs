@@ -3,12 +3,15 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop};
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop, yield_now};
 
 /// How often a waiting thread spins before it sleeps: a quarter to half a millisecond on current CPUs. That is longer than
 /// workers with even work usually wait for one another, and too short to matter to other programs. loom tries every order,
 /// whatever the number.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 10_000 };
+
+/// How often it spins before it lets another thread have its core, which may be the one that it waits for: some ten microseconds.
+const SPINS_PER_YIELD: u32 = 256;
 
 /// A barrier for `participants` threads, which can be passed any number of times.
 ///
@@ -63,11 +66,14 @@ impl Barrier {
             self.generation.load(Ordering::Acquire) == generation
                 && !self.broken.load(Ordering::Acquire)
         };
-        for _ in 0..self.spins {
+        for spin in 1..=self.spins {
             if !waiting() {
                 break;
             }
-            spin_loop();
+            match spin.is_multiple_of(SPINS_PER_YIELD) {
+                true => yield_now(),
+                false => spin_loop(),
+            }
         }
         if waiting() {
             // Acquire pairs this with the Release in `wake_sleepers`

@@ -63,7 +63,8 @@ fn draw_chunks<T>(
     }
 }
 
-/// Runs at most [`EVALUATION_ROWS`] samples forward on one worker; returns their logits (samples, n_out).
+/// Runs at most [`EVALUATION_ROWS`] samples forward on one worker; returns their logits (samples, n_out). Where one is not finite,
+/// all of its sample are NaN.
 ///
 /// # Safety
 /// `worker` is the number of the member that calls; what an earlier call returned is no longer used; nobody writes the
@@ -96,5 +97,13 @@ unsafe fn logits<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) -
         let input = matrix(buffer(l, n_in), rows, n_in);
         forward::layer_forward(context, l, z, slope, input, &(0..n_out), None);
     }
-    buffer(context.layout.layers().len(), context.spec.n_out())
+    let n_out = context.spec.n_out();
+    let logits = buffer(context.layout.layers().len(), n_out);
+    // a sample with an output that overflowed has no class: all its outputs are NaN
+    for row in logits.chunks_exact_mut(n_out) {
+        if !row.iter().all(|z| z.is_finite()) {
+            row.fill(f32::NAN);
+        }
+    }
+    logits
 }

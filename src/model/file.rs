@@ -10,14 +10,15 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use super::{Activation, Layout, Metadata, Model, Spec};
+use crate::checksum;
 use crate::error::{Error, Result};
-use crate::files::{self, Durability};
+use crate::files;
 use crate::memory::{require_memory, too_large};
 
 /// The metadata key of densely. Keys of other programs are ignored.
 const METADATA_KEY: &str = "densely";
-/// Increased whenever an older densely would misread a newer file.
-const FORMAT_VERSION: u32 = 1;
+/// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
+const FORMAT_VERSION: u32 = 2;
 
 /// The JSON under [`METADATA_KEY`].
 #[derive(Serialize, Deserialize)]
@@ -67,8 +68,7 @@ impl Model {
                     activations: self.spec.activations(),
                     metadata: metadata.clone(),
                 };
-                // `Value` sorts its maps
-                let json = serde_json::to_value(header).map_err(unwritable)?.to_string();
+                let json = checksum::sealed(&header, &[params]).map_err(unwritable)?;
                 Some(HashMap::from([(METADATA_KEY.to_owned(), json)]))
             }
             None => None,
@@ -81,7 +81,7 @@ impl Model {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        files::write_atomic(path, &self.to_bytes()?, Durability::Renamed)
+        files::write_atomic(path, &self.to_bytes()?)
     }
 
     /// Reads a model from a file. `activations` are those of the hidden layers, for a file that does not record them
@@ -102,7 +102,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: &[u8], activations: &[Activation]) -> Result<Self> {
-        let header = read_header(bytes)?;
+        let (header, seal) = read_header(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
         let n_layers = tensors.len() / 2;
         let mut sizes = Vec::with_capacity(n_layers + 1);
@@ -173,29 +173,49 @@ impl Model {
                 )));
             }
         }
+        if let Some((value, checksum)) = seal {
+            checksum::verify(&checksum, &value, &[&params])
+                .map_err(|error| invalid(format!("damaged: {error}")))?;
+        }
         Ok(Self { spec, params, metadata })
     }
 }
 
-/// The metadata that densely wrote; `None` if the file has none.
-fn read_header(bytes: &[u8]) -> Result<Option<Header>> {
+/// JSON and its checksum.
+type Seal = (serde_json::Value, String);
+
+/// The metadata that densely wrote, and what its checksum is of; `None` if the file has none.
+fn read_header(bytes: &[u8]) -> Result<(Option<Header>, Option<Seal>)> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
-    let Some(json) = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY)) else {
-        return Ok(None);
+    let texts = metadata.metadata().as_ref();
+    let Some(json) = texts.and_then(|map| map.get(METADATA_KEY)) else {
+        // a key with one wrong bit would make a stranger's file of it
+        let mut others = texts.into_iter().flat_map(|map| map.values());
+        return match others.any(|text| text.contains("\"format_version\"")) {
+            true => Err(invalid(format!("damaged metadata: expected the key `{METADATA_KEY}`"))),
+            false => Ok((None, None)),
+        };
     };
     /// Read first, so that a newer file is rejected by its version, not by its first new field.
     #[derive(Deserialize)]
     struct Version {
         format_version: u32,
     }
-    let damaged = |error| invalid(format!("damaged metadata: {error}"));
+    fn damaged(error: impl std::fmt::Display) -> Error {
+        invalid(format!("damaged metadata: {error}"))
+    }
     let Version { format_version } = serde_json::from_str(json).map_err(damaged)?;
-    if format_version != FORMAT_VERSION {
+    if !(1..=FORMAT_VERSION).contains(&format_version) {
         return Err(invalid(format!(
             "format version {format_version}, expected {FORMAT_VERSION}; a newer densely wrote it"
         )));
     }
-    serde_json::from_str(json).map(Some).map_err(damaged)
+    let header = serde_json::from_str(json).map_err(damaged)?;
+    let seal = match format_version {
+        1 => None,
+        _ => Some(checksum::opened(json).map_err(damaged)?),
+    };
+    Ok((Some(header), seal))
 }
 
 fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
@@ -248,7 +268,8 @@ mod tests {
         Model {
             spec,
             params: (0..len).map(|i| i as f32 - 7.5).collect(),
-            metadata: with_metadata.then(|| Metadata::of(&data, Split::Pooled, data.fingerprint())),
+            metadata: with_metadata
+                .then(|| Metadata::of(&data, Split::Auto, 7, data.fingerprint())),
         }
     }
 
@@ -317,8 +338,42 @@ mod tests {
             assert!(message(&file(&tensors, None), &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
-        let newer = file(&[w0, b0], Some(r#"{"format_version":2}"#));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":3}"#));
         assert!(message(&newer, &[]).contains("a newer densely wrote it"));
+    }
+
+    #[test]
+    fn every_turned_bit_is_found() {
+        let good = model(true).to_bytes().unwrap();
+        for position in 0..good.len() {
+            for bit in 0..8 {
+                let mut bytes = good.clone();
+                bytes[position] ^= 1 << bit;
+                if let Ok(read) = Model::from_bytes(&bytes, &[]) {
+                    // another way to write the same, such as a capital letter in an escape
+                    assert_eq!(read, model(true), "byte {position}, bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_version_1_are_read() {
+        let json = r#"{"activations":["relu","tanh"],"data_fingerprint":"xxh3:00","format_version":1,"image":null,"labels":["0","1"],"scaling":"u8/255","split":"pooled"}"#;
+        let f32 = Dtype::F32;
+        let bytes = file(
+            &[
+                ("layers.0.weight", &[2, 3], f32),
+                ("layers.0.bias", &[2], f32),
+                ("layers.1.weight", &[2, 2], f32),
+                ("layers.1.bias", &[2], f32),
+                ("layers.2.weight", &[2, 2], f32),
+                ("layers.2.bias", &[2], f32),
+            ],
+            Some(json),
+        );
+        let metadata = Model::from_bytes(&bytes, &[]).unwrap().metadata.unwrap();
+        assert_eq!((metadata.split, metadata.split_seed), (Split::Pooled, 0));
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct Metadata {
     pub labels: Vec<String>,
     /// The split that the model was trained with.
     pub split: Split,
+    /// What [`Split::Auto`] drew by.
+    #[serde(default)]
+    pub split_seed: u64,
     /// [`Dataset::fingerprint`] of the whole data set.
     pub data_fingerprint: String,
 }
@@ -66,12 +69,13 @@ impl InputScaling {
 impl Metadata {
     /// The metadata of a model trained on `data` with `split`. `data_fingerprint` is [`Dataset::fingerprint`], which takes
     /// time to compute.
-    pub fn of(data: &Dataset, split: Split, data_fingerprint: String) -> Self {
+    pub fn of(data: &Dataset, split: Split, split_seed: u64, data_fingerprint: String) -> Self {
         Self {
             scaling: InputScaling::of(data),
             image: data.image(),
-            labels: (0..data.n_classes()).map(|class| class.to_string()).collect(),
+            labels: data.classes().to_vec(),
             split,
+            split_seed,
             data_fingerprint,
         }
     }
@@ -147,12 +151,28 @@ impl Model {
         }
     }
 
+    /// Gives `data` the model's classes: by name, or by number if the model has no names.
+    ///
+    /// # Errors
+    /// If the data has a class that the model does not know.
+    pub fn match_classes(&self, data: Dataset) -> Result<Dataset> {
+        let n_out = self.spec.n_out();
+        match &self.metadata {
+            Some(metadata) => data.with_classes_of(&metadata.labels),
+            None if data.n_classes() <= n_out => Ok(data),
+            None => {
+                let problem = format!("{} classes; the model knows {n_out}", data.n_classes());
+                Err(Error::invalid(data.name(), problem))
+            }
+        }
+    }
+
     /// Checks that the model can read `data`.
     ///
     /// # Errors
-    /// If the number of features, the size of the images, the kind of values or the labels do not fit.
+    /// If the number of features, the size of the images or the kind of values does not fit.
     pub fn check_inputs(&self, data: &Dataset) -> Result<()> {
-        let (n_in, n_out) = (self.spec.n_in(), self.spec.n_out());
+        let n_in = self.spec.n_in();
         let image = self.metadata.as_ref().and_then(|metadata| metadata.image);
         let other_image =
             image.zip(data.image()).is_some_and(|(expected, found)| expected != found);
@@ -163,10 +183,6 @@ impl Model {
             };
             let found = size(data.n_features(), data.image());
             let problem = format!("found {found}; the model expects {}", size(n_in, image));
-            return Err(Error::invalid(data.name(), problem));
-        }
-        if n_out < data.n_classes() {
-            let problem = format!("{} classes; the model knows {n_out}", data.n_classes());
             return Err(Error::invalid(data.name(), problem));
         }
         let found = InputScaling::of(data);

@@ -14,17 +14,17 @@ pub struct Confusion {
     samples: Vec<u64>,
 }
 
-/// The scores of one class. Where a ratio is 0 / 0, it is 0.
+/// The scores of one class; `None` where a ratio is 0 / 0.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
     /// The class's name.
     pub label: String,
     /// The share of the samples predicted to be of this class that are.
-    pub precision: f64,
+    pub precision: Option<f64>,
     /// The share of the samples of this class that were predicted to be.
-    pub recall: f64,
+    pub recall: Option<f64>,
     /// The harmonic mean of the two.
-    pub f1: f64,
+    pub f1: Option<f64>,
     /// Samples of this class.
     pub samples: u64,
 }
@@ -34,7 +34,7 @@ const SHOWN_CLASSES: usize = 24;
 
 impl Confusion {
     /// Counts the highest-ranked class (of equal ones the first) against the truth; `outputs`, logits or probabilities, is
-    /// (samples, classes). A sample with NaN among its outputs counts as no class.
+    /// (samples, classes). A sample with an output that is not finite is of no class.
     ///
     /// # Panics
     /// If the lengths differ, or a class is out of range.
@@ -48,7 +48,7 @@ impl Confusion {
         let mut samples = vec![0; labels.len()];
         for (row, truth) in outputs.rows().into_iter().zip(truth) {
             samples[truth as usize] += 1;
-            if !row.iter().any(|x| x.is_nan()) {
+            if row.iter().all(|x| x.is_finite()) {
                 counts[(truth as usize, super::predictions::most_probable(row))] += 1;
             }
         }
@@ -62,7 +62,7 @@ impl Confusion {
 
     /// Precision, recall and F1 of every class.
     pub fn classes(&self) -> Vec<ClassScore> {
-        let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+        let ratio = |a: u64, b: u64| (b > 0).then(|| a as f64 / b as f64);
         (self.labels.iter().enumerate())
             .map(|(class, label)| {
                 let hits = self.counts[(class, class)];
@@ -78,17 +78,24 @@ impl Confusion {
             .collect()
     }
 
+    /// The mean F1 of the classes that occur, in truth or in a prediction; `None` if none does.
+    pub fn macro_f1(&self) -> Option<f64> {
+        let scores: Vec<f64> = self.classes().iter().filter_map(|class| class.f1).collect();
+        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+    }
+
     /// The scores of the classes and the matrix, as tables for people.
     pub fn tables(&self) -> String {
         let width = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(5);
         let mut text = format!("{:>width$}  precision     recall         F1    samples\n", "class");
+        let shown = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
         for score in self.classes() {
             text += &format!(
                 "{:>width$} {:>10} {:>10} {:>10} {:>10}\n",
                 score.label,
-                percent(score.precision),
-                percent(score.recall),
-                percent(score.f1),
+                shown(score.precision),
+                shown(score.recall),
+                shown(score.f1),
                 grouped(score.samples)
             );
         }
@@ -131,8 +138,9 @@ mod tests {
         assert_eq!(confusion.counts(), array![[1, 1, 0], [1, 1, 0], [0, 0, 0]]);
         let classes = confusion.classes();
         let of = |i: usize| (classes[i].precision, classes[i].recall, classes[i].f1);
-        assert_eq!(of(0), (0.5, 0.5, 0.5));
-        assert_eq!(of(2), (0.0, 0.0, 0.0));
+        assert_eq!(of(0), (Some(0.5), Some(0.5), Some(0.5)));
+        assert_eq!(of(2), (None, None, None));
+        assert_eq!(confusion.macro_f1(), Some(0.5));
         assert_eq!(classes.iter().map(|class| class.samples).collect::<Vec<_>>(), [2, 2, 0]);
     }
 

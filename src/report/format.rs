@@ -32,17 +32,18 @@ pub fn description(trainer: &Trainer<'_>) -> String {
     };
     format!(
         "densely {}: {}, {}, {}\n\
-         {}: {} training, {} validation, {} test samples\n\
+         {}: {} training, {} validation, {} test samples (split {})\n\
          {}, {} parameters\n\
          Adam, lr {}{weight_decay}, batch {}, {}, seed {}",
         env!("CARGO_PKG_VERSION"),
         trainer.backend().describe(),
-        plural(config.threads, "thread"),
+        plural(trainer.threads(), "thread"),
         Isa::detect().name(),
         data.name(),
         size(&parts.train),
         size(&parts.val),
         size(&parts.test),
+        config.split,
         network(trainer.spec()),
         grouped(trainer.state().optimizer().params().len() as u64),
         config.lr,

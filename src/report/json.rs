@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::engine::Isa;
 use crate::error::{Error, Result};
-use crate::store::{RunConfig, RunOptions, epoch_line};
+use crate::store::{RunConfig, RunOptions, done_event, epoch_line};
 use crate::train::{Divergence, EpochEnd, Observer, Outcome, Request, Trainer};
 
 /// Writes `start`, an `epoch` for each, and `done`; `stopped` as the last line if the run was stopped, `diverged` if its
@@ -82,6 +82,7 @@ impl<W: Write> Observer for JsonLines<W> {
         let parts = trainer.parts();
         let mut config = RunConfig::of(trainer.config().clone());
         config.options = self.options.clone();
+        config.train.threads = Some(trainer.threads());
         let line = to_line(&Start {
             event: "start",
             version: env!("CARGO_PKG_VERSION"),
@@ -130,16 +131,7 @@ impl<W: Write> Observer for JsonLines<W> {
     }
 
     fn done(&mut self, outcome: &Outcome) -> Result<()> {
-        let test = outcome.test.as_ref();
-        let line = to_line(&json!({
-            "event": "done",
-            "best_epoch": outcome.best_epoch,
-            "val_accuracy": outcome.val_accuracy,
-            "test_loss": test.map(|test| test.loss()),
-            "test_accuracy": test.map(|test| test.accuracy()),
-            "seconds": outcome.seconds,
-            "run_dir": self.run_dir.display().to_string(),
-        }))?;
+        let line = to_line(&done_event(outcome, &self.run_dir))?;
         self.write(&line)?;
         self.failure.take().map_or(Ok(()), Err)
     }

@@ -1,11 +1,11 @@
 //! Predictions as CSV, JSON lines or a NumPy array.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use ndarray::{Array2, ArrayView1};
 use ndarray_npy::WriteNpyExt as _;
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use crate::store::csv_field;
 
@@ -14,7 +14,7 @@ use crate::store::csv_field;
 pub struct Predictions {
     /// A name per class.
     pub labels: Vec<String>,
-    /// Each row adds up to 1.
+    /// Each row adds up to 1, or is NaN where the outputs of the network are not finite.
     pub probabilities: Array2<f32>,
 }
 
@@ -41,6 +41,15 @@ pub enum PredictionFormat {
 }
 
 impl Predictions {
+    /// How many samples have no class, because the outputs of the network are not finite.
+    pub fn without_class(&self) -> usize {
+        self.probabilities
+            .rows()
+            .into_iter()
+            .filter(|row| ranking(row.view(), 1).is_empty())
+            .count()
+    }
+
     /// Writes all rows in order.
     ///
     /// # Errors
@@ -72,11 +81,15 @@ impl Predictions {
         writeln!(out)?;
         for (index, row) in self.probabilities.rows().into_iter().enumerate() {
             write!(out, "{index}")?;
-            for class in ranking(row, top) {
-                write!(out, ",{},{}", labels[class], row[class])?;
+            let ranked = ranking(row, top);
+            for place in 0..top {
+                match ranked.get(place) {
+                    Some(&class) => write!(out, ",{},{}", labels[class], number(row[class]))?,
+                    None => write!(out, ",,")?,
+                }
             }
             if all {
-                row.iter().try_for_each(|p| write!(out, ",{p}"))?;
+                row.iter().try_for_each(|&p| write!(out, ",{}", number(p)))?;
             }
             writeln!(out)?;
         }
@@ -86,13 +99,15 @@ impl Predictions {
     fn write_json_lines(&self, out: &mut impl Write, top: usize, all: bool) -> io::Result<()> {
         for (index, row) in self.probabilities.rows().into_iter().enumerate() {
             let ranked = ranking(row, top);
-            let one =
-                |&class: &usize| Ranked { label: &self.labels[class], probability: row[class] };
+            let one = |&class: &usize| Ranked {
+                label: Some(&self.labels[class]),
+                probability: Some(row[class]),
+            };
             let line = JsonLine {
                 index,
-                first: one(&ranked[0]),
+                first: ranked.first().map_or(Ranked { label: None, probability: None }, one),
                 top: (top > 1).then(|| ranked.iter().map(one).collect()),
-                probabilities: all.then(|| self.labels.iter().zip(row).collect()),
+                probabilities: all.then(|| ByClass { labels: &self.labels, row }),
             };
             serde_json::to_writer(&mut *out, &line)?;
             writeln!(out)?;
@@ -109,17 +124,46 @@ struct JsonLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     top: Option<Vec<Ranked<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    probabilities: Option<BTreeMap<&'a String, &'a f32>>,
+    probabilities: Option<ByClass<'a>>,
 }
 
 #[derive(Serialize)]
 struct Ranked<'a> {
-    label: &'a str,
-    probability: f32,
+    label: Option<&'a str>,
+    probability: Option<f32>,
 }
 
-/// The classes of the `top` largest probabilities; of equal ones the first. At least one.
+/// An object with a value for each class, in the order of the classes.
+struct ByClass<'a> {
+    labels: &'a [String],
+    row: ArrayView1<'a, f32>,
+}
+
+impl Serialize for ByClass<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.labels.len()))?;
+        self.labels
+            .iter()
+            .zip(self.row)
+            .try_for_each(|(label, p)| map.serialize_entry(label, p))?;
+        map.end()
+    }
+}
+
+/// The shortest digits that are read back as the same number; nothing for what is not a number.
+fn number(p: f32) -> String {
+    match p {
+        p if !p.is_finite() => String::new(),
+        p if p == 0.0 || p >= 1e-4 => p.to_string(),
+        p => format!("{p:e}"),
+    }
+}
+
+/// The classes of the `top` largest probabilities; of equal ones the first. None if a probability is not a number.
 fn ranking(row: ArrayView1<'_, f32>, top: usize) -> Vec<usize> {
+    if row.iter().any(|p| !p.is_finite()) {
+        return Vec::new();
+    }
     if top <= 1 {
         return vec![most_probable(row)];
     }
@@ -187,6 +231,34 @@ mod tests {
         let short = text(PredictionFormat::JsonLines { top: 1, all: false });
         let first: Value = serde_json::from_str(short.lines().next().unwrap()).unwrap();
         assert_eq!(first, json!({"index": 0, "label": "b, c", "probability": 0.5}));
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_no_class_and_small_numbers_are_short() {
+        let labels = (0..11).map(|class| class.to_string()).collect();
+        let mut probabilities = Array2::zeros((2, 11));
+        probabilities.row_mut(0).fill(f32::NAN);
+        (probabilities[(1, 0)], probabilities[(1, 10)]) = (4.136_833_7e-10, 1.0);
+        let predictions = Predictions { labels, probabilities };
+        assert_eq!(predictions.without_class(), 1);
+        let text = |format| {
+            let mut out = Vec::new();
+            predictions.write(&mut out, format).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let csv = text(PredictionFormat::Csv { top: 2, all: true });
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(lines[1], "0,,,,,,,,,,,,,,,");
+        assert_eq!(lines[2], "1,10,1,0,4.1368337e-10,4.1368337e-10,0,0,0,0,0,0,0,0,0,1");
+        let json = text(PredictionFormat::JsonLines { top: 1, all: true });
+        let lines: Vec<&str> = json.lines().collect();
+        assert!(
+            lines[0].starts_with(r#"{"index":0,"label":null,"probability":null,"#),
+            "{}",
+            lines[0]
+        );
+        let order = r#""probabilities":{"0":4.1368337e-10,"1":0.0,"2":0.0,"3":"#;
+        assert!(lines[1].contains(order), "{}", lines[1]);
     }
 
     #[test]

@@ -344,7 +344,7 @@ mod tests {
         assert!(message("epochs = -3").contains("epochs"));
         assert!(message("activations = ['relu', 'no']").contains("expected one of identity"));
         assert!(message("hidden = '3,x'").contains("expected sizes"));
-        assert!(message("split = '1,2'").contains("expected `pooled`"));
+        assert!(message("split = '1,2'").contains("expected `auto`, `pooled`"));
         assert!(message("lr = ").contains("line 1"));
         assert!(message("data = 3").contains("data: found 3, expected text"));
         assert!(message("deterministic = 'yes'").contains("expected on or off"));

@@ -10,7 +10,9 @@ mod config;
 mod csv;
 mod metrics;
 pub mod names;
+mod results;
 mod run_dir;
+mod runs;
 mod saver;
 mod sweep_dir;
 
@@ -23,5 +25,8 @@ pub use config::{RunConfig, RunOptions, SweepConfig};
 pub(crate) use csv::csv_field;
 #[cfg(feature = "cli")]
 pub(crate) use metrics::epoch_line;
+#[cfg(feature = "cli")]
+pub(crate) use results::done_event;
 pub use run_dir::{RunDir, SavedRun, read_runs};
+pub use runs::{LATEST, Listed, ListedKind, RUNS, config_beside, list, model_path, run_path};
 pub use sweep_dir::{SweepDir, add_tests};

@@ -10,6 +10,10 @@ pub const BEST: &str = "best.safetensors";
 pub const LAST: &str = "last.safetensors";
 /// The whole state, to resume from.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The checkpoint before it, for when that one is damaged.
+pub const PREVIOUS: &str = "checkpoint-previous.safetensors";
+/// What a finished run came to.
+pub const RESULTS: &str = "results.json";
 /// The page about a run or a sweep.
 pub const REPORT: &str = "report.html";
 /// The settings of a sweep, whose directory has no `config.toml`.

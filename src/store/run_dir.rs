@@ -1,20 +1,21 @@
 //! The directory of a run.
 //!
 //! `config.toml` and `metrics.jsonl` are there before the first epoch, so that a bad path fails in the first second.
-//! `best.safetensors` and `last.safetensors` follow every epoch and are complete whenever they exist. `checkpoint.safetensors`
-//! holds the trainer's whole state from the start; it is replaced after epochs, at most once a second, within epochs
-//! where that is asked for, and at the end. One process at a time writes here.
+//! `checkpoint.safetensors` holds the trainer's whole state from the start; it is replaced after epochs, at most once a second,
+//! within epochs where that is asked for, and at the end, and the one before it stays. The models and `metrics.jsonl` are
+//! replaced with it. Every file is complete whenever it exists. One process at a time writes here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::metrics::Metrics;
-use super::names::{BEST, CHECKPOINT, CONFIG, GRID, LAST, METRICS};
+use super::metrics::epoch_lines;
+use super::names::{BEST, CHECKPOINT, CONFIG, GRID, LAST, METRICS, PREVIOUS, RESULTS};
+use super::results::done_event;
 use super::saver::{Saver, Selection};
 use super::{Checkpoint, CheckpointEvery, RunConfig, RunOptions};
 use crate::error::{Error, Occupant, Result};
-use crate::files::{self, Durability, Lock};
+use crate::files::{self, Lock};
 use crate::train::{
     Divergence, EpochEnd, Observer, Outcome, Progress, RankedRuns, Request, RunResult, SweepRun,
     Trainer, TrainerState,
@@ -35,7 +36,6 @@ pub struct RunDir {
     steps: u64,
     /// The configuration in the checkpoint that was read.
     found: Option<RunConfig>,
-    metrics: Metrics,
     lock: Lock,
 }
 
@@ -47,6 +47,8 @@ pub struct SavedRun {
     pub config: RunConfig,
     /// The state of the last checkpoint; `None` before the first.
     pub state: Option<TrainerState>,
+    /// What is wrong with its files and did not prevent reading them, a line each.
+    pub notices: Vec<String>,
 }
 
 impl RunDir {
@@ -72,7 +74,7 @@ impl RunDir {
         if is_there(&GRID) {
             return occupied(Occupant::Sweep);
         }
-        match [CONFIG, METRICS, CHECKPOINT, BEST, LAST].iter().any(is_there) {
+        match [CONFIG, METRICS, CHECKPOINT, PREVIOUS, BEST, LAST].iter().any(is_there) {
             true => occupied(Occupant::Run),
             false => Ok(()),
         }
@@ -88,19 +90,18 @@ impl RunDir {
             last_checkpoint: None,
             steps: 0,
             found: None,
-            metrics: Metrics::in_directory(path),
             lock,
         })
     }
 
     /// Whether a directory holds a run.
     pub fn is_one(path: &Path) -> bool {
-        [CONFIG, CHECKPOINT].iter().any(|name| path.join(name).symlink_metadata().is_ok())
+        [CONFIG, CHECKPOINT, PREVIOUS].iter().any(|name| path.join(name).symlink_metadata().is_ok())
     }
 
     /// Whether there is something to resume from in a directory.
     pub fn has_checkpoint(path: &Path) -> bool {
-        path.join(CHECKPOINT).exists()
+        [CHECKPOINT, PREVIOUS].iter().any(|name| path.join(name).exists())
     }
 
     /// Opens the directory of a run that has been started, to resume it.
@@ -127,20 +128,37 @@ impl RunDir {
 
     /// What the files say, and the settings in the checkpoint.
     fn read_with_checkpoint_config(path: &Path) -> Result<(SavedRun, Option<RunConfig>)> {
-        let file = path.join(CHECKPOINT);
-        if !exists(&file)? {
-            let config = read_config(&path.join(CONFIG))?;
-            return Ok((SavedRun { config, state: None }, None));
-        }
-        let of_file = |error: Error| match error {
-            Error::Invalid { problem, .. } => Error::invalid_file(&file, problem),
-            other => other,
+        let (file, previous) = (path.join(CHECKPOINT), path.join(PREVIOUS));
+        let newest = match exists(&file)? {
+            true => Some(read_checkpoint(&file)),
+            false => None,
         };
-        let checkpoint = Checkpoint::from_bytes(&files::read(&file)?).map_err(of_file)?;
-        let found = checkpoint.config.clone();
-        let (_, state) = checkpoint.into_state().map_err(of_file)?;
+        let mut notices = Vec::new();
+        let (found, state) = match newest {
+            Some(Ok(read)) => read,
+            // damaged, or lost between two renames
+            other if exists(&previous)? => match (read_checkpoint(&previous), other) {
+                (Ok((found, state)), other) => {
+                    let problem = match other {
+                        Some(Err(error)) => error.to_string(),
+                        _ => format!("{} is missing", file.display()),
+                    };
+                    let epoch = state.epochs_begun();
+                    notices.push(format!(
+                        "{problem}; the checkpoint before it is taken instead, of epoch {epoch}"
+                    ));
+                    (found, state)
+                }
+                (Err(_), Some(Err(error))) | (Err(error), _) => return Err(error),
+            },
+            Some(Err(error)) => return Err(error),
+            None => {
+                let config = read_config(&path.join(CONFIG))?;
+                return Ok((SavedRun { config, state: None, notices }, None));
+            }
+        };
         let config = Self::agreed_config(path, &found)?;
-        Ok((SavedRun { config, state: Some(state) }, Some(found)))
+        Ok((SavedRun { config, state: Some(state), notices }, Some(found)))
     }
 
     /// The settings of a run that has a checkpoint. Its settings file may be missing, and have other values of the settings
@@ -167,7 +185,10 @@ impl RunDir {
                 path.display()
             )));
         }
-        if exists(&path.join(CONFIG))? || exists(&path.join(CHECKPOINT))? {
+        if exists(&path.join(CONFIG))?
+            || exists(&path.join(CHECKPOINT))?
+            || exists(&path.join(PREVIOUS))?
+        {
             return Ok(());
         }
         Err(Error::usage(format!(
@@ -204,17 +225,19 @@ impl RunDir {
         }
     }
 
-    /// Copies the trainer's state and has the selected files written.
-    fn hand_over(&mut self, trainer: &Trainer<'_>, selection: Selection) -> Result<()> {
+    /// The thread that saves, which starts with a copy of the trainer's state.
+    fn saver(&mut self, trainer: &Trainer<'_>) -> Result<&mut Saver> {
         self.lock.check()?;
-        let saver = match &mut self.saver {
-            Some(saver) => saver,
-            none => none.insert(Saver::new(&self.path, &self.options, trainer)?),
-        };
-        saver.save(trainer.state(), selection)?;
-        if selection.checkpoint {
-            self.last_checkpoint = Some((Instant::now(), trainer.state().optimizer().steps()));
+        match &mut self.saver {
+            Some(saver) => Ok(saver),
+            none => Ok(none.insert(Saver::new(&self.path, &self.options, trainer)?)),
         }
+    }
+
+    /// Copies the trainer's state and has a checkpoint written.
+    fn save_checkpoint(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        self.saver(trainer)?.save(trainer.state())?;
+        self.last_checkpoint = Some((Instant::now(), trainer.state().optimizer().steps()));
         Ok(())
     }
 
@@ -225,11 +248,10 @@ impl RunDir {
     /// Makes the files agree with the trainer's state; leaves those that agree already untouched.
     fn agree(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let state = trainer.state();
-        let write = |name: &str, bytes: &[u8]| {
-            files::write_if_changed(&self.path.join(name), bytes, Durability::Synced)
-        };
+        let write =
+            |name: &str, bytes: &[u8]| files::write_if_changed(&self.path.join(name), bytes);
         write(CONFIG, self.config(trainer).to_toml()?.as_bytes())?;
-        self.metrics.write(state.history())?;
+        write(METRICS, epoch_lines(state.history())?.as_bytes())?;
         if state.epoch() > 0 {
             write(BEST, &trainer.best_model().to_bytes()?)?;
         }
@@ -240,12 +262,24 @@ impl RunDir {
     }
 }
 
+/// The settings and the state in a checkpoint.
+fn read_checkpoint(file: &Path) -> Result<(RunConfig, TrainerState)> {
+    let of_file = |error: Error| match error {
+        Error::Invalid { problem, .. } => Error::invalid_file(file, problem),
+        other => other,
+    };
+    let checkpoint = Checkpoint::from_bytes(&files::read(file)?).map_err(of_file)?;
+    let found = checkpoint.config.clone();
+    let (_, state) = checkpoint.into_state().map_err(of_file)?;
+    Ok((found, state))
+}
+
 fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(Error::io("look at", path))
 }
 
 /// Reads a resolved configuration.
-fn read_config(path: &Path) -> Result<RunConfig> {
+pub(super) fn read_config(path: &Path) -> Result<RunConfig> {
     let config = RunConfig::from_toml(&files::read_text(path)?);
     config.map_err(|error| Error::invalid_file(path, error.to_string()))
 }
@@ -257,11 +291,12 @@ fn read_config(path: &Path) -> Result<RunConfig> {
 pub fn read_runs(directories: &[PathBuf]) -> Result<(RankedRuns, Vec<String>)> {
     let (mut runs, mut results, mut data) = (Vec::new(), Vec::new(), Vec::new());
     for directory in directories {
-        let SavedRun { config, state } = RunDir::read(directory)?;
+        let SavedRun { config, state, .. } = RunDir::read(directory)?;
         if let Some(state) = state.filter(|state| state.epoch() > 0) {
             results.push(RunResult::of(runs.len(), &state));
             let parameters = state.optimizer().params().len();
-            runs.push(SweepRun::new(directory.display().to_string(), config.train, parameters));
+            let train = config.train.with(|train| train.threads = Some(state.threads()));
+            runs.push(SweepRun::new(directory.display().to_string(), train, parameters));
             data.push(config.options.data);
         }
     }
@@ -284,8 +319,10 @@ impl Observer for RunDir {
         if state.is_finished() && self.last_checkpoint.is_some() {
             return Ok(());
         }
-        let checkpoint = self.last_checkpoint.is_none();
-        self.hand_over(trainer, Selection { checkpoint, ..Selection::default() })
+        match self.last_checkpoint {
+            None => self.save_checkpoint(trainer),
+            Some(_) => self.saver(trainer).map(drop),
+        }
     }
 
     fn step(&mut self, _epoch: usize, _progress: Progress) {
@@ -303,8 +340,12 @@ impl Observer for RunDir {
     /// Within an epoch, or because the run is to stop.
     fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
         let steps = trainer.state().optimizer().steps();
-        let checkpoint = self.last_checkpoint.is_none_or(|(_, saved)| saved != steps);
-        self.hand_over(trainer, Selection { checkpoint, ..Selection::default() })?;
+        let is_new = self.last_checkpoint.is_none_or(|(_, saved)| saved != steps);
+        let failed = self.saver.as_mut().is_some_and(Saver::has_failed);
+        match is_new || failed {
+            true => self.save_checkpoint(trainer)?,
+            false => self.saver(trainer)?.send(Selection::default())?,
+        }
         match reason {
             Request::Stop => self.flush(),
             _ => Ok(()),
@@ -313,20 +354,34 @@ impl Observer for RunDir {
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         let state = end.trainer.state();
-        self.lock.check()?;
-        self.metrics.append(state.history())?;
-        let checkpoint = self.is_due(true) || state.is_finished();
-        self.hand_over(end.trainer, Selection { best: end.is_best, last: true, checkpoint })?;
+        self.saver(end.trainer)?.keep(state, end.is_best)?;
+        if self.is_due(true) || state.is_finished() {
+            self.save_checkpoint(end.trainer)?;
+        }
         if state.is_finished() {
             self.flush()?;
             self.agree(end.trainer)?; // a file that was removed meanwhile is there again
-            [BEST, LAST].iter().try_for_each(|name| files::sync(&self.path.join(name)))?;
         }
         Ok(())
     }
 
-    fn done(&mut self, _outcome: &Outcome) -> Result<()> {
-        self.flush()
+    /// Writes `results.json`, unless it says what the outcome says.
+    fn done(&mut self, outcome: &Outcome) -> Result<()> {
+        self.flush()?;
+        let file = self.path.join(RESULTS);
+        let results = done_event(outcome, &self.path);
+        let timeless = |mut value: serde_json::Value| {
+            let object = value.as_object_mut();
+            object.into_iter().for_each(|object| {
+                ["seconds", "run_dir"].iter().for_each(|key| drop(object.remove(*key)))
+            });
+            value
+        };
+        let found = files::read_text(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
+        match found.map(timeless) == Some(timeless(results.clone())) {
+            true => Ok(()),
+            false => files::write_atomic(&file, format!("{results}\n").as_bytes()),
+        }
     }
 
     fn diverged(&mut self, divergence: &Divergence) -> Result<()> {

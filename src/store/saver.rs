@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::names::{BEST, CHECKPOINT, LAST};
+use super::metrics::epoch_lines;
+use super::names::{BEST, CHECKPOINT, LAST, METRICS, PREVIOUS};
 use super::{Checkpoint, RunOptions};
 use crate::error::{Error, Result};
-use crate::files::{self, Durability};
+use crate::files;
 use crate::model::Model;
 use crate::train::{Divergence, Trainer, TrainerState};
 
-/// What to write of a state.
+/// What to write of a state; with `last`, the figures of the epochs too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selection {
     pub best: bool,
@@ -40,6 +41,8 @@ pub struct Saver {
     /// Why the last write failed, and what it was to write.
     failure: Option<Error>,
     missed: Selection,
+    /// What the copy has that no write was asked for yet.
+    pending: Selection,
     path: PathBuf,
 }
 
@@ -79,30 +82,41 @@ impl Saver {
             copy,
             failure: None,
             missed: Selection::default(),
+            pending: Selection::default(),
             path: path.to_owned(),
         })
     }
 
-    /// Copies the state, and has it written. A copy is made even where nothing is to be written: see [`Saver::diverged`].
-    ///
-    /// After a write that failed, this state is written at once: the disk may have space again.
+    /// Copies the state of the end of an epoch, whose models are to be written with the next write.
     ///
     /// # Errors
-    /// If that fails too.
-    pub fn save(&mut self, state: &TrainerState, selection: Selection) -> Result<()> {
-        let path = self.path.clone();
-        let failed = self.wait().err();
-        let missed = std::mem::take(&mut self.missed);
-        let gone = self.gone();
-        let copy = self.copy.as_deref_mut().ok_or(gone)?;
-        copy.checkpoint.copy_from(state);
-        if failed.is_some() {
-            // the parameters within an epoch are no model of a finished one
-            let last = missed.last && state.partial().is_none();
-            let best = missed.best || selection.best;
-            return copy
-                .write(&path, Selection { best, last: last || selection.last, checkpoint: true });
+    /// Why an earlier write failed, if this state cannot be written either.
+    pub fn keep(&mut self, state: &TrainerState, is_best: bool) -> Result<()> {
+        self.take(state)?;
+        self.pending = self.pending.and(Selection { best: is_best, last: true, checkpoint: false });
+        Ok(())
+    }
+
+    /// Copies the state, and has a checkpoint written, with the models that are to be written.
+    ///
+    /// # Errors
+    /// As [`Saver::keep`].
+    pub fn save(&mut self, state: &TrainerState) -> Result<()> {
+        // the parameters within an epoch are not a model of a finished one: those of the copy are
+        if state.partial().is_some() && self.pending.any() {
+            self.send(Selection::default())?;
         }
+        self.take(state)?;
+        self.send(Selection { checkpoint: true, ..Selection::default() })
+    }
+
+    /// Has the models of the copy written, and what is selected.
+    ///
+    /// # Errors
+    /// Why an earlier write failed, if this one fails too.
+    pub fn send(&mut self, selection: Selection) -> Result<()> {
+        self.wait()?;
+        let selection = selection.and(std::mem::take(&mut self.pending));
         if let (true, Some(jobs)) = (selection.any(), &self.jobs)
             && let Some(copy) = self.copy.take()
         {
@@ -110,6 +124,22 @@ impl Saver {
             jobs.send((copy, selection)).map_err(|_| self.gone())?;
         }
         Ok(())
+    }
+
+    /// Makes the copy one of this state. After a write that failed, it is written at once: the disk may have space again.
+    fn take(&mut self, state: &TrainerState) -> Result<()> {
+        let failed = self.wait().is_err();
+        let missed = std::mem::take(&mut self.missed);
+        let (gone, path) = (self.gone(), &self.path);
+        let copy = self.copy.as_deref_mut().ok_or(gone)?;
+        copy.checkpoint.copy_from(state);
+        match failed {
+            false => Ok(()),
+            true => {
+                let last = missed.last && state.partial().is_none();
+                copy.write(path, Selection { last, best: missed.best, checkpoint: true })
+            }
+        }
     }
 
     /// Whether a write has failed that no call has reported yet.
@@ -135,13 +165,16 @@ impl Saver {
     /// # Errors
     /// Why it cannot be written.
     pub fn diverged(&mut self, divergence: Divergence) -> Result<()> {
-        let path = self.path.clone();
         let failed = self.wait().is_err();
         let missed = if failed { self.missed } else { Selection::default() };
-        let gone = self.gone();
+        let pending = std::mem::take(&mut self.pending);
+        let (gone, path) = (self.gone(), &self.path);
         let copy = self.copy.as_deref_mut().ok_or(gone)?;
         copy.checkpoint.diverged = Some(divergence);
-        copy.write(&path, Selection { checkpoint: true, ..missed })
+        copy.write(
+            path,
+            missed.and(pending).and(Selection { checkpoint: true, ..Selection::default() }),
+        )
     }
 
     /// Waits until the thread returns the copy; reports a failure once.
@@ -176,14 +209,20 @@ impl Selection {
     fn any(self) -> bool {
         self.best || self.last || self.checkpoint
     }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            best: self.best || other.best,
+            last: self.last || other.last,
+            checkpoint: self.checkpoint || other.checkpoint,
+        }
+    }
 }
 
 impl Copy {
     fn write(&self, directory: &Path, selection: Selection) -> Result<()> {
         let Self { checkpoint, model } = self;
-        let write = |name: &str, bytes: &[u8]| {
-            files::write_atomic(&directory.join(name), bytes, Durability::Renamed)
-        };
+        let write = |name: &str, bytes: &[u8]| files::write_atomic(&directory.join(name), bytes);
         // models first: wherever a checkpoint has an epoch, the epoch's models are there too
         let both = selection.best && checkpoint.best_is_last();
         if selection.best && !both {
@@ -196,9 +235,13 @@ impl Copy {
             }
             write(LAST, &bytes)?; // best is last, so that these are its weights too
         }
+        if selection.last {
+            write(METRICS, epoch_lines(&checkpoint.history)?.as_bytes())?;
+        }
         if selection.checkpoint {
             let bytes = checkpoint.to_bytes()?;
-            files::write_atomic(&directory.join(CHECKPOINT), &bytes, Durability::Synced)?;
+            let previous = directory.join(PREVIOUS);
+            files::write_atomic_and_keep(&directory.join(CHECKPOINT), &bytes, &previous)?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
 use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
 use crate::engine::Score;
 use crate::error::{Error, Occupant, Result};
-use crate::files::{self, Durability, Lock};
+use crate::files::{self, Lock};
 use crate::train::setting::Configuration as _;
 use crate::train::{RankedRuns, RunResult, SweepRun, TrainConfig, TrainerState};
 
@@ -50,7 +50,7 @@ impl SweepDir {
             }
         } else {
             RunDir::require_vacant(path)?; // another process may have been faster
-            files::write_atomic(&file, config.to_toml()?.as_bytes(), Durability::Synced)?;
+            files::write_atomic(&file, config.to_toml()?.as_bytes())?;
         }
         let directory =
             Self { path: path.to_owned(), options: config.options.clone(), _lock: Some(lock) };
@@ -174,7 +174,7 @@ impl SweepDir {
         let lines = rows.first().map(Row::keys).into_iter().chain(rows.iter().map(Row::csv_line));
         let csv: String = lines.map(|line| line + "\n").collect();
         let write = |name: &str, text: &str| {
-            files::write_if_changed(&self.path.join(name), text.as_bytes(), Durability::Renamed)
+            files::write_if_changed(&self.path.join(name), text.as_bytes())
         };
         write(RESULTS_CSV, &csv)?;
         write(RESULTS_JSON, &json)
@@ -247,7 +247,7 @@ fn row(rank: usize, result: &RunResult, run: &SweepRun, varied: &[&'static str])
     push("best_epoch", json!(best.map(|best| best.epoch)));
     push("epochs", json!(result.history.len()));
     push("seconds", json!(result.seconds()));
-    push("threads", json!(run.config.threads));
+    push("threads", json!(run.threads()));
     push("status", json!(result.status));
     push("test_accuracy", json!(result.test.map(|test| test.accuracy())));
     push("test_loss", json!(result.test.and_then(|test| finite(test.loss()))));

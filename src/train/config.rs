@@ -1,8 +1,8 @@
 //! The settings that decide what a training computes.
 
 use super::setting::{Configuration, Sweep, settings};
-use crate::data::Split;
-use crate::engine::{Adam, MAX_THREADS, default_threads};
+use crate::data::{Dataset, Parts, Split};
+use crate::engine::{Adam, MAX_THREADS};
 use crate::error::Result;
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
@@ -101,10 +101,15 @@ settings! {
             value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.patience != Some(0), expected: "at least 1",
         }
-        /// Training, validation and test parts: pooled (50:5:15 of all), canonical (the official test images),
-        /// N,N,N samples, or F,F,F fractions
-        split: Split = Split::Pooled, {
+        /// Training, validation and test parts: auto (a test file, or else a tenth, tests; what validates is drawn from every
+        /// class; mnist is pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F
+        /// fractions
+        split: Split = Split::Auto, {
             value_name: "SPLIT", group: RUN, sweep: Sweep::Semicolons,
+        }
+        /// Decides which samples --split auto draws
+        split_seed: u64 = 0, {
+            value_name: "N", group: RUN, sweep: Sweep::Commas, run_name: Some("splitseed"),
         }
         /// Decides everything random
         seed: u64 = 0, {
@@ -115,9 +120,10 @@ settings! {
             value_name: "on|off", group: RUN, sweep: Sweep::Commas,
         }
         /// Worker threads
-        threads: usize = default_threads(), {
-            value_name: "N", group: MACHINE, sweep: Sweep::Absent, default: Some("one per core"),
-            check: |c| (1..=MAX_THREADS).contains(&c.threads), expected: THREADS_EXPECTED,
+        threads: Option<usize> = None, {
+            value_name: "N", group: MACHINE, sweep: Sweep::Absent,
+            default: Some("one per core, fewer where a step has little work"),
+            check: |c| c.threads.is_none_or(|threads| (1..=MAX_THREADS).contains(&threads)), expected: THREADS_EXPECTED,
         }
         /// Make the result independent of the number of threads, at some cost in speed
         deterministic: bool = false, {
@@ -173,6 +179,14 @@ impl TrainConfig {
         Configuration::check(self)
     }
 
+    /// Divides a data set into the parts of a run.
+    ///
+    /// # Errors
+    /// As [`Split::apply`].
+    pub fn parts(&self, data: &Dataset) -> Result<Parts> {
+        self.split.apply(data, self.split_seed)
+    }
+
     /// The optimizer's part.
     pub fn adam(&self) -> Adam {
         Adam {
@@ -209,8 +223,8 @@ mod tests {
             (TrainConfig { batch_size: 0, ..default.clone() }, "batch_size is 0;"),
             (TrainConfig { epochs: 0, ..default.clone() }, "epochs is 0;"),
             (TrainConfig { patience: Some(0), ..default.clone() }, "patience is 0;"),
-            (TrainConfig { threads: 0, ..default.clone() }, "threads is 0;"),
-            (TrainConfig { threads: 65, ..default.clone() }, "threads is 65;"),
+            (TrainConfig { threads: Some(0), ..default.clone() }, "threads is 0;"),
+            (TrainConfig { threads: Some(65), ..default.clone() }, "threads is 65;"),
         ] {
             let message = config.check().unwrap_err().to_string();
             assert!(message.starts_with(expected), "{message}");

@@ -146,20 +146,24 @@ impl Grid {
         Ok(())
     }
 
-    /// Replaces `auto` by the backend that it stands for here, so that two values that mean the same are one.
+    /// Replaces values of a setting by those that they stand for, so that two that mean the same are one.
     ///
     /// # Errors
-    /// If a backend is not compiled in.
-    pub(crate) fn resolve_backends(&mut self) -> Result<()> {
-        self.base.backend = Backend::of(self.base.backend)?.choice();
-        let Some(axis) = self.axes.iter().find(|axis| axis.setting.key == "backend") else {
+    /// What `resolve` returns.
+    pub(crate) fn resolve(
+        &mut self,
+        key: &str,
+        resolve: impl Fn(&mut TrainConfig) -> Result<()>,
+    ) -> Result<()> {
+        resolve(&mut self.base)?;
+        let Some(axis) = self.axes.iter().find(|axis| axis.setting.key == key) else {
             return Ok(());
         };
         let (setting, mut resolved) = (axis.setting, Vec::new());
         for value in &axis.values {
             let mut config = self.base.clone();
             setting.set_from(&mut config, value.clone())?;
-            config.backend = Backend::of(config.backend)?.choice();
+            resolve(&mut config)?;
             let value = setting.value(&config);
             if !resolved.contains(&value) {
                 resolved.push(value);
@@ -252,7 +256,7 @@ impl Grid {
         n_classes: usize,
     ) -> Result<SweepRun> {
         let mut config = self.base.clone();
-        config.threads = self.sharing.threads.unwrap_or(1);
+        config.threads = self.sharing.threads;
         let mut rest = number;
         for Axis { setting, values } in self.axes.iter().rev() {
             setting.set_from(&mut config, values[rest % values.len()].clone())?;
@@ -263,7 +267,7 @@ impl Grid {
         let parameters = Layout::new(&spec)?.len();
         config.activations = spec.activations();
         config.backend = Backend::of(config.backend)?.choice();
-        config.threads = self.threads_for(parameters, count);
+        config.threads = Some(self.threads_for(parameters, count));
         let width = count.to_string().len();
         let mut name = format!("{:0width$}", number + 1);
         for Axis { setting, .. } in &self.axes {
@@ -312,11 +316,10 @@ mod tests {
         let names: std::collections::BTreeSet<_> = runs.iter().map(|run| &run.name).collect();
         assert_eq!(names.len(), 45);
         assert_eq!(runs[44].parameters, 784 * 128 + 128 + 128 * 64 + 64 + 64 * 28 + 28 + 290);
-        assert_eq!(runs[44].config.threads, 1);
+        assert_eq!(runs[44].threads(), 1);
         let mut large = Grid::default();
         large.vary("hidden", ["4096,4096,4096", "64"]).unwrap();
-        let threads =
-            large.runs(784, 10).unwrap().iter().map(|r| r.config.threads).collect::<Vec<_>>();
+        let threads = large.runs(784, 10).unwrap().iter().map(|r| r.threads()).collect::<Vec<_>>();
         assert_eq!((threads[0], threads[17]), (default_threads(), (default_threads() / 18).max(1)));
     }
 
@@ -385,10 +388,10 @@ mod tests {
         let cores = default_threads();
         let mut grid = Grid::default();
         grid.sharing.jobs = Some(64);
-        assert!(grid.runs(784, 10).unwrap().iter().all(|run| run.config.threads == 1));
+        assert!(grid.runs(784, 10).unwrap().iter().all(|run| run.threads() == 1));
         assert_eq!(grid.jobs_for(1), 64);
         grid.sharing = Sharing { threads: Some(3), jobs: None };
-        assert!(grid.runs(784, 10).unwrap().iter().all(|run| run.config.threads == 3));
+        assert!(grid.runs(784, 10).unwrap().iter().all(|run| run.threads() == 3));
         assert_eq!(Grid::default().jobs_for(1), cores);
         assert_eq!(Grid::default().jobs_for(cores), 1);
     }

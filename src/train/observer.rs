@@ -103,6 +103,8 @@ pub struct Outcome {
     pub val_accuracy: Option<f64>,
     /// Score of the kept weights on the test part; `None` if it is empty.
     pub test: Option<Score>,
+    /// Why the run ended before its last epoch, if its numbers stopped being finite.
+    pub diverged: Option<Divergence>,
     /// From the start of this process's part of the run to its end, evaluations and files included.
     pub seconds: f64,
 }

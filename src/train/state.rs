@@ -8,7 +8,7 @@ use super::observer::is_plausible_time;
 use super::setting::Configuration as _;
 use super::{EpochRecord, TrainConfig};
 use crate::data::Dataset;
-use crate::engine::{Broken, Buffer, Score, State};
+use crate::engine::{Broken, Buffer, MAX_THREADS, Score, State};
 use crate::error::{Error, Result};
 use crate::model::{Metadata, Model, Spec};
 
@@ -23,6 +23,8 @@ pub struct TrainerState {
     pub(crate) config: TrainConfig,
     /// [`crate::data::Dataset::fingerprint`] of the data.
     pub(crate) data_fingerprint: String,
+    /// The number of worker threads, whether it was asked for or not.
+    pub(crate) threads: usize,
     /// Parameters, moments and the step count.
     pub(crate) optimizer: State,
     /// The finished epochs, in order.
@@ -123,6 +125,11 @@ impl TrainerState {
         &self.data_fingerprint
     }
 
+    /// The number of worker threads, with which a run resumes.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Parameters, moments and the step count.
     pub fn optimizer(&self) -> &State {
         &self.optimizer
@@ -164,9 +171,9 @@ impl TrainerState {
     /// If it is other data.
     pub fn best_model(&self, data: &Dataset) -> Result<Model> {
         self.require_data(data)?;
-        let TrainConfig { hidden, activations, split, .. } = &self.config;
+        let TrainConfig { hidden, activations, split, split_seed, .. } = &self.config;
         let spec = Spec::new(data.n_features(), hidden, activations, data.n_classes())?;
-        let metadata = Metadata::of(data, *split, self.data_fingerprint.clone());
+        let metadata = Metadata::of(data, *split, *split_seed, self.data_fingerprint.clone());
         Model::new(spec, self.best_params.to_vec(), Some(metadata))
     }
 
@@ -175,7 +182,7 @@ impl TrainerState {
     /// # Errors
     /// [`Error::Usage`] with both fingerprints.
     pub(crate) fn require_data(&self, data: &Dataset) -> Result<()> {
-        if self.data_fingerprint == data.fingerprint() {
+        if data.has_fingerprint(&self.data_fingerprint) {
             return Ok(());
         }
         Err(Error::usage(format!(
@@ -226,6 +233,9 @@ impl TrainerState {
         }
         if self.partial.is_some_and(|partial| !partial.is_plausible()) {
             return Err(damaged("the figures of the epoch that has begun are out of range"));
+        }
+        if !(1..=MAX_THREADS).contains(&self.threads) {
+            return Err(damaged(format!("{} threads, expected 1 to {MAX_THREADS}", self.threads)));
         }
         let steps = self.optimizer.steps;
         if steps > MOST_STEPS {

@@ -29,6 +29,11 @@ impl SweepRun {
     pub fn new(name: String, config: TrainConfig, parameters: usize) -> Self {
         Self { name, config, parameters }
     }
+
+    /// Its worker threads.
+    pub fn threads(&self) -> usize {
+        self.config.threads.unwrap_or(1)
+    }
 }
 
 /// How a run ended.
@@ -212,7 +217,7 @@ pub fn sweep<H: SweepHost>(
 ) -> Result<()> {
     let mut kinds: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (number, run) in runs.iter().enumerate() {
-        kinds.entry(run.config.threads).or_default().push(number);
+        kinds.entry(run.threads()).or_default().push(number);
     }
     for (threads, numbers) in kinds {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -8,7 +8,9 @@ use super::{
     TrainConfig, TrainerState,
 };
 use crate::data::{Dataset, Parts, epoch_order};
-use crate::engine::{Broken, Buffer, Engine, EngineOptions, Score, State, Trained, require_memory};
+use crate::engine::{
+    Broken, Buffer, Engine, EngineOptions, Score, State, Trained, default_threads, require_memory,
+};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
@@ -16,6 +18,16 @@ use crate::model::{Layout, Metadata, Model, Spec, initialize};
 /// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
 /// of those four that is being saved, and the bytes of a checkpoint or a model.
 const COPIES: usize = 12;
+
+/// Arithmetic that is worth a thread, in floating-point operations a step: below that, threads wait for one another longer than
+/// they compute, and longer still where other programs run.
+const FLOPS_PER_THREAD: usize = 16_000_000;
+
+/// The number of threads for a network with this many parameters: more of them where a step has more work.
+fn threads_for(parameters: usize, batch_size: usize) -> usize {
+    let flops = parameters.saturating_mul(6).saturating_mul(batch_size);
+    (flops / FLOPS_PER_THREAD).clamp(1, default_threads())
+}
 
 /// A run over one data set.
 ///
@@ -68,6 +80,7 @@ impl<'d> Trainer<'d> {
         let spec =
             Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
         config.activations = spec.activations();
+        config.split = config.split.resolved(data);
         let layout = Layout::new(&spec)?;
         require_memory(COPIES * layout.len(), "the network with its optimizer and checkpoint")?;
         let mut params = Buffer::zeros(layout.len(), "the network")?;
@@ -75,6 +88,7 @@ impl<'d> Trainer<'d> {
         let state = TrainerState {
             config,
             data_fingerprint: data.fingerprint(),
+            threads: 0,
             optimizer: State::new(&params)?,
             history: Vec::new(),
             partial: None,
@@ -90,8 +104,14 @@ impl<'d> Trainer<'d> {
     /// # Errors
     /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
     pub fn from_model(mut config: TrainConfig, model: &Model, data: &'d Dataset) -> Result<Self> {
-        config.check()?;
         let spec = model.spec();
+        (config.hidden, config.activations) = (spec.hidden(), spec.activations());
+        config.split = config.split.resolved(data);
+        config.check()?;
+        require_memory(
+            COPIES * model.params().len(),
+            "the network with its optimizer and checkpoint",
+        )?;
         if spec.n_in() != data.n_features() || spec.n_out() != data.n_classes() {
             return Err(Error::usage(format!(
                 "the model has {} inputs and {} classes, {} has {} features and {} classes; \
@@ -103,10 +123,10 @@ impl<'d> Trainer<'d> {
                 data.n_classes()
             )));
         }
-        (config.hidden, config.activations) = (spec.hidden(), spec.activations());
         let state = TrainerState {
             config,
             data_fingerprint: data.fingerprint(),
+            threads: 0,
             optimizer: State::new(model.params())?,
             history: Vec::new(),
             partial: None,
@@ -142,13 +162,18 @@ impl<'d> Trainer<'d> {
 
     fn assemble(mut state: TrainerState, spec: Spec, data: &'d Dataset) -> Result<Self> {
         let config = &mut state.config;
-        let parts = config.split.apply(data)?;
+        let parts = config.parts(data)?;
         let backend = Backend::of(config.backend)?;
         config.backend = backend.choice();
+        let batch_size = config.batch_size.min(parts.train.len());
+        if state.threads == 0 {
+            let layout = Layout::new(&spec)?;
+            state.threads = config.threads.unwrap_or_else(|| threads_for(layout.len(), batch_size));
+        }
         let options = EngineOptions {
             backend,
-            threads: config.threads,
-            batch_size: config.batch_size.min(parts.train.len()),
+            threads: state.threads,
+            batch_size,
             deterministic: config.deterministic,
         };
         if let Some(PartialEpoch { score, .. }) = state.partial {
@@ -164,14 +189,15 @@ impl<'d> Trainer<'d> {
             }
         }
         let engine = Engine::new(&spec, options)?;
-        let metadata = Metadata::of(data, config.split, state.data_fingerprint.clone());
+        let metadata =
+            Metadata::of(data, config.split, config.split_seed, state.data_fingerprint.clone());
         let order = Vec::with_capacity(parts.train.len());
         Ok(Self { state, data, parts, spec, metadata, backend, engine, order, order_of: 0 })
     }
 
     /// Trains to the end and tests the weights that were kept.
     ///
-    /// A run that diverges is not an error: it returns the best epoch before that; see [`TrainerState::diverged`].
+    /// A run that diverges is not an error: it returns the best epoch before that, and [`Outcome::diverged`] says why it ended.
     ///
     /// # Errors
     /// What an observer returns; [`Error::Stopped`] if one asked to stop.
@@ -186,6 +212,7 @@ impl<'d> Trainer<'d> {
             last_epoch: state.epoch(),
             val_accuracy: state.best().and_then(|best| best.val_accuracy),
             test,
+            diverged: state.diverged,
             seconds: start.elapsed().as_secs_f64(),
         };
         observer.done(&outcome)?;
@@ -302,6 +329,11 @@ impl<'d> Trainer<'d> {
     /// The state between two steps.
     pub fn state(&self) -> &TrainerState {
         &self.state
+    }
+
+    /// The number of worker threads.
+    pub fn threads(&self) -> usize {
+        self.state.threads
     }
 
     /// The whole state of the run; the workers end, and their memory is free.

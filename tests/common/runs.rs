@@ -14,7 +14,7 @@ pub fn config(backend: BackendChoice, threads: usize) -> TrainConfig {
         c.weight_decay = 0.01;
         c.split = Split::Counts([200, 60, 40]);
         c.seed = 5;
-        c.threads = threads;
+        c.threads = Some(threads);
         c.backend = backend;
     })
 }

@@ -106,14 +106,13 @@ pub fn checkpoint(bytes: &[u8]) {
     }
     // few threads and epochs, so that it ends
     let mut checkpoint = read;
-    checkpoint.config.train.threads = 1;
+    checkpoint.threads = 1;
     checkpoint.config.train.epochs = state.epoch() + 1;
     if accepted(state.config().check()).is_some()
         && let Some((_, state)) = accepted(checkpoint.into_state())
+        && let Some(mut trainer) = accepted(Trainer::resume(state, samples()))
     {
-        if let Some(mut trainer) = accepted(Trainer::resume(state, samples())) {
-            trainer.train(&mut ()).expect("there is no observer to fail");
-        }
+        trainer.train(&mut ()).expect("there is no observer to fail");
     }
 }
 
@@ -130,7 +129,7 @@ pub fn config(bytes: &[u8]) {
         let config = config.train;
         let spec = Spec::new(4, &config.hidden, &config.activations, 3);
         accepted(spec.and_then(|spec| Layout::new(&spec)));
-        accepted(config.split.apply(samples()));
+        accepted(config.parts(samples()));
     }
 }
 
@@ -140,7 +139,7 @@ pub fn grid(bytes: &[u8]) {
         return;
     };
     if let Some(runs) = accepted(config.grid.runs(4, 3)) {
-        assert!(!runs.is_empty() && config.grid.jobs_for(runs[0].config.threads) > 0);
+        assert!(!runs.is_empty() && config.grid.jobs_for(runs[0].threads()) > 0);
         let again = config.to_toml().expect("what was read can be written");
         let read = SweepConfig::from_toml(&again).expect("and read");
         assert_eq!(read.to_toml().expect("as before"), again);
@@ -181,8 +180,8 @@ pub fn directory(bytes: &[u8]) {
     let data = loaded.data;
     assert!(data.labels().iter().all(|&label| (label as usize) < data.n_classes()));
     assert_eq!(data.image().map(|(height, width)| height * width), Some(data.n_features()));
-    for split in [Split::Pooled, Split::Canonical, Split::Counts([1, 1, 0])] {
-        if let Some(parts) = accepted(split.apply(&data)) {
+    for split in [Split::Auto, Split::Pooled, Split::Canonical, Split::Counts([1, 1, 0])] {
+        if let Some(parts) = accepted(split.apply(&data, 0)) {
             let rows = [parts.train, parts.val, parts.test].concat();
             assert!(rows.into_iter().all(|row| (row as usize) < data.len()));
         }
@@ -206,7 +205,7 @@ pub fn split(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let Some(split) = accepted(text.parse::<Split>()) else { return };
     assert_eq!(split.to_string().parse::<Split>().expect("it was written"), split);
-    accepted(split.apply(samples()));
+    accepted(split.apply(samples(), 0));
 }
 
 /// The lists and names of the command line: sizes, activations, initial weights.

@@ -30,7 +30,7 @@ pub fn seeds() -> Vec<Seed> {
     train.activations = vec![Activation::Gelu, Activation::Silu, Activation::LeakyRelu];
     train.patience = Some(3);
     train.split = Split::Fractions([0.5, 0.25, 0.25]);
-    train.threads = 2;
+    train.threads = Some(2);
     let resolved = resolved.to_toml().unwrap().into_bytes();
     seeds.extend(["config", "grid"].map(|corpus| (corpus, "resolved", resolved.clone())));
     seeds
@@ -41,7 +41,8 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         let spec = Spec::new(4, hidden, &[], 3).unwrap();
         let params = (0..Layout::new(&spec).unwrap().len()).map(|i| i as f32 / 8.0 - 1.0).collect();
         let data = samples();
-        let metadata = with_metadata.then(|| Metadata::of(data, Split::Pooled, data.fingerprint()));
+        let metadata =
+            with_metadata.then(|| Metadata::of(data, Split::Pooled, 0, data.fingerprint()));
         Model::new(spec, params, metadata).unwrap().to_bytes().unwrap()
     };
     let plain = model(&[2], false);
@@ -49,7 +50,7 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let turned = replaced(&plain, b"[2,4]", b"[4,2]");
     let of_bytes = replaced(&plain, b"\"F32\"", b"\"I32\"");
     let elsewhere = replaced(&plain, b"layers.1.bias", b"layers.9.bias");
-    let newer = replaced(&full, b"format_version\\\":1", b"format_version\\\":2");
+    let newer = replaced(&full, b"format_version\\\":2", b"format_version\\\":3");
     let mut endless = plain.clone();
     endless[..8].fill(0xff);
     [
@@ -70,7 +71,7 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
 fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let mut config = TrainConfig::default();
     (config.hidden, config.batch_size, config.epochs) = (vec![2], 5, 2);
-    (config.threads, config.split) = (1, Split::Counts([10, 2, 2]));
+    (config.threads, config.split) = (Some(1), Split::Counts([10, 2, 2]));
     let mut trainer = Trainer::new(config, samples()).unwrap();
     let options = RunOptions::default();
     let fresh = Checkpoint::of(&options, trainer.state()).to_bytes().unwrap();
@@ -82,7 +83,7 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let finished = state.to_bytes().unwrap();
     let short = replaced(&finished, b"\"m\":{", b"\"n\":{");
     let turned = flipped(&finished, finished.len() - 3);
-    let newer = replaced(&finished, b"format_version\\\":2", b"format_version\\\":9");
+    let newer = replaced(&finished, b"format_version\\\":3", b"format_version\\\":9");
     let with = |change: &dyn Fn(&mut Checkpoint)| {
         let mut state = state.clone();
         change(&mut state);

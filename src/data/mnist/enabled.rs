@@ -12,9 +12,9 @@ use std::time::UNIX_EPOCH;
 use etcetera::BaseStrategy as _;
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Dataset, Features, Loaded, idx};
+use super::super::{Dataset, Features, Loaded, Split, idx};
 use crate::error::{Error, Result};
-use crate::files::{self, Durability};
+use crate::files;
 
 /// An embedded file.
 struct Embedded {
@@ -54,7 +54,7 @@ const FILES: [&Embedded; 4] = [&TRAIN_IMAGES, &TRAIN_LABELS, &TEST_IMAGES, &TEST
 const STAMP: &str = "verified";
 
 /// [`Dataset::fingerprint`] of MNIST.
-const FINGERPRINT: &str = "xxh3:8990e0615f387ecc84fc143c8882ab2b";
+const FINGERPRINT: &str = "xxh3-2:7bf55fa29d825e3bab73f220ab69df1d";
 
 /// Loads MNIST from the cache, or decodes it in memory and adds a notice if the cache cannot be used.
 pub fn load() -> Result<Loaded> {
@@ -104,7 +104,7 @@ fn read_cached(base_path: &str) -> Result<Dataset> {
         .finalize();
     let labels = mnist.trn_lbl.into_iter().map(u32::from).collect();
     let data = Dataset::new("mnist", Features::U8(mnist.trn_img), labels, 28 * 28)?;
-    Ok(data.with_images((28, 28), 60_000))
+    Ok(data.with_images((28, 28), 60_000).with_usual_split(Split::Pooled))
 }
 
 fn load_from_memory() -> Result<Dataset> {
@@ -115,7 +115,8 @@ fn load_from_memory() -> Result<Dataset> {
         })
     };
     let train = half(&TRAIN_IMAGES, &TRAIN_LABELS)?;
-    idx::pool("mnist", "mnist", train, Some(half(&TEST_IMAGES, &TEST_LABELS)?))
+    let data = idx::pool("mnist", "mnist", train, Some(half(&TEST_IMAGES, &TEST_LABELS)?))?;
+    Ok(data.with_usual_split(Split::Pooled))
 }
 
 /// Writes the four files in `directory` that are missing, and repairs those that are damaged.
@@ -141,10 +142,10 @@ fn repair(directory: &Path) -> Result<()> {
         if files::read(&path).is_ok_and(|bytes| sha256(&bytes) == file.sha256) {
             continue;
         }
-        files::write_atomic(&path, &decode(file)?, Durability::Synced)?;
+        files::write_atomic(&path, &decode(file)?)?;
     }
     match stamp(directory) {
-        Some(current) => files::write_atomic(&stamp_path, current.as_bytes(), Durability::Synced),
+        Some(current) => files::write_atomic(&stamp_path, current.as_bytes()),
         None => Err(Error::invalid_file(directory, "a file vanished while it was being cached")),
     }
 }
@@ -188,6 +189,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::idx_directory::read_directory;
 
     fn assert_same(a: &Dataset, b: &Dataset) {
         assert_eq!(a.fingerprint(), b.fingerprint());
@@ -208,9 +210,11 @@ mod tests {
         let directory = directory.path().join("new/mnist");
         let by_crate = load_cached(&directory).unwrap();
         assert_eq!((by_crate.len(), by_crate.n_classes()), (70_000, 10));
-        assert_same(&by_crate, &idx::read_directory(&directory).unwrap());
+        assert_same(&by_crate, &read_directory(&directory).unwrap());
         assert_same(&by_crate, &load_from_memory().unwrap());
         assert_eq!(by_crate.fingerprint(), FINGERPRINT);
+        // as models and checkpoints of earlier versions have it
+        assert!(by_crate.has_fingerprint("xxh3:8990e0615f387ecc84fc143c8882ab2b"));
 
         let path = directory.join(TRAIN_IMAGES.name);
         for damage in [&b"short"[..], b""] {

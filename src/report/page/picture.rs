@@ -10,7 +10,7 @@ use resvg::tiny_skia::{IntSize, Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
 use crate::error::{Error, Result};
-use crate::files::{self, Durability};
+use crate::files;
 
 /// Pixels of a PNG per unit of its SVG.
 const SCALE: f32 = 2.0;
@@ -55,8 +55,8 @@ impl Picture {
     /// What the operating system says.
     pub fn save(&self, directory: &Path) -> Result<()> {
         let path = |extension: &str| directory.join(self.name).with_extension(extension);
-        files::write_atomic(&path("svg"), self.svg.as_bytes(), Durability::Renamed)?;
-        files::write_atomic(&path("png"), &self.png()?, Durability::Renamed)
+        files::write_atomic(&path("svg"), self.svg.as_bytes())?;
+        files::write_atomic(&path("png"), &self.png()?)
     }
 
     fn png(&self) -> Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use super::plots;
 use crate::data::{Dataset, Features, Parts};
 use crate::engine::Score;
 use crate::error::{Error, Result};
-use crate::files::{self, Durability};
+use crate::files;
 use crate::gemm::Backend;
 use crate::model::{Model, matrix};
 use crate::report::Confusion;
@@ -88,7 +88,7 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
     let name = run_dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let body = body(record, &run_dir, &name, &pictures);
     let path = directory.join(REPORT);
-    files::write_atomic(&path, page(&name, &body).as_bytes(), Durability::Renamed)?;
+    files::write_atomic(&path, page(&name, &body).as_bytes())?;
     Ok(path)
 }
 
@@ -216,7 +216,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             pre { "densely train --config " (quoted(&run_dir.join(CONFIG).display().to_string())) }
         }))
         p.muted {
-            (record.backend.describe()) ", " (plural(config.threads, "thread")) ", seed " (config.seed)
+            (record.backend.describe()) ", " (plural(record.state.threads(), "thread")) ", seed " (config.seed)
         }
     }
 }
@@ -232,15 +232,16 @@ fn quoted(path: &str) -> String {
 }
 
 fn classes(scores: &[ClassScore]) -> Markup {
+    let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
     html! {
         div.scroll { table {
             tr { th { "class" } th { "precision" } th { "recall" } th { "F1" } th { "samples" } }
             @for score in scores {
                 tr {
                     td { (score.label) }
-                    td { (percent(score.precision)) }
-                    td { (percent(score.recall)) }
-                    td { (percent(score.f1)) }
+                    td { (share(score.precision)) }
+                    td { (share(score.recall)) }
+                    td { (share(score.f1)) }
                     td { (grouped(score.samples)) }
                 }
             }

@@ -9,7 +9,7 @@ use super::html::{figure, page, picture, section};
 use super::picture::{Picture, palette};
 use super::plots::{self, Axes, Effect, Series};
 use crate::error::Result;
-use crate::files::{self, Durability};
+use crate::files;
 use crate::report::format::{duration, grouped, percent, plural};
 use crate::store::names::REPORT;
 use crate::train::setting::Configuration as _;
@@ -57,7 +57,7 @@ pub fn write_sweep_report(
         "accuracy-by-time",
         "Validation accuracy against training time",
         "seconds of training, all threads together (logarithmic)",
-        &|result| result.seconds() * ranked.run_of(result).config.threads as f64,
+        &|result| result.seconds() * ranked.run_of(result).threads() as f64,
         &|x| short(x),
     )?);
     if !effects.is_empty() {
@@ -66,7 +66,7 @@ pub fn write_sweep_report(
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
     let body = body(record, &pictures, &links);
-    files::write_atomic(&path, page(record.title, &body).as_bytes(), Durability::Renamed)?;
+    files::write_atomic(&path, page(record.title, &body).as_bytes())?;
     Ok(path)
 }
 
@@ -334,7 +334,7 @@ fn row(
             }
             td { (grouped(run.parameters as u64)) }
             td { (duration(result.seconds())) }
-            td { (run.config.threads) }
+            td { (run.threads()) }
             td { (result.test.map_or_else(|| "-".to_owned(), |test| percent(test.accuracy()))) }
             td {
                 @match links(run) {

@@ -1,0 +1,167 @@
+//! Finds runs: the one that a path names, the latest one, and all those in a directory.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::names::{BEST, CHECKPOINT, CONFIG, GRID, METRICS, RESULTS};
+use super::{RunConfig, RunDir, SweepDir};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::train::EpochRecord;
+
+/// Where runs are by default.
+pub const RUNS: &str = "runs";
+
+/// The word for the run that was trained last.
+pub const LATEST: &str = "latest";
+
+/// The directory that a path names: `latest` is the run in `runs/` that was trained last, unless there is a file of that name.
+///
+/// # Errors
+/// If there is no run.
+pub fn run_path(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str() != OsStr::new(LATEST) || path.symlink_metadata().is_ok() {
+        return Ok(path.to_owned());
+    }
+    let runs = Path::new(RUNS);
+    let entries = match runs.is_dir() {
+        true => entries(runs)?,
+        false => Vec::new(),
+    };
+    let latest =
+        entries.into_iter().filter(|path| RunDir::is_one(path)).max_by_key(|path| changed(path));
+    latest.ok_or_else(|| {
+        Error::usage(format!(
+            "`{LATEST}`: there is no run in {RUNS}/; expected a path, or one run there"
+        ))
+    })
+}
+
+/// The model file that a path names: the file itself, or the best model of the run in a directory.
+///
+/// # Errors
+/// If there is no run, or it has not kept a model yet.
+pub fn model_path(path: &Path) -> Result<PathBuf> {
+    let path = run_path(path)?;
+    if !path.is_dir() {
+        return Ok(path);
+    }
+    let model = path.join(BEST);
+    if model.is_file() {
+        return Ok(model);
+    }
+    let problem = match (RunDir::is_one(&path), SweepDir::is_one(&path)) {
+        (true, _) => {
+            format!("the run has no {BEST} yet; continue it with `densely train --resume`")
+        }
+        (_, true) => {
+            "found a sweep, expected a model, or the directory of one of its runs".to_owned()
+        }
+        _ => "expected a model file or the directory of a run, found another directory".to_owned(),
+    };
+    Err(Error::invalid_file(&path, problem))
+}
+
+/// The settings of the run whose directory a model lies in; `None` if it lies elsewhere.
+///
+/// # Errors
+/// If the settings cannot be read.
+pub fn config_beside(model: &Path) -> Result<Option<RunConfig>> {
+    let file = model.with_file_name(CONFIG);
+    match file.symlink_metadata().is_ok() {
+        true => super::run_dir::read_config(&file).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// What is in a directory of a run or a sweep, as far as it can be told without reading its checkpoint.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Where it is.
+    pub path: PathBuf,
+    /// When it was trained last.
+    pub changed: SystemTime,
+    /// What it is.
+    pub kind: ListedKind,
+}
+
+/// A run or a sweep in a list.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListedKind {
+    /// A run.
+    Run {
+        /// Its settings.
+        config: Box<RunConfig>,
+        /// The figures of its finished epochs.
+        history: Vec<EpochRecord>,
+        /// What it came to: the contents of its `results.json`.
+        results: Option<Value>,
+    },
+    /// A sweep, and how many of its runs have begun.
+    Sweep {
+        /// Directories of runs in it.
+        runs: usize,
+    },
+    /// Its files cannot be read.
+    Unreadable(Error),
+}
+
+/// The runs and sweeps in a directory, or the directory itself if it is a run; the latest first.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn list(directory: &Path) -> Result<Vec<Listed>> {
+    let paths = match RunDir::is_one(directory) {
+        true => vec![directory.to_owned()],
+        false => entries(directory)?,
+    };
+    let mut listed: Vec<Listed> = paths.into_iter().filter_map(read).collect();
+    listed.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.path.cmp(&a.path)));
+    Ok(listed)
+}
+
+fn read(path: PathBuf) -> Option<Listed> {
+    let changed = changed(&path);
+    if path.join(GRID).is_file() {
+        let runs =
+            entries(&path).map_or(0, |all| all.iter().filter(|run| RunDir::is_one(run)).count());
+        return Some(Listed { path, changed, kind: ListedKind::Sweep { runs } });
+    }
+    if !RunDir::is_one(&path) {
+        return None;
+    }
+    let read = || -> Result<ListedKind> {
+        let config = Box::new(super::run_dir::read_config(&path.join(CONFIG))?);
+        let metrics = path.join(METRICS);
+        let history = match metrics.is_file() {
+            true => files::read_text(&metrics)?
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect(),
+            false => Vec::new(),
+        };
+        let results = files::read_text(&path.join(RESULTS)).ok();
+        let results = results.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(ListedKind::Run { config, history, results })
+    };
+    let kind = read().unwrap_or_else(ListedKind::Unreadable);
+    Some(Listed { path, changed, kind })
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(directory).map_err(Error::io("list", directory))?;
+    Ok(paths.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+}
+
+/// When the files that training writes were changed last.
+fn changed(path: &Path) -> SystemTime {
+    let time = |name: &str| fs::metadata(path.join(name)).and_then(|found| found.modified()).ok();
+    let times = [CONFIG, METRICS, CHECKPOINT, BEST, GRID].into_iter().filter_map(time);
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
