@@ -193,8 +193,9 @@ fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
     let args = grid(&["--out", "sweep"]);
     sandbox.ok(&args);
     let run = results(&sandbox, "sweep")[7]["run"].as_str().unwrap().to_owned();
-    let checkpoint = sandbox.path(&format!("sweep/{run}/checkpoint.safetensors"));
-    std::fs::write(&checkpoint, "no").unwrap();
+    for name in ["checkpoint", "checkpoint-previous"] {
+        std::fs::write(sandbox.path(&format!("sweep/{run}/{name}.safetensors")), "no").unwrap();
+    }
     let shown = sandbox.ok(&args);
     assert!(
         shown.contains("test accuracy of the winner") && shown.contains("report.html"),
