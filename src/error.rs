@@ -4,9 +4,12 @@
 //! lower case and has no full stop, so that it reads well after `error: `. It names arguments, never
 //! flags of a command line, which translates [`Error::Argument`] and [`Error::Occupied`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::text::{safe, safe_path};
 
 /// The result of whatever a user, a file or the machine can make fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -31,7 +34,7 @@ pub enum Error {
     Usage(String),
 
     /// A directory is not free for what was asked.
-    #[error("{} {occupant}", path.display())]
+    #[error("{} {occupant}", safe_path(path))]
     Occupied {
         /// The directory.
         path: PathBuf,
@@ -40,7 +43,7 @@ pub enum Error {
     },
 
     /// The operating system refused to do something with a file or a directory.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", safe_path(path))]
     Io {
         /// What was being done, as a verb: `read`, `create`, `replace`.
         action: &'static str,
@@ -143,7 +146,7 @@ impl Error {
 
     /// An [`Error::Invalid`] about a file.
     pub fn invalid_file(path: &Path, problem: impl Into<String>) -> Self {
-        Self::invalid(path.display().to_string(), problem)
+        Self::invalid(safe_path(path), problem)
     }
 
     /// Turns an [`io::Error`] into an [`Error::Io`], for `map_err`.
@@ -153,13 +156,12 @@ impl Error {
     }
 }
 
-/// Escapes control characters: a message may quote a file, must not command a terminal, and stays one line.
+/// A message may quote a file, must not command a terminal, and stays one line that can be read.
 fn visible(text: String) -> String {
-    if !text.contains(char::is_control) {
-        return text;
+    match safe(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
     }
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

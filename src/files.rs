@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Occupant, Result};
-use crate::memory::require_bytes;
+use crate::memory::{require_bytes, try_reserve};
 
 /// The beginning of the names of files that are not complete yet.
 const TEMPORARY: &str = ".densely-";
@@ -166,7 +166,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Ok(len) = usize::try_from(len) {
         let full = |_| Error::io("read", path)(std::io::ErrorKind::OutOfMemory.into());
-        bytes.try_reserve_exact(len).map_err(full)?;
+        try_reserve(&mut bytes, len).map_err(full)?;
     }
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit {

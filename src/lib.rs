@@ -57,6 +57,7 @@ mod report;
 mod rng;
 pub mod store;
 mod sync;
+mod text;
 pub mod train;
 
 pub use error::{Error, Occupant, Result};

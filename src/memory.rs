@@ -5,10 +5,33 @@
 //! and what the shell's `ulimit` leaves. The smallest counts. On other systems nothing is rejected here. The crate
 //! `sysinfo` (0.40) knows nothing of `ulimit` and counts a group's file cache, which the kernel gives up, as used.
 
+use std::cell::Cell;
+use std::collections::TryReserveError;
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+
+thread_local! {
+    static IN_TRY_RESERVE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// [`Vec::try_reserve_exact`], which a program that ends when memory runs out has to tell from other allocations.
+///
+/// # Errors
+/// If the memory is refused.
+pub fn try_reserve<T>(values: &mut Vec<T>, additional: usize) -> Result<(), TryReserveError> {
+    IN_TRY_RESERVE.set(true);
+    let reserved = values.try_reserve_exact(additional);
+    IN_TRY_RESERVE.set(false);
+    reserved
+}
+
+/// Whether the caller of the current allocation copes with its failure.
+#[cfg(feature = "cli")]
+pub fn may_fail() -> bool {
+    IN_TRY_RESERVE.get()
+}
 
 /// Smaller allocations are not checked.
 const WORTH_ASKING: u64 = 1 << 26;
@@ -40,6 +63,21 @@ pub fn require_bytes(needed_bytes: u64, what: &str, remedy: &'static str) -> Res
         return Err(Error::Memory { what: what.to_owned(), needed_bytes, remedy });
     }
     Ok(())
+}
+
+/// Rejects addresses to be mapped that the process's limits (`ulimit -v`, `ulimit -d`) do not leave, whether they will be
+/// touched or not.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub fn require_addresses(needed_bytes: u64, what: &str, remedy: &'static str) -> Result<()> {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let limits = read("/proc/self/limits").zip(read("/proc/self/status"));
+    let left = limits.and_then(|(limits, status)| left_of_limits(&limits, &status));
+    match left.is_some_and(|left| needed_bytes > left) {
+        true => Err(Error::Memory { what: what.to_owned(), needed_bytes, remedy }),
+        false => Ok(()),
+    }
 }
 
 /// What can be allocated without swapping; `None` where the system does not say.

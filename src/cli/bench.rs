@@ -14,8 +14,8 @@ use crate::report::{grouped, plural, say};
 use serde::Serialize;
 use serde_json::json;
 
-use super::print_result;
 use super::values::{self, Sizes};
+use super::{print_json, print_result};
 
 /// Measure the speed of training on this machine
 ///
@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         let version = env!("CARGO_PKG_VERSION");
         let backends: Vec<String> = Backend::all().into_iter().map(Backend::describe).collect();
-        return print_result(
+        return print_json(
             &json!({
                 "version": version,
                 "cpu": Isa::detect().name(),

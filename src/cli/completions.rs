@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, print_result};
+use super::{Cli, print_json};
 
 /// Write a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -23,5 +23,5 @@ Examples:
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "densely", &mut script);
-    print_result(String::from_utf8_lossy(&script).trim_end())
+    print_json(String::from_utf8_lossy(&script).trim_end())
 }

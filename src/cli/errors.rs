@@ -2,6 +2,7 @@
 
 use super::flags::is_flag;
 use crate::error::{Error, Occupant};
+use crate::text::shell;
 
 /// The message of an error.
 pub fn explain(error: &Error) -> String {
@@ -13,7 +14,7 @@ pub fn explain(error: &Error) -> String {
             let remedy = match occupant {
                 Occupant::Run => format!(
                     "continue it with `densely train --resume {}`, or choose another --out",
-                    path.display()
+                    shell(path)
                 ),
                 Occupant::Sweep => {
                     "repeat `densely sweep` with its settings to resume it, or choose another directory".to_owned()
@@ -39,6 +40,8 @@ mod tests {
         assert_eq!(explain(&error("batch_size")), "--batch-size 0: expected at least 1");
         assert_eq!(explain(&error("jobs")), "--jobs 0: expected at least 1");
         assert_eq!(explain(&error("params")), "params is 0; expected at least 1");
+        let spaced = Error::Occupied { path: "my run".into(), occupant: Occupant::Run };
+        assert!(explain(&spaced).contains("`densely train --resume 'my run'`"));
         let occupied = Error::Occupied { path: "r".into(), occupant: Occupant::Run };
         let expected = "r already holds a run; continue it with `densely train --resume r`, or choose another --out";
         assert_eq!(explain(&occupied), expected);

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::model_args::{EngineArgs, ModelArgs};
 use super::values;
-use super::{print_note, print_result};
+use super::{print_json, print_note, print_result};
 
 /// Measure a model: loss, accuracy, scores per class, confusion matrix
 ///
@@ -85,10 +85,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             grouped(score.samples - counted)
         ));
     }
-    let text = if args.json {
+    if args.json {
         let counts: Vec<Vec<u64>> =
             confusion.counts().rows().into_iter().map(|row| row.to_vec()).collect();
-        json!({
+        let line = json!({
             "loss": Some(score.loss()).filter(|loss| loss.is_finite()),
             "accuracy": score.accuracy(),
             "samples": score.samples,
@@ -97,9 +97,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "part": measured.part,
             "classes": confusion.classes(),
             "confusion": counts,
-        })
-        .to_string()
-    } else {
+        });
+        return print_json(&line.to_string());
+    }
+    let text = {
         let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
         let summary =
             format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss());

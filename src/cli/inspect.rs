@@ -4,11 +4,13 @@ use crate::error::Error;
 use crate::linalg::singular_values;
 use crate::model::{Layout, Model};
 use crate::report::grouped;
+use crate::store::{run_path, verify_path};
 use serde::Serialize;
 use serde_json::json;
+use std::path::Path;
 
 use super::model_args::ModelArgs;
-use super::{print_note, print_result};
+use super::{print_json, print_note, print_result};
 
 /// Show what is in a model file
 ///
@@ -20,6 +22,10 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
+    /// Check a file against its checksum, or all files of a run against theirs and against each other
+    #[arg(long, conflicts_with = "json")]
+    verify: bool,
+
     /// Write one JSON object to standard output
     #[arg(long)]
     json: bool,
@@ -28,6 +34,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   densely inspect best.safetensors
+  densely inspect runs/fashion --verify
   densely inspect best.safetensors --json | jq .layers[0].condition";
 
 /// What is reported about a layer.
@@ -49,6 +56,9 @@ struct LayerReport {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.verify {
+        return verify(&run_path(&args.model.model)?);
+    }
     let model = args.model.load_any()?;
     let layout = Layout::new(&model.spec)?;
     let mut problem: Option<Error> = None;
@@ -81,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print_note(&format!("no singular values: {problem}"));
     }
     if args.json {
-        return print_result(
+        return print_json(
             &json!({
                 "inputs": model.spec.n_in(),
                 "classes": model.spec.n_out(),
@@ -103,6 +113,13 @@ fn short(x: f64) -> String {
         1e2..1e6 => format!("{x:.0}"),
         _ => format!("{x:.2e}"),
     }
+}
+
+/// Prints a line for each file that is whole; the first problem is the error.
+fn verify(path: &Path) -> anyhow::Result<()> {
+    let checks = verify_path(path)?;
+    let lines: Vec<String> = checks.iter().map(|(file, what)| format!("{file}: {what}")).collect();
+    print_result(&lines.join("\n"))
 }
 
 fn table(model: &Model, layers: &[LayerReport]) -> String {

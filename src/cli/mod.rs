@@ -83,6 +83,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Ends the process with one line and code 1 after an allocation has failed, unless its caller copes with that. Files are complete
+/// at any time. For the program's allocator, which may call nothing that allocates.
+pub fn out_of_memory(bytes: usize) {
+    if crate::memory::may_fail() {
+        return;
+    }
+    let mut line = [0; 160];
+    let mut rest = &mut line[..];
+    let remedy =
+        "use smaller layers, a smaller batch or fewer samples, or raise the limit (ulimit -v)";
+    drop(writeln!(rest, "error: no memory is left for another {bytes} bytes: {remedy}"));
+    let unused = rest.len();
+    let used = line.len() - unused;
+    drop(std::io::stderr().write_all(&line[..used]));
+    signal_hook::low_level::exit(1);
+}
+
 fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Train(args) => train::run(&args),
@@ -98,8 +115,13 @@ fn run() -> anyhow::Result<()> {
     }
 }
 
-/// Writes a result to standard output; a reader that has gone away is not an error.
+/// Writes a result to standard output, without control characters; a reader that has gone away is not an error.
 fn print_result(text: &str) -> anyhow::Result<()> {
+    print_json(&crate::text::lines(text))
+}
+
+/// Writes JSON, which escapes control characters in its own way.
+fn print_json(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

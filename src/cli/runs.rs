@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{print_note, print_result};
+use super::{print_json, print_note, print_result};
 use crate::report::{percent, plural};
 use crate::store::{Listed, ListedKind, RUNS, RunConfig, list};
 use crate::train::EpochRecord;
@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let lines: Vec<Line> = all.iter().map(Line::of).collect();
     if args.json {
         let lines: Vec<String> = lines.iter().map(|line| line.json().to_string()).collect();
-        return print_result(&lines.join("\n"));
+        return print_json(&lines.join("\n"));
     }
     print_result(&table(&lines))
 }

@@ -1,16 +1,21 @@
 //! Ctrl-C, and the signals by which a system ends a process.
 //!
-//! The first signal asks the training to finish its step, save its state and stop. A second one ends the process at once,
-//! which damages no file.
+//! The first signal asks the training to finish its step, save its state and stop. One that comes more than half a second later
+//! ends the process at once, which damages no file.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::report::say;
+use crate::text::shell;
 use crate::train::{Observer, Request};
 use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// Signals within this time are one request.
+const ONE_REQUEST_MS: usize = 500;
 
 /// A signal that has stopped a command, whose state is saved.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,7 @@ impl Interrupted {
 /// The signals since [`Signals::watch`].
 #[derive(Clone, Debug)]
 pub struct Signals {
-    /// The last one; 0 before the first.
+    /// The first one; 0 before it.
     received: Arc<AtomicUsize>,
 }
 
@@ -45,23 +50,29 @@ impl Signals {
     /// # Errors
     /// If the operating system refuses.
     pub fn watch() -> Result<Self> {
-        let (received, armed) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (received, first) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let start = Instant::now();
         for signal in handled() {
             let refused = |source| Error::Io {
                 action: "handle signals in",
                 path: "this process".into(),
                 source,
             };
-            // in this order: the first signal arms what the second one sets off
-            signal_hook::flag::register_conditional_shutdown(
-                signal,
-                128 + signal,
-                Arc::clone(&armed),
-            )
-            .map_err(refused)?;
-            signal_hook::flag::register(signal, Arc::clone(&armed)).map_err(refused)?;
-            signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)
-                .map_err(refused)?;
+            let (received, first) = (Arc::clone(&received), Arc::clone(&first));
+            let handler = move || {
+                let now = 1 + start.elapsed().as_millis() as usize;
+                // one request may be delivered several times, to a process and to its group
+                match first.compare_exchange(0, now, Relaxed, Relaxed) {
+                    Err(first) if now - first > ONE_REQUEST_MS => {
+                        signal_hook::low_level::exit(128 + signal);
+                    }
+                    Err(_) => {}
+                    Ok(_) => received.store(signal as usize, Relaxed),
+                }
+            };
+            // SAFETY: the handler reads the clock, uses atomics and may leave the process: all allowed in a signal handler.
+            #[allow(unsafe_code)]
+            unsafe { signal_hook::low_level::register(signal, handler) }.map_err(refused)?;
         }
         Ok(Self { received })
     }
@@ -82,18 +93,23 @@ impl Signals {
         let Some(interrupted) = self.received() else { return Ok(()) };
         say(&format!(
             "{interrupted}; the {what} is finished, make its report with: densely report {}",
-            path.display()
+            shell(path)
         ));
         Err(interrupted.into())
     }
 }
 
-/// The end of a terminal counts too, unless the process was started to ignore it, as `nohup` does.
+/// What asks a process to end: the terminal, `timeout`, a supervisor, a batch system before it kills a job. Those that the process
+/// was started to ignore, as `nohup` does, are left out; SIGINT is not: shells start background jobs so.
 fn handled() -> Vec<i32> {
     #[cfg(unix)]
-    if !is_ignored(signal_hook::consts::SIGHUP) {
-        return vec![SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
+    {
+        use signal_hook::consts::{SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU};
+        let others = [SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU];
+        let others = others.into_iter().filter(|&signal| !is_ignored(signal));
+        std::iter::once(SIGINT).chain(others).collect()
     }
+    #[cfg(not(unix))]
     vec![SIGINT, SIGTERM]
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
-use super::{load, make_absolute, print_note, print_result};
+use super::{load, make_absolute, print_json, print_note, print_result};
 use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => PathBuf::from(path),
         None => default_directory(&key),
     };
-    let directory = SweepDir::open(&path, &config)?;
+    let directory = SweepDir::open(&path, &config, &data)?;
     let signals = Signals::watch()?;
     let terminal = |backend| SweepTerminal::new(&runs, data.name(), backend);
     let backend = Backend::of(config.grid.base().backend)?;
@@ -86,24 +86,33 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         json: output.json,
         results: Mutex::default(),
         trained: AtomicBool::new(false),
+        failure: Mutex::default(),
     };
     let sweep_dir = path.display().to_string();
     if output.json {
         let (runs, data) = (runs.len(), data.name());
         host.print(&json!({
             "event": "start", "runs": runs, "data": data, "sweep_dir": sweep_dir,
-        }))?;
+        }));
     }
     let swept = sweep(&runs, &data, |threads| config.grid.jobs_for(threads), &&host);
-    let Host { results, terminal, .. } = host;
+    let Host { results, terminal, failure, .. } = host;
+    // a full disk behind standard output does not end the runs
+    let mut host_output = match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    };
     terminal.iter().for_each(SweepTerminal::finish);
     if let (Err(Error::Stopped), Some(interrupted)) = (&swept, signals.received()) {
         if output.json {
-            print_result(&json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string())?;
+            host_output = host_output.and(print_json(
+                &json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string(),
+            ));
         }
         say(&format!(
             "{interrupted}; the states of all runs are saved in {sweep_dir}: the same command continues"
         ));
+        host_output?;
         return Err(interrupted.into());
     }
     swept?;
@@ -120,23 +129,28 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         path: &path,
         seconds: start.elapsed().as_secs_f64(),
     };
-    print_result(&if output.json { ended.json().to_string() } else { ended.text() })?;
-    if ended.winner().is_none() {
-        anyhow::bail!(
-            "none of the {} runs has come to a result; {RESULTS_CSV} says why",
-            results.len()
-        );
-    }
-    if !output.no_report {
+    let printed = match output.json {
+        true => print_json(&ended.json().to_string()),
+        false => print_result(&ended.text()),
+    };
+    host_output = host_output.and(printed);
+    let (failures, has_winner) = (ended.failures(), ended.winner().is_some());
+    if !output.no_report && has_winner {
         signals.stop_before_report("sweep", &path)?;
         let ranked = RankedRuns::new(runs, results)?;
         let page =
             super::report::of_sweep(&directory, &path, &config.options.data, &data, &ranked)?;
         if !output.json {
-            print_result(&format!("report: {}", page.display()))?;
+            host_output = host_output.and(print_result(&format!("report: {}", page.display())));
         }
     }
-    Ok(())
+    match (failures, has_winner) {
+        (Some(failures), _) => anyhow::bail!("{failures}"),
+        (None, false) => {
+            anyhow::bail!("none of the runs has come to a result; {RESULTS_CSV} says why")
+        }
+        (None, true) => host_output,
+    }
 }
 
 /// What was asked for, checked as far as that is possible without the data.
@@ -196,6 +210,23 @@ impl Ended<'_> {
         self.results.first().filter(|winner| winner.is_ranked())
     }
 
+    /// Names the runs that failed, and why the first one did; `None` if none did.
+    fn failures(&self) -> Option<String> {
+        let mut failed: Vec<&RunResult> =
+            self.results.iter().filter(|result| result.status == Status::Failed).collect();
+        failed.sort_by_key(|result| result.number());
+        let first = failed.first()?;
+        let names = failed.iter().take(SHOWN).map(|result| &self.runs[result.number()].name[..]);
+        let names = names.collect::<Vec<_>>().join(", ");
+        let more = if failed.len() > SHOWN { ", ..." } else { "" };
+        let why = first.error.as_deref().unwrap_or("no reason is known");
+        Some(format!(
+            "{} of {} runs failed: {names}{more}; the first because: {why}; the same command tries them again",
+            failed.len(),
+            self.results.len()
+        ))
+    }
+
     fn json(&self) -> Value {
         let winner = self.winner();
         let test = winner.and_then(|winner| winner.test);
@@ -240,12 +271,16 @@ struct Host<'a> {
     results: Mutex<Vec<RunResult>>,
     /// Whether there is anything new to write.
     trained: AtomicBool,
+    /// Why standard output takes no more lines.
+    failure: Mutex<Option<anyhow::Error>>,
 }
 
 impl Host<'_> {
-    fn print(&self, event: &Value) -> Result<()> {
-        print_result(&event.to_string())
-            .map_err(|error| Error::invalid("standard output", format!("{error:#}")))
+    fn print(&self, event: &Value) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = print_json(&event.to_string()).err();
+        }
     }
 }
 
@@ -277,7 +312,7 @@ impl<'a> SweepHost for &'a Host<'a> {
                 "val_accuracy": best.and_then(|best| best.val_accuracy),
                 "val_loss": best.and_then(|best| best.val_loss).filter(|loss| loss.is_finite()),
                 "seconds": result.seconds(),
-            }))?;
+            }));
         }
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         results.push(result);

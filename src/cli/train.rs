@@ -13,6 +13,7 @@ use crate::model::{Model, Spec};
 use crate::report::{JsonLines, Terminal, say, summary};
 use crate::store::names::{BEST, LAST, REPORT};
 use crate::store::{RunConfig, RunDir, SavedRun, run_path};
+use crate::text::shell;
 use crate::train::config::group::OUTPUT;
 use crate::train::{Observer, Outcome, Trainer, TrainerState};
 
@@ -26,8 +27,8 @@ pub struct Args {
     #[command(flatten)]
     settings: SettingFlags<false>,
 
-    /// Resume the run in DIR with its own settings; only more --epochs, --checkpoint-every, --no-report, --json and --quiet
-    /// may be given too
+    /// Resume the run in DIR, or the `latest` one, with its own settings; only more --epochs, --checkpoint-every, --no-report,
+    /// --json, --quiet, and DATA where the same data has moved, may be given too
     #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config")]
     resume: Option<PathBuf>,
 
@@ -75,15 +76,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let signals = Signals::watch()?;
     let run_config = run_dir.config(&trainer);
 
+    let options = run_config.options.clone();
+    let mut json = output.json.then(|| JsonLines::new(stdout(), options, path.clone()));
     let mut observers: Vec<Box<dyn Observer>> =
         vec![Box::new(&mut run_dir), Box::new(signals.clone())];
     if !finished && !output.quiet {
         observers.push(Box::new(Terminal::new()));
     }
-    if output.json {
-        let options = run_config.options.clone();
-        observers.push(Box::new(JsonLines::new(stdout(), options, path.clone())));
-    }
+    observers.extend(json.iter_mut().map(|json| -> Box<dyn Observer> { Box::new(json) }));
     let result = trainer.run(&mut observers);
     drop(observers);
     let end =
@@ -101,18 +101,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let state = trainer.into_state(); // the engine's memory is free before the report starts its own
     // the report of a run that was finished before stays as it is
-    if !finished && !output.no_report && has_model {
+    let page = path.join(REPORT);
+    if !(output.no_report || finished && page.exists()) && has_model {
         signals.stop_before_report("run", &path)?;
         report::of_state(&path, &path, &run_config, &state, &data)?;
     }
-    let page = path.join(REPORT);
     if !output.json && page.exists() {
         print_result(&format!("report: {}", page.display()))?;
     }
     if finished && !output.quiet && !page.exists() && has_model {
-        print_note(&format!("it has no report; make one with: densely report {}", path.display()));
+        print_note(&format!("it has no report; make one with: densely report {}", shell(&path)));
     }
     printed?;
+    if let Some(error) = json.and_then(JsonLines::into_failure) {
+        return Err(error.into());
+    }
     divergence(&state, &path)
 }
 
@@ -129,7 +132,7 @@ impl End<'_> {
     /// The outcome; where there is none, says how to continue.
     fn outcome(self, result: Result<Outcome>) -> anyhow::Result<Outcome> {
         let Self { state, path, finished, interrupted } = self;
-        let resume = format!("densely train --resume {}", path.display());
+        let resume = format!("densely train --resume {}", shell(path));
         match (result, interrupted) {
             (Ok(outcome), _) => Ok(outcome),
             (Err(Error::Stopped), Some(interrupted)) => {
@@ -152,7 +155,7 @@ fn divergence(state: &TrainerState, path: &Path) -> anyhow::Result<()> {
     let Some(divergence) = state.diverged() else { return Ok(()) };
     let more = match state.epoch() {
         0 => String::new(),
-        _ => format!("; a new run can start with --init-from {}", path.join(LAST).display()),
+        _ => format!("; a new run can start with --init-from {}", shell(&path.join(LAST))),
     };
     Err(Error::invalid(path.display().to_string(), format!("{divergence}{more}")).into())
 }
@@ -200,8 +203,10 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
 
 /// A run that continues: from its checkpoint, or from the beginning if it did not get that far.
 fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
-    let (mut run_dir, SavedRun { mut config, state, .. }) = RunDir::open(path)?;
+    let (mut run_dir, SavedRun { mut config, state, notices, .. }) = RunDir::open(path)?;
+    notices.iter().for_each(|notice| print_note(notice));
     asked.apply(|table| config.take_from(table))?;
+    make_absolute(&mut config.options)?;
     config.check()?;
     let Some(mut state) = state else {
         print_note(&format!("{} has no checkpoint: the run begins at epoch 1", path.display()));

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
-use crate::memory::too_large;
+use crate::memory::{too_large, try_reserve};
 
 pub use crate::memory::require_memory;
 
@@ -32,7 +32,7 @@ impl Buffer {
         require_memory(len, what)?;
         let needed = len.div_ceil(LINE);
         let mut lines = Vec::new();
-        lines.try_reserve_exact(needed).map_err(|_| too_large(len, what))?;
+        try_reserve(&mut lines, needed).map_err(|_| too_large(len, what))?;
         lines.resize(needed, Line([0.0; LINE]));
         Ok(Self { lines, len })
     }

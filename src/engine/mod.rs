@@ -130,10 +130,12 @@ impl Engine {
         if batch_size == 0 {
             return Err(Error::usage("batch size 0: expected at least 1"));
         }
+        backend.require_addresses(threads)?;
         let layout = Layout::new(spec)?;
         let partition = Partition { workers: threads, fixed: deterministic };
-        let workspace = Workspace::new(spec, &layout, batch_size, partition)?;
+        // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
+        let workspace = Workspace::new(spec, &layout, batch_size, partition)?;
         Ok(Self { spec: spec.clone(), layout, backend, isa: Isa::detect(), workers, workspace })
     }
 

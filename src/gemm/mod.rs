@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::isa::Isa;
+use crate::memory::require_addresses;
 
 mod blas;
 mod rust;
@@ -61,12 +62,13 @@ impl BackendChoice {
 }
 
 impl Backend {
-    /// OpenBLAS if this build has it, else the pure-Rust product.
+    /// OpenBLAS if this build has it, else the pure-Rust product. In its pthread build, OpenBLAS has one number of threads for
+    /// the whole process: making this backend sets it to 1, also for other code that calls OpenBLAS.
     pub fn auto() -> Self {
         Blas::new().map_or(Self::Rust, Self::Blas)
     }
 
-    /// The backend that a choice stands for.
+    /// The backend that a choice stands for; see [`Backend::auto`] for what OpenBLAS does to the process.
     ///
     /// # Errors
     /// [`Error::MissingFeature`] for [`BackendChoice::Blas`] in a build without OpenBLAS.
@@ -114,13 +116,33 @@ impl Backend {
         Blas::new().map(Self::Blas).into_iter().chain([Self::Rust]).collect()
     }
 
+    /// Checks that the process may map what the library maps for each thread that calls it: OpenBLAS tries for ever otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] under a limit such as `ulimit -v`.
+    pub fn require_addresses(self, threads: usize) -> Result<()> {
+        /// `BUFFER_SIZE` in OpenBLAS's `common_x86_64.h`, and what the C library maps for a thread: a heap and a stack.
+        const PER_THREAD: u64 = (128 + 64 + 8) << 20;
+        match self {
+            Self::Blas(_) => require_addresses(
+                threads as u64 * PER_THREAD + (64 << 20),
+                &format!("OpenBLAS with {threads} threads"),
+                "raise the limit of the address space (ulimit -v), use fewer threads, or the backend `rust`",
+            ),
+            Self::Rust => Ok(()),
+        }
+    }
+
     /// Prepares the calling thread, so that each caller computes alone, with one BLAS thread.
     ///
     /// Call it on every thread that calls [`gemm`]: an OpenBLAS built with OpenMP needs it, and elsewhere it makes the first
     /// product faster.
     pub fn prepare_thread(self) {
         match self {
-            Self::Blas(blas) => blas.use_one_thread(),
+            Self::Blas(blas) => {
+                blas.use_one_thread();
+                blas.map_buffer();
+            }
             Self::Rust => rust::prepare_thread(),
         }
     }

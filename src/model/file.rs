@@ -13,7 +13,7 @@ use super::{Activation, Layout, Metadata, Model, Spec};
 use crate::checksum;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::memory::{require_memory, too_large};
+use crate::memory::{require_memory, too_large, try_reserve};
 
 /// The metadata key of densely. Keys of other programs are ignored.
 const METADATA_KEY: &str = "densely";
@@ -110,7 +110,7 @@ impl Model {
         // every tensor that is accepted has at least 4 bytes per value
         let capacity = bytes.len() / 4;
         require_memory(capacity, "the model")?;
-        params.try_reserve_exact(capacity).map_err(|_| too_large(capacity, "the model"))?;
+        try_reserve(&mut params, capacity).map_err(|_| too_large(capacity, "the model"))?;
         for i in 0..n_layers {
             let weight = tensor(&tensors, &format!("layers.{i}.weight"))?;
             let bias = tensor(&tensors, &format!("layers.{i}.bias"))?;

@@ -62,11 +62,15 @@ impl<W: Write> JsonLines<W> {
         Self { out, options, run_dir, failure: None }
     }
 
+    /// Why a line could not be written, if one could not: neither a reader that has gone away nor a full disk stops a training.
+    pub fn into_failure(self) -> Option<Error> {
+        self.failure
+    }
+
     fn write(&mut self, line: &str) -> Result<()> {
         if self.failure.is_some() {
             return Ok(());
         }
-        // neither a reader that has gone away nor a full disk is a reason to stop training; the latter is reported at the end
         match self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.failure = Some(Error::io("write", "standard output".as_ref())(error));
@@ -132,7 +136,6 @@ impl<W: Write> Observer for JsonLines<W> {
 
     fn done(&mut self, outcome: &Outcome) -> Result<()> {
         let line = to_line(&done_event(outcome, &self.run_dir))?;
-        self.write(&line)?;
-        self.failure.take().map_or(Ok(()), Err)
+        self.write(&line)
     }
 }

@@ -19,8 +19,8 @@ pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use sweep_progress::{SweepTerminal, ranking};
 
-/// Writes a line to standard error. If its reader has gone away or its disk is full, the work goes on.
+/// Writes lines to standard error, without control characters. If its reader has gone away or its disk is full, the work goes on.
 pub fn say(text: &str) {
     use std::io::Write as _;
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(std::io::stderr(), "{}", crate::text::lines(text)));
 }

@@ -11,6 +11,9 @@ use crate::train::config::group::{NETWORK, OUTPUT};
 use crate::train::setting::{Configuration, Sweep, serialize_entries, settings};
 use crate::train::{Grid, TrainConfig};
 
+/// The key of where the data is. What the data is, its fingerprint says.
+pub(super) const DATA: &str = "data";
+
 /// No system opens a longer path.
 const LONGEST_PATH: usize = 4096;
 
@@ -20,7 +23,7 @@ settings! {
     pub struct RunOptions {
         /// mnist, or a directory of IDX files (raw or .gz)
         data: String = "mnist".to_owned(), {
-            value_name: "DATA", positional: true,
+            value_name: "DATA", positional: true, resume: true,
             check: |c| c.data.len() <= LONGEST_PATH, expected: "a path of at most 4096 bytes",
         }
         /// Start from the weights of a model file, which also determines the sizes and activations
@@ -190,8 +193,10 @@ impl SweepConfig {
     pub fn key(&self) -> String {
         let lines = |config: &Self| -> std::collections::BTreeSet<String> {
             let entries = config.options.entries().chain(config.grid.entries());
-            let entries = entries
-                .filter(|(key, _)| !RunOptions::setting(key).is_some_and(|setting| setting.resume));
+            // where the data is tells sweeps apart, until both have a directory
+            let entries = entries.filter(|(key, _)| {
+                *key == DATA || !RunOptions::setting(key).is_some_and(|setting| setting.resume)
+            });
             entries.map(|(key, value)| format!("{key} = {value}\n")).collect()
         };
         lines(self).difference(&lines(&Self::default())).cloned().collect()
@@ -207,7 +212,8 @@ impl SweepConfig {
 impl Serialize for SweepConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         // a setting that a resume may change does not make it another sweep
-        let options = self.options.entries().filter(|(key, _)| !RunConfig::may_change(key));
+        let kept = |key: &str| key == DATA || !RunConfig::may_change(key);
+        let options = self.options.entries().filter(|(key, _)| kept(key));
         serialize_entries(options.chain(self.grid.entries()), serializer)
     }
 }

@@ -1,7 +1,10 @@
 //! Fields of comma-separated tables.
 
-/// A field, quoted where it has to be (RFC 4180).
+use crate::text::safe;
+
+/// A field without control characters, quoted where it has to be (RFC 4180).
 pub fn csv_field(text: &str) -> String {
+    let text = &*safe(text);
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -15,6 +15,7 @@ mod run_dir;
 mod runs;
 mod saver;
 mod sweep_dir;
+mod verify;
 
 pub use checkpoint::Checkpoint;
 pub use checkpoint_every::CheckpointEvery;
@@ -30,3 +31,4 @@ pub(crate) use results::done_event;
 pub use run_dir::{RunDir, SavedRun, read_runs};
 pub use runs::{LATEST, Listed, ListedKind, RUNS, config_beside, list, model_path, run_path};
 pub use sweep_dir::{SweepDir, add_tests};
+pub use verify::verify_path;

@@ -7,15 +7,19 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::config::difference;
+use super::config::{DATA, difference};
 use super::csv::csv_field;
 use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
 use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
+use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Occupant, Result};
 use crate::files::{self, Lock};
 use crate::train::setting::Configuration as _;
 use crate::train::{RankedRuns, RunResult, SweepRun, TrainConfig, TrainerState};
+
+/// The comment at the top of `sweep.toml` that says what the data is, wherever it is.
+const FINGERPRINT: &str = "# data fingerprint: ";
 
 /// Keeps a sweep's files.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ impl SweepDir {
     ///
     /// # Errors
     /// [`Error::Occupied`] if it holds another sweep or a run; otherwise what the operating system says.
-    pub fn open(path: &Path, config: &SweepConfig) -> Result<Self> {
+    pub fn open(path: &Path, config: &SweepConfig, data: &Dataset) -> Result<Self> {
         let file = path.join(GRID);
         if file.symlink_metadata().is_err() {
             RunDir::require_vacant(path)?;
@@ -40,9 +44,21 @@ impl SweepDir {
         let lock = files::lock(path)?;
         files::remove_temporaries(path);
         if file.symlink_metadata().is_ok() {
-            let found = Self::read_config(path)?;
+            let text = files::read_text(&file)?;
+            let found = parsed(&file, &text)?;
+            let known = text.lines().find_map(|line| line.strip_prefix(FINGERPRINT));
+            if let Some(known) = known.filter(|known| !data.has_fingerprint(known)) {
+                let difference = format!(" on other data, with the fingerprint {known}");
+                let occupant = Occupant::OtherSweep(difference);
+                return Err(Error::Occupied { path: path.to_owned(), occupant });
+            }
             let table = |config: &SweepConfig| {
-                toml::Table::try_from(config).map_err(|error| Error::usage(error.to_string()))
+                let mut table = toml::Table::try_from(config)
+                    .map_err(|error| Error::usage(error.to_string()))?;
+                if known.is_some() {
+                    table.remove(DATA);
+                }
+                Ok::<_, Error>(table)
             };
             if let Some(difference) = difference(&table(&found)?, &table(config)?) {
                 let occupant = Occupant::OtherSweep(difference);
@@ -50,7 +66,8 @@ impl SweepDir {
             }
         } else {
             RunDir::require_vacant(path)?; // another process may have been faster
-            files::write_atomic(&file, config.to_toml()?.as_bytes())?;
+            let text = format!("{FINGERPRINT}{}\n{}", data.fingerprint(), config.to_toml()?);
+            files::write_atomic(&file, text.as_bytes())?;
         }
         let directory =
             Self { path: path.to_owned(), options: config.options.clone(), _lock: Some(lock) };
@@ -72,8 +89,7 @@ impl SweepDir {
 
     fn read_config(path: &Path) -> Result<SweepConfig> {
         let file = path.join(GRID);
-        let config = SweepConfig::from_toml(&files::read_text(&file)?);
-        config.map_err(|error| Error::invalid_file(&file, error.to_string()))
+        parsed(&file, &files::read_text(&file)?)
     }
 
     /// Where it is.
@@ -120,7 +136,7 @@ impl SweepDir {
     fn own(&self, run: &SweepRun, saved: SavedRun) -> Result<SavedRun> {
         let expected = RunConfig { options: self.options.clone(), train: run.config.clone() };
         // a machine with another number of cores resumes with the threads that the run began with
-        let matters = |key: &str| !["backend", "threads", "checkpoint_every"].contains(&key);
+        let matters = |key: &str| !["backend", "threads", "checkpoint_every", DATA].contains(&key);
         match saved.config.difference(&expected, matters) {
             None => Ok(saved),
             Some(difference) => Err(Error::invalid_file(
@@ -179,6 +195,10 @@ impl SweepDir {
         write(RESULTS_CSV, &csv)?;
         write(RESULTS_JSON, &json)
     }
+}
+
+fn parsed(file: &Path, text: &str) -> Result<SweepConfig> {
+    SweepConfig::from_toml(text).map_err(|error| Error::invalid_file(file, error.to_string()))
 }
 
 /// Adds the scores on the test part from the text of `results.jsonl`; a line that no sweep writes is left out.
@@ -301,28 +321,32 @@ mod tests {
         config
     }
 
+    fn data() -> Dataset {
+        Dataset::from_arrays(ndarray::array![[0.0], [1.0]].view(), &[0, 1]).unwrap()
+    }
+
     #[test]
     fn another_grid_is_rejected_and_named() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("sweep");
-        SweepDir::open(&path, &config(0.1)).unwrap();
-        SweepDir::open(&path, &config(0.1)).unwrap();
+        SweepDir::open(&path, &config(0.1), &data()).unwrap();
+        SweepDir::open(&path, &config(0.1), &data()).unwrap();
         // as an earlier version wrote it
         fs::write(path.join(GRID), "epochs = 200\nlr = [0.1]\n").unwrap();
-        SweepDir::open(&path, &config(0.1)).unwrap();
-        let message = SweepDir::open(&path, &config(0.2)).unwrap_err().to_string();
+        SweepDir::open(&path, &config(0.1), &data()).unwrap();
+        let message = SweepDir::open(&path, &config(0.2), &data()).unwrap_err().to_string();
         assert!(message.contains("holds another sweep: lr is 0.1, not 0.2"), "{message}");
         let run = root.path().join("run");
         fs::create_dir(&run).unwrap();
         fs::write(run.join("config.toml"), "").unwrap();
-        let error = SweepDir::open(&run, &config(0.1)).unwrap_err();
+        let error = SweepDir::open(&run, &config(0.1), &data()).unwrap_err();
         assert!(matches!(error, Error::Occupied { occupant: Occupant::Run, .. }), "{error}");
     }
 
     #[test]
     fn results_are_tables_in_the_order_of_the_ranks() {
         let root = tempfile::tempdir().unwrap();
-        let sweep = SweepDir::open(root.path(), &config(0.1)).unwrap();
+        let sweep = SweepDir::open(root.path(), &config(0.1), &data()).unwrap();
         let run = |beta1| {
             let config =
                 TrainConfig { hidden: vec![7, 5], lr: 0.25, beta1, ..TrainConfig::default() };

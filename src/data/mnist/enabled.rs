@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::{Dataset, Features, Loaded, Split, idx};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::memory::require_addresses;
 
 /// An embedded file.
 struct Embedded {
@@ -95,6 +96,9 @@ fn load_cached(directory: &Path) -> Result<Dataset> {
 
 /// Reads the cached files with the crate `mnist`. Their sizes and headers must be right; their values need not be.
 fn read_cached(base_path: &str) -> Result<Dataset> {
+    // the crate panics where memory is missing
+    let bytes = 2 * 70_000 * (28 * 28 + 1);
+    require_addresses(bytes, "MNIST", "raise the limit of the address space (ulimit -v)")?;
     // With 70,000 training examples, the crate returns all examples in file order.
     let mnist = mnist::MnistBuilder::new()
         .base_path(base_path)

@@ -20,6 +20,11 @@ impl Blas {
     }
 
     /// Cannot be called: no value of this type exists.
+    pub fn map_buffer(self) {
+        match self {}
+    }
+
+    /// Cannot be called: no value of this type exists.
     ///
     /// # Safety
     /// No requirements: there is no value to call it on.

@@ -51,6 +51,33 @@ impl Blas {
         }
     }
 
+    /// Has the library map the buffer of the calling thread, before other allocations take the last addresses under a limit:
+    /// it would try for ever.
+    pub fn map_buffer(self) {
+        const N: usize = 128; // beyond what the library computes without a buffer
+        let n = N as c_int;
+        let (a, mut c) = (vec![0f32; N * N], vec![0f32; N * N]);
+        // SAFETY: three matrices of N rows of N values.
+        unsafe {
+            cblas_sgemm(
+                CblasRowMajor,
+                CblasNoTrans,
+                CblasNoTrans,
+                n,
+                n,
+                n,
+                1.0,
+                a.as_ptr(),
+                n,
+                a.as_ptr(),
+                n,
+                0.0,
+                c.as_mut_ptr(),
+                n,
+            );
+        }
+    }
+
     /// Ends the threads that a pthread build of the library starts when it is loaded.
     ///
     /// There is one per core. For the first 2^28 ticks of the time stamp counter, about a tenth of a second, they poll for work

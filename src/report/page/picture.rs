@@ -11,6 +11,7 @@ use resvg::usvg::{Options, Tree, fontdb};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::text;
 
 /// Pixels of a PNG per unit of its SVG.
 const SCALE: f32 = 2.0;
@@ -55,15 +56,15 @@ impl Picture {
     /// What the operating system says.
     pub fn save(&self, directory: &Path) -> Result<()> {
         let path = |extension: &str| directory.join(self.name).with_extension(extension);
-        files::write_atomic(&path("svg"), self.svg.as_bytes())?;
+        files::write_atomic(&path("svg"), text::xml(&self.svg).as_bytes())?;
         files::write_atomic(&path("png"), &self.png()?)
     }
 
     fn png(&self) -> Result<Vec<u8>> {
         let problem = |error: String| Error::invalid(format!("picture `{}`", self.name), error);
         let options = Options { fontdb: fonts(), ..Options::default() };
-        let tree =
-            Tree::from_str(&self.svg, &options).map_err(|error| problem(error.to_string()))?;
+        let tree = Tree::from_str(&text::xml(&self.svg), &options)
+            .map_err(|error| problem(error.to_string()))?;
         let size = tree.size().to_int_size().scale_by(SCALE);
         let pixmap = size.and_then(|size| Pixmap::new(size.width(), size.height()));
         let mut pixmap = pixmap.ok_or_else(|| problem("too large".to_owned()))?;

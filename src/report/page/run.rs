@@ -21,6 +21,7 @@ use crate::report::format::{duration, grouped, network, percent, plural};
 use crate::report::predictions::most_probable;
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
+use crate::text::{self, shell};
 use crate::train::TrainerState;
 
 /// Images in a picture of samples, of mistakes, and of first-layer weights.
@@ -88,7 +89,7 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
     let name = run_dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let body = body(record, &run_dir, &name, &pictures);
     let path = directory.join(REPORT);
-    files::write_atomic(&path, page(&name, &body).as_bytes())?;
+    files::write_atomic(&path, text::xml(&page(&name, &body)).as_bytes())?;
     Ok(path)
 }
 
@@ -213,21 +214,11 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         (section("Configuration", &html! {
             div.scroll { table { @for (key, value) in settings(record.config) { tr { td { (key) } td.left { (value) } } } } }
             p.muted { "To repeat it bit for bit on such a machine:" }
-            pre { "densely train --config " (quoted(&run_dir.join(CONFIG).display().to_string())) }
+            pre { "densely train --config " (shell(&run_dir.join(CONFIG))) }
         }))
         p.muted {
             (record.backend.describe()) ", " (plural(record.state.threads(), "thread")) ", seed " (config.seed)
         }
-    }
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,=".contains(c);
-    if path.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("'{}'", path.replace('\'', "'\\''"))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::files;
 use crate::report::format::{duration, grouped, percent, plural};
 use crate::store::names::REPORT;
+use crate::text;
 use crate::train::setting::Configuration as _;
 use crate::train::{RankedRuns, RunResult, Status, SweepRun, TrainConfig};
 
@@ -66,7 +67,7 @@ pub fn write_sweep_report(
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
     let body = body(record, &pictures, &links);
-    files::write_atomic(&path, page(record.title, &body).as_bytes())?;
+    files::write_atomic(&path, text::xml(&page(record.title, &body)).as_bytes())?;
     Ok(path)
 }
 
