@@ -150,7 +150,10 @@ fn a_run_that_diverges_or_fails_does_not_stop_the_others() {
     std::fs::create_dir_all(sandbox.path("broken")).unwrap();
     std::fs::write(sandbox.path("broken/1_lr0.02"), "no directory").unwrap();
     let args = [&base[..], &["--lr", "0.02,0.01", "--out", "broken"]].concat();
-    sandbox.ok(&args);
+    let output = sandbox.run(&args);
+    assert_eq!(output.status.code(), Some(1));
+    let last = text(&output.stderr).lines().last().unwrap().to_owned();
+    assert!(last.contains("error: 1 of 2 runs failed: 1_lr0.02; the first because"), "{last}");
     let rows = results(&sandbox, "broken");
     assert_eq!(rows[1]["status"], "failed");
     assert!(rows[1]["error"].as_str().unwrap().contains("1_lr0.02"), "{}", rows[1]);
@@ -184,7 +187,10 @@ fn bad_grids_are_rejected_in_a_line_before_anything_starts() {
     assert!(message.contains("holds another sweep: lr is 0.1, not 0.2"), "{message}");
     // the file that a sweep leaves is its configuration
     let printed = sandbox.ok(&["sweep", "--config", "sweep/sweep.toml", "--print-config"]);
-    assert_eq!(printed.trim(), text(&sandbox.bytes("sweep/sweep.toml")).trim());
+    let file = text(&sandbox.bytes("sweep/sweep.toml"));
+    let (comment, settings) = file.split_once('\n').unwrap();
+    assert!(comment.starts_with("# data fingerprint: xxh3-2:"), "{comment}");
+    assert_eq!(printed.trim(), settings.trim());
 }
 
 #[test]
@@ -196,7 +202,9 @@ fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
     for name in ["checkpoint", "checkpoint-previous"] {
         std::fs::write(sandbox.path(&format!("sweep/{run}/{name}.safetensors")), "no").unwrap();
     }
-    let shown = sandbox.ok(&args);
+    let output = sandbox.run(&args);
+    assert_eq!(output.status.code(), Some(1), "the damaged run is an error");
+    let shown = text(&output.stdout);
     assert!(
         shown.contains("test accuracy of the winner") && shown.contains("report.html"),
         "{shown}"

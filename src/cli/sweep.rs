@@ -134,7 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         false => print_result(&ended.text()),
     };
     host_output = host_output.and(printed);
-    let (failures, has_winner) = (ended.failures(), ended.winner().is_some());
+    let (failures, has_winner, count) = (ended.failures(), ended.winner().is_some(), runs.len());
     if !output.no_report && has_winner {
         signals.stop_before_report("sweep", &path)?;
         let ranked = RankedRuns::new(runs, results)?;
@@ -145,10 +145,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     match (failures, has_winner) {
-        (Some(failures), _) => anyhow::bail!("{failures}"),
-        (None, false) => {
-            anyhow::bail!("none of the runs has come to a result; {RESULTS_CSV} says why")
+        (_, false) => {
+            anyhow::bail!("none of the {count} runs has come to a result; {RESULTS_CSV} says why")
         }
+        (Some(failures), true) => anyhow::bail!("{failures}"),
         (None, true) => host_output,
     }
 }

@@ -109,6 +109,7 @@ impl Dataset {
     }
 
     /// Records which split convention asks for.
+    #[cfg(any(feature = "embedded-mnist", test))]
     pub(crate) fn with_usual_split(mut self, split: Split) -> Self {
         self.usual_split = Some(split);
         self
@@ -118,11 +119,8 @@ impl Dataset {
     pub(crate) fn with_occurring_classes(mut self) -> Self {
         let mut numbers = vec![u32::MAX; self.classes.len()];
         self.labels.iter().for_each(|&label| numbers[label as usize] = 0);
-        let mut next = 0;
-        for number in numbers.iter_mut().filter(|number| **number == 0) {
-            *number = next;
-            next += 1;
-        }
+        let occurring = numbers.iter_mut().filter(|number| **number == 0);
+        (0..).zip(occurring).for_each(|(next, number)| *number = next);
         self.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
         let mut occurs = numbers.iter().map(|&number| number != u32::MAX);
         self.classes.retain(|_| occurs.next() == Some(true));

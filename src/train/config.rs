@@ -22,6 +22,7 @@ pub mod group {
 }
 
 /// The order in which help lists the headings.
+#[cfg(feature = "cli")]
 pub const GROUPS: [&str; 5] =
     [group::NETWORK, group::OPTIMIZER, group::RUN, group::MACHINE, group::OUTPUT];
 

@@ -150,6 +150,7 @@ impl Grid {
     ///
     /// # Errors
     /// What `resolve` returns.
+    #[cfg(feature = "cli")]
     pub(crate) fn resolve(
         &mut self,
         key: &str,
@@ -207,6 +208,7 @@ impl Grid {
     }
 
     /// The value or values of a setting, as the command line writes them.
+    #[cfg(feature = "cli")]
     pub(crate) fn text(&self, setting: &'static Setting<TrainConfig>) -> String {
         let separator = setting.sweep.separator().unwrap_or(',').to_string();
         match self.axes.iter().find(|axis| axis.setting.key == setting.key) {

@@ -18,6 +18,8 @@ mod value;
 pub use value::{SettingValue, UNSET};
 
 /// A setting of the configuration `C`.
+// the command line reads what the library alone does not
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub struct Setting<C: 'static> {
     /// The name of the field, and the key in a configuration file. The flag is the same with `-` for `_`.
     pub key: &'static str,
