@@ -14,8 +14,9 @@ use crate::report::{grouped, plural, say};
 use serde::Serialize;
 use serde_json::json;
 
+use super::doctor::busy;
 use super::values::{self, Sizes};
-use super::{print_json, print_result};
+use super::{print_json, print_note, print_result};
 
 /// Measure the speed of training on this machine
 ///
@@ -85,6 +86,8 @@ struct Measurement {
     /// 6 floating-point operations a weight and sample, 4 in the first layer, whether zeros are left out or not.
     gflops: f64,
     share_of_peak: f64,
+    /// Between the slowest and the fastest round, as a share of the median.
+    spread: f64,
 }
 
 /// Runs the command.
@@ -98,14 +101,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut cells = args.cells(data)?;
     let most = cells.iter().map(|cell| cell.options.threads).max().unwrap_or(1);
     let most = most.min(default_threads()); // more threads than cores have no higher peak
-    let before = peak_gflops(most);
+    busy().iter().for_each(|note| print_note(note));
+    let mut peak = peak_gflops(most);
     for round in 0..ROUNDS {
         say(&format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
         for cell in &mut cells {
             cell.measure(data, round, args.seconds / ROUNDS as f64)?;
         }
+        peak = peak.max(peak_gflops(most));
     }
-    let peak = before.max(peak_gflops(most));
     let measured: Vec<Measurement> =
         cells.into_iter().map(|cell| cell.measurement(data, peak)).collect();
     if args.json {
@@ -128,10 +132,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     print_result(&table(&measured, data, peak, most))
 }
 
+/// Rounds that differ by more than this share of their median say that something else was running.
+const UNEVEN: f64 = 0.3;
+
 fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) -> String {
     let mut text = format!(
         "{}: {} samples an epoch; {}, {peak:.0} GFLOP/s of multiply-adds on {}\n\n\
-         network            batch  backend  threads  deterministic    s/epoch   samples/s  GFLOP/s  of peak\n",
+         network            batch  backend  threads  deterministic    s/epoch  spread   samples/s  GFLOP/s  of peak\n",
         data.name(),
         grouped(data.len() as u64),
         Isa::detect().name(),
@@ -140,19 +147,28 @@ fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) ->
     for cell in measured {
         let name: Vec<String> = cell.hidden.iter().map(usize::to_string).collect();
         text += &format!(
-            "{:<18} {:>5}  {:<7} {:>8}  {:<13} {:>10.3} {:>11} {:>8.1} {:>7.0}%\n",
+            "{:<18} {:>5}  {:<7} {:>8}  {:<13} {:>10.3} {:>6.0}% {:>11} {:>8.1} {:>7.0}%\n",
             if name.is_empty() { "none".to_owned() } else { name.join("-") },
             cell.batch_size,
             cell.backend,
             cell.threads,
             if cell.deterministic { "yes" } else { "no" },
             cell.epoch_seconds,
+            100.0 * cell.spread,
             grouped(cell.samples_per_second as u64),
             cell.gflops,
             100.0 * cell.share_of_peak,
         );
     }
-    text + "\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done"
+    let uneven = measured.iter().filter(|cell| cell.spread > UNEVEN).count();
+    if uneven > 0 {
+        text += &format!(
+            "\nthe rounds of {} differ by more than {:.0} %: repeat this when the machine is quiet\n",
+            plural(uneven, "cell"),
+            100.0 * UNEVEN
+        );
+    }
+    text + "\nspread: between the slowest and the fastest round\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done"
 }
 
 /// A network in training, between its rounds.
@@ -228,6 +244,7 @@ impl Cell {
             samples_per_second,
             gflops,
             share_of_peak: gflops / peak,
+            spread: (sorted[sorted.len() - 1] - sorted[0]) / epoch_seconds,
         }
     }
 }
