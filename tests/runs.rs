@@ -32,6 +32,7 @@ fn a_run_resumes_after_its_data_has_moved() {
     let gone = sandbox.fails(&["train", "--resume", "run", "--epochs", "5"], 1);
     assert!(gone.contains("nothing of that name"), "{gone}");
     sandbox.ok(&["train", "moved", "--resume", "run", "--epochs", "5", "--no-report", "--quiet"]);
+    sandbox.ok(&["inspect", "run", "--verify"]);
     let model = |run: &str| sandbox.bytes(&format!("{run}/last.safetensors"));
     assert_eq!(model("run"), model("whole"));
     assert!(text(&sandbox.bytes("run/config.toml")).contains("moved"));
@@ -61,6 +62,9 @@ fn a_sweep_continues_after_its_data_has_moved() {
     std::fs::rename(sandbox.path("data"), sandbox.path("moved")).unwrap();
     sandbox.ok(&sweep("moved"));
     assert_eq!(sandbox.bytes("sweep/results.csv"), before);
+    sandbox.ok(&["report", "sweep"]); // from the path that sweep.toml has now
+    let lines = json_lines(&sandbox.ok(&["runs", "sweep", "--json"]));
+    assert!(lines.len() > 1 && lines.iter().all(|line| line["state"] == "done"), "{lines:?}");
     common::write_idx(&sandbox.path("other"), 30, 6);
     let message = sandbox.fails(&sweep("other"), 2);
     assert!(message.contains("holds another sweep on other data"), "{message}");
@@ -124,6 +128,7 @@ fn damage_is_found_and_an_older_checkpoint_takes_over() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("the checkpoint before it is taken instead, of epoch 3"), "{said}");
+    sandbox.ok(&["inspect", "run", "--verify"]);
     for name in ["checkpoint", "best", "last"] {
         let bytes = |run: &str| sandbox.bytes(&format!("{run}/{name}.safetensors"));
         match name {

@@ -99,7 +99,7 @@ fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[test]
-fn a_sweep_that_is_interrupted_resumes_by_the_same_command() {
+fn a_sweep_that_is_interrupted_resumes_by_the_same_command_or_the_printed_one() {
     let sandbox = sandbox();
     let sweep = |out: &'static str| -> Vec<&str> {
         let args = "sweep data --hidden 30,20;16 --lr 0.001,0.01 --epochs 60 --batch-size 20 --jobs 2 --threads 1 --no-report \
@@ -108,8 +108,12 @@ fn a_sweep_that_is_interrupted_resumes_by_the_same_command() {
     };
     sandbox.ok(&sweep("whole"));
     let mut stops = 0;
+    let printed = "sweep --config stopped/sweep.toml --out stopped --no-report --json --quiet";
+    let command_line = format!("continue with: densely {printed}\n");
+    let printed: Vec<&str> = printed.split(' ').collect();
     for time in 0.. {
-        let mut command = sandbox.command(&sweep("stopped"));
+        let args = if stops % 2 == 1 { printed.clone() } else { sweep("stopped") };
+        let mut command = sandbox.command(&args);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_for("the sweep", || sandbox.path("stopped/results.csv").exists());
         std::thread::sleep(Duration::from_millis(200 + 10 * time));
@@ -124,7 +128,7 @@ fn a_sweep_that_is_interrupted_resumes_by_the_same_command() {
         assert_eq!(code, Some(143), "{stderr}");
         assert_eq!(json_lines(&stdout).last().unwrap()["event"], "stopped");
         assert!(
-            stderr.contains("interrupted by SIGTERM") && stderr.contains("the same command"),
+            stderr.contains("interrupted by SIGTERM") && stderr.contains(&command_line),
             "{stderr}"
         );
     }

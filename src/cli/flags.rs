@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _, ValueParser};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use toml::{Table, Value};
 
 use crate::store::RunOptions;
@@ -139,6 +139,11 @@ impl Flag {
             .value_parser(self.parser())
             .hide_possible_values(self.implied.is_some() || self.value_name.starts_with(ON_OFF));
         let arg = if sweep || self.resume { arg } else { arg.conflicts_with("resume") };
+        let arg = match &self.value_name[..] {
+            "DIR" => arg.value_hint(ValueHint::DirPath),
+            "DATA" | "MODEL" => arg.value_hint(ValueHint::AnyPath),
+            _ => arg,
+        };
         if self.positional {
             return arg.value_name(self.value_name.clone());
         }

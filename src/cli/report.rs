@@ -23,7 +23,7 @@ use crate::train::{RankedRuns, SweepRun, TrainerState};
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directories of runs, or of one sweep; `latest` is the last run in runs/
-    #[arg(required = true, value_name = "DIR")]
+    #[arg(required = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     directories: Vec<PathBuf>,
 
     /// Where the report goes [default: the directory itself; of several, runs/compared-<hash>]

@@ -17,7 +17,7 @@ use crate::train::EpochRecord;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// A directory of runs, or of a sweep
-    #[arg(value_name = "DIR", default_value = RUNS)]
+    #[arg(value_name = "DIR", default_value = RUNS, value_hint = clap::ValueHint::DirPath)]
     directory: PathBuf,
 
     /// Write one JSON object a line to standard output
@@ -78,8 +78,12 @@ impl Line {
         };
         match &listed.kind {
             ListedKind::Run { config, history, results } => {
-                let line = plain(network(config), state(config, history, results.as_ref()));
-                let share = |key: &str| results.as_ref().and_then(|results| results[key].as_f64());
+                // those of an earlier end are out of date
+                let results = results
+                    .as_ref()
+                    .filter(|results| results["epochs"].as_u64() == Some(history.len() as u64));
+                let line = plain(network(config), state(config, history, results));
+                let share = |key: &str| results.and_then(|results| results[key].as_f64());
                 let best = history.iter().filter_map(|epoch| epoch.val_accuracy).reduce(f64::max);
                 Self {
                     data: short_name(&config.options.data),
@@ -122,8 +126,7 @@ fn network(config: &RunConfig) -> String {
 fn state(config: &RunConfig, history: &[EpochRecord], results: Option<&Value>) -> String {
     match results {
         Some(results) if results["diverged"].is_string() => "diverged",
-        // a run that was given more epochs has the results of its former end
-        Some(results) if results["epochs"].as_u64() == Some(history.len() as u64) => "done",
+        Some(_) => "done",
         _ if history.len() >= config.train.epochs => "done",
         _ => "unfinished",
     }

@@ -63,7 +63,7 @@ impl Signals {
                 let now = 1 + start.elapsed().as_millis() as usize;
                 // one request may be delivered several times, to a process and to its group
                 match first.compare_exchange(0, now, Relaxed, Relaxed) {
-                    Err(first) if now - first > ONE_REQUEST_MS => {
+                    Err(first) if now.saturating_sub(first) > ONE_REQUEST_MS => {
                         signal_hook::low_level::exit(128 + signal);
                     }
                     Err(_) => {}

@@ -16,8 +16,9 @@ use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::report::{SweepTerminal, duration, percent, ranking, say};
-use crate::store::names::{BEST, RESULTS_CSV};
+use crate::store::names::{BEST, GRID, RESULTS_CSV};
 use crate::store::{RunDir, SweepConfig, SweepDir};
+use crate::text::shell;
 use crate::train::{
     Divergence, EpochEnd, Observer, Opened, Progress, RankedRuns, Request, RunResult, Status,
     SweepHost, SweepRun, TrainConfig, Trainer, rank, sweep,
@@ -110,7 +111,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             ));
         }
         say(&format!(
-            "{interrupted}; the states of all runs are saved in {sweep_dir}: the same command continues"
+            "{interrupted}; the states of all runs are saved, continue with: densely sweep --config {} --out {}{}",
+            shell(&path.join(GRID)),
+            shell(&path),
+            more_flags(&config, &output, &options)
         ));
         host_output?;
         return Err(interrupted.into());
@@ -151,6 +155,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         (Some(failures), true) => anyhow::bail!("{failures}"),
         (None, true) => host_output,
     }
+}
+
+/// The flags that `sweep.toml` does not keep.
+fn more_flags(config: &SweepConfig, output: &OutputOptions, options: &SweepOptions) -> String {
+    let mut flags = String::new();
+    if let Some(every) = config.options.checkpoint_every {
+        let text = crate::train::setting::SettingValue::text(&every);
+        flags += &format!(" --checkpoint-every {}", shell(Path::new(&text)));
+    }
+    let switches = [
+        (options.test_all, " --test-all"),
+        (output.no_report, " --no-report"),
+        (output.json, " --json"),
+        (output.quiet, " --quiet"),
+    ];
+    flags.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag));
+    flags
 }
 
 /// What was asked for, checked as far as that is possible without the data.

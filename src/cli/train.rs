@@ -3,6 +3,8 @@
 use std::io::stdout;
 use std::path::{Path, PathBuf};
 
+use clap::ValueHint;
+
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags};
 use super::signals::{Interrupted, Signals};
@@ -29,7 +31,7 @@ pub struct Args {
 
     /// Resume the run in DIR, or the `latest` one, with its own settings; only more --epochs, --checkpoint-every, --no-report,
     /// --json, --quiet, and DATA where the same data has moved, may be given too
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config")]
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config", value_hint = ValueHint::DirPath)]
     resume: Option<PathBuf>,
 
     #[command(flatten)]

@@ -53,7 +53,10 @@ fn find(directory: &Path) -> Result<Files> {
         let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
             continue;
         };
-        let Some((prefix, role, form)) = parse(&name) else { continue };
+        // macOS leaves `._name` beside a file
+        let Some((prefix, role, form)) = parse(&name).filter(|_| !name.starts_with('.')) else {
+            continue;
+        };
         let inner = path.join(&name);
         let (form, path) = match (path.is_dir(), inner.is_file()) {
             (false, _) => (form, path),
@@ -63,14 +66,18 @@ fn find(directory: &Path) -> Result<Files> {
         let files = sets.entry(prefix.to_owned()).or_default();
         files.entry(role).or_default().insert((form, path));
     }
-    if let Some(files) = sets.remove("") {
-        return Ok(files);
+    let has_training = |files: &Files| files.keys().any(|role| !role.is_test);
+    if sets.get("").is_some_and(has_training) {
+        return Ok(sets.remove("").unwrap_or_default());
     }
     match sets.len() {
         0 | 1 => Ok(sets.into_values().next().unwrap_or_default()),
         _ => {
-            let names: Vec<&str> =
-                sets.keys().map(|name| name.trim_end_matches(SEPARATORS)).collect();
+            let name = |prefix: &str| match prefix.trim_end_matches(SEPARATORS) {
+                "" => "one without a prefix".to_owned(),
+                name => name.to_owned(),
+            };
+            let names: Vec<String> = sets.keys().map(|prefix| name(prefix)).collect();
             let problem = format!("several data sets ({}); expected one", names.join(", "));
             Err(Error::invalid_file(directory, problem))
         }
@@ -189,7 +196,13 @@ mod tests {
             "{error}"
         );
 
+        let mixed = tempfile::tempdir().unwrap();
+        write_set(mixed.path(), "mnist-train", "t10k", "");
+        let error = read_directory(mixed.path()).unwrap_err().to_string();
+        assert!(error.contains("several data sets (one without a prefix, mnist)"), "{error}");
+
         let alone = tempfile::tempdir().unwrap();
+        fs::write(alone.path().join("._x-train-images-idx3-ubyte"), "AppleDouble").unwrap();
         let path = alone.path();
         write_set(path, "train", "t10k", "");
         let names = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];

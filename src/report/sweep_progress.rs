@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -21,15 +22,22 @@ pub struct SweepTerminal<'a> {
     runs: &'a [SweepRun],
     bars: MultiProgress,
     all: ProgressBar,
+    start: Instant,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     running: BTreeMap<usize, ProgressBar>,
+    /// The epochs that this process has trained of each of them.
+    epochs: BTreeMap<usize, usize>,
     ended: usize,
     /// The best validation accuracy so far, and the run that has it.
     leader: Option<(f64, usize)>,
+    /// The work of the epochs that this process has trained, and that of the epochs that are left: of each, the parameters of its
+    /// network.
+    done: f64,
+    left: f64,
 }
 
 impl<'a> SweepTerminal<'a> {
@@ -49,7 +57,9 @@ impl<'a> SweepTerminal<'a> {
             plural(runs.len(), "run"),
             plural(epochs, "epoch"),
         ));
-        Self { runs, bars, all, state: Mutex::default() }
+        let work = |run: &SweepRun| run.parameters as f64 * run.config.epochs as f64;
+        let state = State { left: runs.iter().map(work).sum(), ..State::default() };
+        Self { runs, bars, all, start: Instant::now(), state: Mutex::new(state) }
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -84,7 +94,27 @@ impl<'a> SweepTerminal<'a> {
                     record.seconds
                 ));
             }
+            *state.epochs.entry(number).or_default() += 1;
+            let work = self.runs[number].parameters as f64;
+            state.done += work;
+            state.left -= work;
+            self.show(state);
         });
+    }
+
+    /// Brings the bar of the whole sweep up to date.
+    fn show(&self, state: &State) {
+        self.all.set_prefix(format!("{:>7}", format!("{}/{}", state.ended, self.runs.len())));
+        self.all.set_position(state.ended as u64);
+        let mut words = Vec::new();
+        if let Some((accuracy, number)) = state.leader {
+            words.push(format!("best {} {}", percent(accuracy), self.runs[number].name));
+        }
+        if state.done > 0.0 && state.left > 0.0 {
+            let seconds = self.start.elapsed().as_secs_f64() * state.left / state.done;
+            words.push(format!("at most {} left", duration(seconds)));
+        }
+        self.all.set_message(words.join("  "));
     }
 
     /// A run has ended.
@@ -106,12 +136,11 @@ impl<'a> SweepTerminal<'a> {
             } else {
                 self.all.println(line);
             }
-            self.all.set_prefix(format!("{:>7}", format!("{}/{}", state.ended, self.runs.len())));
-            self.all.set_position(state.ended as u64);
-            if let Some((accuracy, number)) = state.leader {
-                let name = &self.runs[number].name;
-                self.all.set_message(format!("best so far {}  {name}", percent(accuracy)));
-            }
+            // the epochs that it needed no more, or that an earlier process had trained
+            let skipped =
+                run.config.epochs.saturating_sub(state.epochs.remove(&result.number).unwrap_or(0));
+            state.left -= run.parameters as f64 * skipped as f64;
+            self.show(state);
         });
     }
 

@@ -12,6 +12,8 @@ pub const LAST: &str = "last.safetensors";
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The checkpoint before it, for when that one is damaged.
 pub const PREVIOUS: &str = "checkpoint-previous.safetensors";
+/// A checkpoint that was found damaged when the run was resumed.
+pub const DAMAGED: &str = "checkpoint-damaged.safetensors";
 /// What a finished run came to.
 pub const RESULTS: &str = "results.json";
 /// The page about a run or a sweep.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::metrics::epoch_lines;
-use super::names::{BEST, CHECKPOINT, CONFIG, GRID, LAST, METRICS, PREVIOUS, RESULTS};
+use super::names::{BEST, CHECKPOINT, CONFIG, DAMAGED, GRID, LAST, METRICS, PREVIOUS, RESULTS};
 use super::results::done_event;
 use super::saver::{Saver, Selection};
 use super::{Checkpoint, CheckpointEvery, RunConfig, RunOptions};
@@ -112,6 +112,10 @@ impl RunDir {
         Self::require_run(path)?;
         let mut run_dir = Self::locked(path, RunOptions::default())?;
         let (saved, found) = Self::read_with_checkpoint_config(path)?;
+        if !saved.notices.is_empty() {
+            // out of the way: the next checkpoint would take its name from it and put it in the place of the good one
+            drop(fs::rename(path.join(CHECKPOINT), path.join(DAMAGED)));
+        }
         run_dir.options = saved.config.options.clone();
         run_dir.found = found;
         Ok((run_dir, saved))
@@ -310,10 +314,14 @@ impl Observer for RunDir {
         self.steps = state.optimizer().steps();
         if !state.is_finished() {
             files::require_writable(&self.path)?; // to be known before an epoch of training
+            drop(fs::remove_file(self.path.join(RESULTS))); // those of an earlier end
         }
         self.agree(trainer)?;
-        let unchanged = self.found.as_ref() == Some(&self.config(trainer));
-        if unchanged || (state.is_finished() && self.found.is_some()) {
+        let config = self.config(trainer);
+        let unchanged = self.found.as_ref() == Some(&config);
+        let same_epochs =
+            self.found.as_ref().is_some_and(|found| found.train.epochs == config.train.epochs);
+        if unchanged || (state.is_finished() && same_epochs) {
             self.last_checkpoint = Some((Instant::now(), self.steps));
         }
         if state.is_finished() && self.last_checkpoint.is_some() {

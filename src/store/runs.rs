@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::names::{BEST, CHECKPOINT, CONFIG, GRID, METRICS, RESULTS};
+use super::names::{BEST, CHECKPOINT, CONFIG, GRID, METRICS, RESULTS, RESULTS_JSON};
 use super::{RunConfig, RunDir, SweepDir};
 use crate::error::{Error, Result};
 use crate::files;
@@ -148,10 +148,28 @@ fn read(path: PathBuf) -> Option<Listed> {
         };
         let results = files::read_text(&path.join(RESULTS)).ok();
         let results = results.and_then(|text| serde_json::from_str(&text).ok());
+        let results = results.or_else(|| results_of_sweep(&path));
         Ok(ListedKind::Run { config, history, results })
     };
     let kind = read().unwrap_or_else(ListedKind::Unreadable);
     Some(Listed { path, changed, kind })
+}
+
+/// What the results of the sweep around a run say of it.
+fn results_of_sweep(run: &Path) -> Option<Value> {
+    let name = run.file_name()?.to_string_lossy();
+    let text = files::read_text(&run.parent()?.join(RESULTS_JSON)).ok()?;
+    let mut rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let row = rows.find(|row| row["run"] == *name)?;
+    let is = |status: &str| row["status"] == status;
+    (is("done") || is("diverged")).then(|| {
+        serde_json::json!({
+            "epochs": row["epochs"],
+            "val_accuracy": row["val_accuracy"],
+            "test_accuracy": row["test_accuracy"],
+            "diverged": if is("diverged") { row["error"].clone() } else { Value::Null },
+        })
+    })
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -235,8 +235,9 @@ impl Copy {
             }
             write(LAST, &bytes)?; // best is last, so that these are its weights too
         }
-        if selection.last {
-            write(METRICS, epoch_lines(&checkpoint.history)?.as_bytes())?;
+        if selection.last || selection.checkpoint {
+            let lines = epoch_lines(&checkpoint.history)?;
+            files::write_if_changed(&directory.join(METRICS), lines.as_bytes())?;
         }
         if selection.checkpoint {
             let bytes = checkpoint.to_bytes()?;

@@ -64,10 +64,12 @@ impl SweepDir {
                 let occupant = Occupant::OtherSweep(difference);
                 return Err(Error::Occupied { path: path.to_owned(), occupant });
             }
+            if found.options.data != config.options.data {
+                write_config(&file, config, data)?;
+            }
         } else {
             RunDir::require_vacant(path)?; // another process may have been faster
-            let text = format!("{FINGERPRINT}{}\n{}", data.fingerprint(), config.to_toml()?);
-            files::write_atomic(&file, text.as_bytes())?;
+            write_config(&file, config, data)?;
         }
         let directory =
             Self { path: path.to_owned(), options: config.options.clone(), _lock: Some(lock) };
@@ -119,7 +121,9 @@ impl SweepDir {
         let (mut run_dir, saved) = RunDir::open(&path)?;
         let state = self.own(run, saved)?.state;
         if state.as_ref().is_none_or(|state| !state.is_finished()) {
-            run_dir.options_mut().checkpoint_every = self.options.checkpoint_every;
+            let options = run_dir.options_mut();
+            options.checkpoint_every = self.options.checkpoint_every;
+            options.data.clone_from(&self.options.data);
         }
         Ok((run_dir, state))
     }
@@ -195,6 +199,11 @@ impl SweepDir {
         write(RESULTS_CSV, &csv)?;
         write(RESULTS_JSON, &json)
     }
+}
+
+fn write_config(file: &Path, config: &SweepConfig, data: &Dataset) -> Result<()> {
+    let text = format!("{FINGERPRINT}{}\n{}", data.fingerprint(), config.to_toml()?);
+    files::write_atomic(file, text.as_bytes())
 }
 
 fn parsed(file: &Path, text: &str) -> Result<SweepConfig> {
