@@ -9,14 +9,14 @@ pub use loom::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicUsize},
     sync::{Condvar, Mutex},
-    thread::{Builder, JoinHandle, yield_now},
+    thread::{Builder, JoinHandle},
 };
 #[cfg(not(loom))]
 pub use std::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicUsize},
     sync::{Condvar, Mutex},
-    thread::{Builder, JoinHandle, yield_now},
+    thread::{Builder, JoinHandle},
 };
 
 /// [`std::cell::UnsafeCell`] with the interface of loom's, which tracks every access.

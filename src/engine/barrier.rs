@@ -3,15 +3,12 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop, yield_now};
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop};
 
 /// How often a waiting thread spins before it sleeps: a quarter to half a millisecond on current CPUs. That is longer than
 /// workers with even work usually wait for one another, and too short to matter to other programs. loom tries every order,
 /// whatever the number.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 10_000 };
-
-/// How often it spins before it lets another thread have its core, which may be the one that it waits for: some ten microseconds.
-const SPINS_PER_YIELD: u32 = 256;
 
 /// A barrier for `participants` threads, which can be passed any number of times.
 ///
@@ -66,14 +63,11 @@ impl Barrier {
             self.generation.load(Ordering::Acquire) == generation
                 && !self.broken.load(Ordering::Acquire)
         };
-        for spin in 1..=self.spins {
+        for _ in 0..self.spins {
             if !waiting() {
                 break;
             }
-            match spin.is_multiple_of(SPINS_PER_YIELD) {
-                true => yield_now(),
-                false => spin_loop(),
-            }
+            spin_loop();
         }
         if waiting() {
             // Acquire pairs this with the Release in `wake_sleepers`
