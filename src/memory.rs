@@ -71,9 +71,7 @@ pub fn require_bytes(needed_bytes: u64, what: &str, remedy: &'static str) -> Res
 /// # Errors
 /// [`Error::Memory`].
 pub fn require_addresses(needed_bytes: u64, what: &str, remedy: &'static str) -> Result<()> {
-    let read = |path: &str| fs::read_to_string(path).ok();
-    let limits = read("/proc/self/limits").zip(read("/proc/self/status"));
-    let left = limits.and_then(|(limits, status)| left_of_limits(&limits, &status));
+    let left = left_of_process(Path::new("/"));
     match left.is_some_and(|left| needed_bytes > left) {
         true => Err(Error::Memory { what: what.to_owned(), needed_bytes, remedy }),
         false => Ok(()),
@@ -89,11 +87,16 @@ pub fn available_bytes() -> Option<u64> {
 fn available_under(root: &Path) -> Option<u64> {
     let read = |path: &str| fs::read_to_string(root.join(path)).ok();
     let machine = read("proc/meminfo").and_then(|text| kibibytes(&text, "MemAvailable:"));
-    let limits = read("proc/self/limits").zip(read("proc/self/status"));
-    let process = limits.and_then(|(limits, status)| left_of_limits(&limits, &status));
+    let process = left_of_process(root);
     let groups = read("proc/self/cgroup");
     let groups = groups.and_then(|text| left_of_groups(&text, &root.join("sys/fs/cgroup")));
     [machine, process, groups].into_iter().flatten().min()
+}
+
+/// [`left_of_limits`] of this process, by the files under a root.
+fn left_of_process(root: &Path) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(root.join("proc/self").join(name)).ok();
+    left_of_limits(&read("limits")?, &read("status")?)
 }
 
 /// A line such as `MemAvailable:   1024 kB`, in bytes.

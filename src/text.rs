@@ -12,35 +12,9 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// One line without control characters, which are escaped, and of at most 1000 characters.
-pub fn safe(text: &str) -> Cow<'_, str> {
-    if text.len() <= LONGEST && !text.contains(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::new();
-    for (i, c) in text.chars().enumerate() {
-        if i == LONGEST {
-            shown += &format!("... ({} characters)", text.chars().count());
-            break;
-        }
-        match is_unsafe(c) {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
-        }
-    }
-    Cow::Owned(shown)
-}
-
-/// [`safe`] of a path.
-pub fn safe_path(path: &Path) -> String {
-    safe(&path.to_string_lossy()).into_owned()
-}
-
-/// Lines for a terminal, without control characters other than the ends of lines.
-#[cfg(feature = "cli")]
-pub fn lines(text: &str) -> Cow<'_, str> {
-    let is_unsafe = |c: char| c != '\n' && is_unsafe(c);
-    if !text.contains(is_unsafe) {
+/// Text with the characters escaped that are unsafe.
+fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
@@ -51,6 +25,28 @@ pub fn lines(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// One line without control characters, which are escaped, and of at most 1000 characters.
+pub fn safe(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        None => escaped(text, is_unsafe),
+        Some((end, _)) => {
+            let count = text.chars().count();
+            Cow::Owned(format!("{}... ({count} characters)", escaped(&text[..end], is_unsafe)))
+        }
+    }
+}
+
+/// [`safe`] of a path.
+pub fn safe_path(path: &Path) -> String {
+    safe(&path.to_string_lossy()).into_owned()
+}
+
+/// Lines for a terminal, without control characters other than the ends of lines.
+#[cfg(feature = "cli")]
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && is_unsafe(c))
 }
 
 /// Text for a page or a picture: XML has no control characters other than tabs and the ends of lines.

@@ -100,13 +100,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         });
         return print_json(&line.to_string());
     }
-    let text = {
-        let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
-        let summary =
-            format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss());
-        format!("{summary}\n\n{}", confusion.tables())
-    };
-    print_result(&text)
+    let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
+    let summary = format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss());
+    print_result(&format!("{summary}\n\n{}", confusion.tables()))
 }
 
 /// The data to measure on: what was asked for, or else that of the run which the model lies in.

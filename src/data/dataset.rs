@@ -252,7 +252,7 @@ impl Dataset {
     fn hash(&self) -> u128 {
         let mut hash = Xxh3::new();
         let (height, width) = self.image.unwrap_or_default();
-        // no file ends behind the data, so that the maximum stands for none
+        // no file is that long: the maximum stands for none
         let file = self.train_file_len.map_or(u64::MAX, |len| len as u64);
         for size in [self.len(), self.n_features, self.n_classes(), height, width] {
             hash.update(&(size as u64).to_le_bytes());

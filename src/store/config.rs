@@ -188,16 +188,17 @@ impl SweepConfig {
         toml::to_string(self).map_err(|error| Error::usage(error.to_string()))
     }
 
+    /// The settings that make it this sweep: without those that a resume may change, except where the data is.
+    fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let kept = |key: &str| key == DATA || !RunConfig::may_change(key);
+        self.options.entries().filter(move |(key, _)| kept(key)).chain(self.grid.entries())
+    }
+
     /// What tells it from another sweep: the settings that differ from their defaults, sorted. A setting that is added later
     /// does not change it.
     pub fn key(&self) -> String {
         let lines = |config: &Self| -> std::collections::BTreeSet<String> {
-            let entries = config.options.entries().chain(config.grid.entries());
-            // where the data is tells sweeps apart, until both have a directory
-            let entries = entries.filter(|(key, _)| {
-                *key == DATA || !RunOptions::setting(key).is_some_and(|setting| setting.resume)
-            });
-            entries.map(|(key, value)| format!("{key} = {value}\n")).collect()
+            config.entries().map(|(key, value)| format!("{key} = {value}\n")).collect()
         };
         lines(self).difference(&lines(&Self::default())).cloned().collect()
     }
@@ -211,10 +212,7 @@ impl SweepConfig {
 
 impl Serialize for SweepConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        // a setting that a resume may change does not make it another sweep
-        let kept = |key: &str| key == DATA || !RunConfig::may_change(key);
-        let options = self.options.entries().filter(|(key, _)| kept(key));
-        serialize_entries(options.chain(self.grid.entries()), serializer)
+        serialize_entries(self.entries(), serializer)
     }
 }
 
