@@ -59,6 +59,21 @@ pub fn xml(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A relative path as a link in a page.
+#[cfg(feature = "cli")]
+pub fn url(path: &Path) -> String {
+    let mut url = String::new();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b',' => {
+                url.push(char::from(byte));
+            }
+            _ => url += &format!("%{byte:02X}"),
+        }
+    }
+    url
+}
+
 /// A path as a POSIX shell has to be given it, for a command to copy.
 #[cfg(feature = "cli")]
 pub fn shell(path: &Path) -> String {
@@ -96,6 +111,14 @@ mod tests {
         assert!(long.len() < 1100 && long.ends_with("... (9000000 characters)"), "{}", long.len());
         assert_eq!(lines("a\nb\u{7}"), "a\nb\\u{7}");
         assert_eq!(xml("<a>\n\u{1b}</a>"), "<a>\n\u{fffd}</a>");
+    }
+
+    #[test]
+    fn links_are_percent_encoded() {
+        assert_eq!(
+            url(Path::new("../my runs/50%#1?é/report.html")),
+            "../my%20runs/50%25%231%3F%C3%A9/report.html"
+        );
     }
 
     #[test]

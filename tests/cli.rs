@@ -22,7 +22,8 @@ fn train_leaves_a_model_that_eval_reads() {
         .collect();
     let expected = ["best", "checkpoint", "checkpoint-previous", "last"];
     let expected = expected.map(|name| format!("{name}.safetensors"));
-    let pictures = ["confusion", "convergence", "mistakes", "samples", "weights"];
+    let pictures =
+        ["confusion", "convergence", "convergence-by-time", "mistakes", "samples", "weights"];
     let pictures = pictures.iter().flat_map(|name| ["svg", "png"].map(|e| format!("{name}.{e}")));
     let others = ["config.toml", "metrics.jsonl", "report.html", "results.json"].map(str::to_owned);
     let mut expected: BTreeSet<String> =

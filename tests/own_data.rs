@@ -188,3 +188,24 @@ fn no_images_are_no_predictions_and_a_slow_pipe_is_recognised() {
     assert!(output.status.success());
     assert_eq!(text(&output.stdout), plain);
 }
+
+/// Rows of a few numbers have no shape that a picture could show.
+#[test]
+fn tables_of_numbers_are_not_drawn_as_images() {
+    let sandbox = Sandbox::new();
+    let labels = repeated(&[0, 1], 60);
+    let directory = sandbox.path("table");
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut images = header(0x0803, &[labels.len(), 1, 4]);
+    images.extend(labels.iter().enumerate().flat_map(|(i, _)| [(i * 31 % 7) as u8, 3, 2, 1]));
+    std::fs::write(directory.join("train-images-idx3-ubyte"), images).unwrap();
+    let bytes = [header(0x0801, &[labels.len()]), labels].concat();
+    std::fs::write(directory.join("train-labels-idx1-ubyte"), bytes).unwrap();
+    sandbox.ok(&[&["train", "table", "--out", "run", "--quiet"], &SMALL[..]].concat());
+    let page = text(&sandbox.bytes("run/report.html"));
+    assert!(!page.contains("<image"), "a barcode");
+    assert!(page.contains("The most confident mistakes") && page.contains("values</th>"));
+    for picture in ["mistakes", "samples", "weights"] {
+        assert!(!sandbox.path(&format!("run/{picture}.png")).exists(), "{picture}");
+    }
+}

@@ -235,10 +235,12 @@ fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
 fn check_page(sandbox: &Sandbox, directory: &str, pictures: &[&str]) -> String {
     let page = text(&sandbox.bytes(&format!("{directory}/report.html")));
     let outside = page.replace("http://www.w3.org/2000/svg", "");
-    for reference in ["http:", "https:", "src=", "url(", "<link", "<script"] {
+    for reference in ["http:", "https:", "src=", "url(", "<link", "import"] {
         assert!(!outside.contains(reference), "{reference}");
     }
-    assert_eq!(page.matches("<svg").count(), pictures.len());
+    assert!(page.len() < 1_500_000, "{}", page.len());
+    // one for a screen, one for a phone
+    assert_eq!(page.matches("<svg").count(), 2 * pictures.len());
     for name in pictures {
         let svg = text(&sandbox.bytes(&format!("{directory}/{name}.svg")));
         assert!(svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"), "{name}");
@@ -256,16 +258,28 @@ fn reports_are_made_of_runs_sweeps_and_several_runs() {
     // trained so little that there are mistakes to show
     let weak = ["train", "data", "--hidden", "3", "--epochs", "1", "--lr", "1e-5", "--out", "weak"];
     sandbox.ok(&weak);
-    let all = ["confusion", "convergence", "mistakes", "samples", "weights"];
+    let all = ["confusion", "convergence", "convergence-by-time", "mistakes", "samples", "weights"];
     let page = check_page(&sandbox, "weak", &all);
-    assert!(page.contains("validation, epoch 1 of 1") && page.contains("precision"));
+    for part in [
+        "validation, epoch 1 of 1",
+        "precision",
+        "test macro F1",
+        "The most frequent confusions",
+        "mistakes</th>",
+        "by time",
+        "last trained",
+        "report made on",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
     let before = sandbox.bytes("weak/report.html");
     std::fs::remove_file(sandbox.path("weak/report.html")).unwrap();
     assert_eq!(sandbox.ok(&["report", "weak"]).trim(), "report: weak/report.html");
     assert_eq!(sandbox.bytes("weak/report.html"), before, "as at the end of training");
 
     sandbox.ok(&grid(&["--seed", "0,1", "--out", "sweep"]));
-    let pictures = ["accuracy-by-parameters", "accuracy-by-time", "curves", "effects"];
+    let pictures =
+        ["accuracy-by-parameters", "accuracy-by-time", "curves", "curves-by-time", "effects"];
     let page = check_page(&sandbox, "sweep", &pictures);
     assert!(page.contains("Over seeds") && page.contains("standard deviation"));
     let winner = results(&sandbox, "sweep")[0]["run"].as_str().unwrap().to_owned();
@@ -274,7 +288,20 @@ fn reports_are_made_of_runs_sweeps_and_several_runs() {
 
     let shown = sandbox.ok(&["report", "run", "weak", "--out", "both"]);
     assert_eq!(shown.trim(), "report: both/report.html");
-    check_page(&sandbox, "both", &pictures);
+    let page = check_page(&sandbox, "both", &pictures);
+    for (name, rank) in [("run", 1), ("weak", 2)] {
+        assert!(page.contains(&format!("href=\"../{name}/report.html\"")), "{name}");
+        let curve = format!("data-name=\"#{rank} {name}\"");
+        assert!(
+            page.contains(&curve) || page.contains(&format!("<title>#{rank} {name}")),
+            "{name}"
+        );
+    }
+    let chart = text(&sandbox.bytes("both/accuracy-by-parameters.svg"));
+    assert_eq!(chart.matches("<circle").count(), 2, "however far apart, both are drawn");
+    assert!(!page.contains("105 %") && !page.contains("110 %"));
+    let winners_page = text(&sandbox.bytes(&format!("sweep/{winner}/report.html")));
+    assert!(winners_page.contains("<a href=\"../report.html\">"));
 
     sandbox.train("quiet", &["--epochs", "1", "--no-report"]);
     assert!(!sandbox.path("quiet/report.html").exists());

@@ -1,6 +1,7 @@
 //! `densely report`.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{load, print_result};
 use crate::data::{Dataset, Parts};
@@ -12,7 +13,8 @@ use crate::report::{
     Confusion, Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report,
 };
 use crate::store::names::REPORT;
-use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, read_runs, run_path};
+use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
+use crate::text::{self, shell};
 use crate::train::{RankedRuns, SweepRun, TrainerState};
 
 /// Make a page with pictures of a run, a sweep, or several runs
@@ -71,6 +73,23 @@ fn of_directory(directory: &Path, out: &Path) -> Result<PathBuf> {
     of_state(directory, out, &config, &state, &data)
 }
 
+/// The page of the sweep that a run is part of, relative to the directory of the run's report.
+fn sweep_of(directory: &Path, out: &Path) -> Option<String> {
+    let directory = directory.canonicalize().ok()?;
+    let sweep = directory.parent().filter(|parent| SweepDir::is_one(parent))?;
+    url(out, &sweep.join(REPORT))
+}
+
+/// A file as a link in a page that is in a directory.
+fn url(directory: &Path, file: &Path) -> Option<String> {
+    let directory = directory.canonicalize().ok()?;
+    let file = file.parent()?.canonicalize().ok()?.join(file.file_name()?);
+    let shared = directory.components().zip(file.components()).take_while(|(a, b)| a == b).count();
+    let up = directory.components().skip(shared).map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(file.components().skip(shared)).collect();
+    Some(text::url(&relative))
+}
+
 /// The report of a run whose state is at hand.
 pub fn of_state(
     directory: &Path,
@@ -84,6 +103,7 @@ pub fn of_state(
     let backend = Backend::of(config.train.backend)?;
     let measured = measure(&model, data, &parts, backend, state.threads())?;
     make(out)?;
+    let sweep = sweep_of(directory, out);
     let record = RunRecord {
         config,
         state,
@@ -93,6 +113,8 @@ pub fn of_state(
         backend,
         measured,
         run_dir: directory,
+        trained: last_trained(directory),
+        sweep: sweep.as_deref(),
     };
     write_run_report(&record, out)
 }
@@ -141,11 +163,21 @@ pub fn of_sweep(
     }
     let title = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let data = vec![source.to_owned(); ranked.runs().len()];
-    let record = SweepRecord { ranked, data: &data, title: &title };
-    write_sweep_report(&record, out, |run: &SweepRun| {
-        let report = Path::new(&run.name).join(REPORT);
-        (here && path.join(&report).is_file()).then(|| report.display().to_string())
-    })
+    let trained = |run: &SweepRun| last_trained(&directory.run_path(run));
+    let record = SweepRecord {
+        ranked,
+        data: &data,
+        title: &title,
+        trained: ranked.runs().iter().map(trained).max().unwrap_or(SystemTime::UNIX_EPOCH),
+        report: &format!("densely report {}/RUN", shell(directory.path())),
+    };
+    write_sweep_report(&record, out, &|run: &SweepRun| report_of(&directory.run_path(run), out))
+}
+
+/// The report of a run as a link in a page that is in a directory, if there is one.
+fn report_of(run: &Path, out: &Path) -> Option<String> {
+    let report = run.join(REPORT);
+    if report.is_file() { url(out, &report) } else { None }
 }
 
 /// Several runs side by side.
@@ -158,8 +190,15 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
     }
     let (ranked, data) = read_runs(directories)?;
     make(out)?;
-    let record = SweepRecord { ranked: &ranked, data: &data, title: "runs compared" };
-    write_sweep_report(&record, out, |_| None)
+    let trained = directories.iter().map(|directory| last_trained(directory)).max();
+    let record = SweepRecord {
+        ranked: &ranked,
+        data: &data,
+        title: "runs compared",
+        trained: trained.unwrap_or(SystemTime::UNIX_EPOCH),
+        report: "densely report RUN",
+    };
+    write_sweep_report(&record, out, &|run: &SweepRun| report_of(Path::new(&run.name), out))
 }
 
 fn make(directory: &Path) -> Result<()> {

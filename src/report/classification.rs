@@ -27,6 +27,21 @@ pub struct ClassScore {
     pub f1: Option<f64>,
     /// Samples of this class.
     pub samples: u64,
+    /// Samples of this class that were predicted to be of another, or of none.
+    pub mistakes: u64,
+}
+
+/// A class that is taken for another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confused {
+    /// The name of the true class.
+    pub truth: String,
+    /// The name of the predicted class.
+    pub prediction: String,
+    /// How many samples.
+    pub count: u64,
+    /// Their share of the samples of the true class.
+    pub share: f64,
 }
 
 /// Larger matrices do not fit on a screen.
@@ -73,9 +88,25 @@ impl Confusion {
                     recall: ratio(hits, samples),
                     f1: ratio(2 * hits, taken + samples),
                     samples,
+                    mistakes: samples - hits,
                 }
             })
             .collect()
+    }
+
+    /// The pairs of classes that are confused most, at most so many.
+    pub fn most_frequent(&self, shown: usize) -> Vec<Confused> {
+        let wrong = self.counts.indexed_iter().filter(|&((i, j), &count)| i != j && count > 0);
+        let mut pairs: Vec<((usize, usize), u64)> = wrong.map(|(at, &count)| (at, count)).collect();
+        pairs.sort_by_key(|&(at, count)| (std::cmp::Reverse(count), at));
+        pairs.truncate(shown);
+        let named = |((truth, prediction), count): ((usize, usize), u64)| Confused {
+            truth: self.labels[truth].clone(),
+            prediction: self.labels[prediction].clone(),
+            count,
+            share: count as f64 / self.samples[truth] as f64,
+        };
+        pairs.into_iter().map(named).collect()
     }
 
     /// The mean F1 of the classes that occur, in truth or in a prediction; `None` if none does.
@@ -141,6 +172,10 @@ mod tests {
         assert_eq!(of(0), (Some(0.5), Some(0.5), Some(0.5)));
         assert_eq!(of(2), (None, None, None));
         assert_eq!(confusion.macro_f1(), Some(0.5));
+        assert_eq!(classes.iter().map(|class| class.mistakes).collect::<Vec<_>>(), [1, 1, 0]);
+        let pairs = confusion.most_frequent(1);
+        let expected = Confused { truth: "a".into(), prediction: "b".into(), count: 1, share: 0.5 };
+        assert_eq!((pairs, confusion.most_frequent(9).len()), (vec![expected], 2));
         assert_eq!(classes.iter().map(|class| class.samples).collect::<Vec<_>>(), [2, 2, 0]);
     }
 

@@ -1,5 +1,7 @@
 //! Numbers and sentences for people.
 
+use std::time::SystemTime;
+
 use crate::engine::Isa;
 use crate::model::{Activation, Spec};
 use crate::train::{Outcome, Trainer};
@@ -88,9 +90,30 @@ pub fn summary(outcome: &Outcome) -> String {
     text
 }
 
+/// `2026-11-26 18:40`, in the zone of this machine.
+pub fn date(time: SystemTime) -> String {
+    let Ok(time) = jiff::Timestamp::try_from(time) else { return String::new() };
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// The CPU, its cores and instruction set, and the system: `AMD EPYC, 2 cores, AVX2, linux x86_64`.
+pub fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let name = name.map_or("unknown CPU", |(_, name)| name.trim());
+    let cores = plural(crate::engine::default_threads(), "core");
+    let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("{name}, {cores}, {}, {system} {architecture}", Isa::detect().name())
+}
+
 /// `1 thread`, `2 threads`.
 pub fn plural(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
+    let ending = match n {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", grouped(n as u64))
 }
 
 /// Seconds as `2 h 05 min`, `3 min 20 s`, `12 s` or `1.2 s`.

@@ -29,6 +29,8 @@ pub(crate) use metrics::epoch_line;
 #[cfg(feature = "cli")]
 pub(crate) use results::done_event;
 pub use run_dir::{RunDir, SavedRun, read_runs};
-pub use runs::{LATEST, Listed, ListedKind, RUNS, config_beside, list, model_path, run_path};
+pub use runs::{
+    LATEST, Listed, ListedKind, RUNS, config_beside, last_trained, list, model_path, run_path,
+};
 pub use sweep_dir::{SweepDir, add_tests};
 pub use verify::verify_path;

@@ -32,8 +32,10 @@ pub fn run_path(path: &Path) -> Result<PathBuf> {
         true => entries(runs)?,
         false => Vec::new(),
     };
-    let latest =
-        entries.into_iter().filter(|path| RunDir::is_one(path)).max_by_key(|path| changed(path));
+    let latest = entries
+        .into_iter()
+        .filter(|path| RunDir::is_one(path))
+        .max_by_key(|path| last_trained(path));
     latest.ok_or_else(|| {
         Error::usage(format!(
             "`{LATEST}`: there is no run in {RUNS}/; expected a path, or one run there"
@@ -127,7 +129,7 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>> {
 }
 
 fn read(path: PathBuf) -> Option<Listed> {
-    let changed = changed(&path);
+    let changed = last_trained(&path);
     if path.join(GRID).is_file() {
         let runs =
             entries(&path).map_or(0, |all| all.iter().filter(|run| RunDir::is_one(run)).count());
@@ -178,7 +180,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// When the files that training writes were changed last.
-fn changed(path: &Path) -> SystemTime {
+pub fn last_trained(path: &Path) -> SystemTime {
     let time = |name: &str| fs::metadata(path.join(name)).and_then(|found| found.modified()).ok();
     let times = [CONFIG, METRICS, CHECKPOINT, BEST, GRID].into_iter().filter_map(time);
     times.max().unwrap_or(SystemTime::UNIX_EPOCH)

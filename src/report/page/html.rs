@@ -1,4 +1,4 @@
-//! A page by itself: no network, no other file, light or dark as the reader's system is.
+//! A page by itself: no network, no other file, light or dark as the reader's system is, for screens and phones.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -18,34 +18,8 @@ const DARK: [((u8, u8, u8), &str); 10] = [
     (palette::SERIES[5], "#7cc8f2"),
 ];
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--page:#f6f7f9;--surface:#fff;--ink:#1f2937;--muted:#6b7280;--line:#e5e7eb;--accent:#0072b2}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}
-main{max-width:960px;margin:0 auto;padding:24px 16px 64px}
-h1{font-size:1.7rem;line-height:1.2;margin:8px 0 4px}
-h2{font-size:1.15rem;margin:0 0 12px}
-p{margin:8px 0}
-.muted{color:var(--muted)}
-section{background:var(--surface);border:1px solid var(--line);border-radius:12px;padding:20px;margin-top:20px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin-top:20px}
-.figure{background:var(--surface);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
-.figure b{display:block;font-size:1.5rem;line-height:1.25;font-variant-numeric:tabular-nums}
-.figure span{color:var(--muted);font-size:.85rem}
-.scroll{overflow-x:auto}
-.picture svg{display:block;max-width:100%;height:auto}
-.picture{overflow-x:auto}
-.wide svg{min-width:520px}
-table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
-th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{color:var(--muted);font-weight:600}
-th:first-child,td:first-child,.left{text-align:left}
-tr.best td{background:color-mix(in srgb,var(--accent) 12%,transparent);font-weight:600}
-code,pre{font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-pre{margin:0;overflow-x:auto;padding:12px;border-radius:8px;background:var(--page)}
-footer{margin-top:28px;color:var(--muted);font-size:.85rem}
-a{color:var(--accent)}
-";
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
 
 /// A whole page.
 pub fn page(title: &str, body: &Markup) -> String {
@@ -76,6 +50,7 @@ pub fn page(title: &str, body: &Markup) -> String {
                     (body)
                     footer { "densely " (env!("CARGO_PKG_VERSION")) " · every picture is beside this file as SVG and PNG" }
                 }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     };
@@ -92,8 +67,32 @@ pub fn section(title: &str, body: &Markup) -> Markup {
     html! { section { h2 { (title) } (body) } }
 }
 
-/// A picture in the page. Those with text do not shrink below where it can be read.
+/// A picture in the page: the wide one on a screen, the narrow one on a phone.
 pub fn picture(picture: &Picture) -> Markup {
-    let svg = picture.svg.trim_start_matches(|c| c != '<');
-    html! { div.picture.wide role="img" aria-label=(picture.alt) { (PreEscaped(svg)) } }
+    let plain = |svg: &str| svg.trim_start_matches(|c| c != '<').to_owned();
+    // what is wider than a phone is scrolled, not shrunk
+    let style =
+        if picture.scrolls { "<svg style=\"max-width:none\"" } else { "<svg class=\"fit\"" };
+    let narrow = plain(&picture.narrow).replacen("<svg", style, 1);
+    html! {
+        div.picture role="group" aria-label=(picture.alt) {
+            div.wide { (PreEscaped(plain(&picture.wide))) }
+            div.narrow { (PreEscaped(narrow)) }
+        }
+    }
+}
+
+/// Two views of one thing, of which a reader chooses one.
+pub fn choice(name: &str, [first, second]: [(&str, &Markup); 2]) -> Markup {
+    let id = |which: &str| format!("{name}-{which}");
+    html! {
+        div.choice {
+            input type="radio" name=(name) id=(id("first")) checked;
+            label for=(id("first")) { (first.0) }
+            input type="radio" name=(name) id=(id("second"));
+            label for=(id("second")) { (second.0) }
+            div.first { (first.1) }
+            div.second { (second.1) }
+        }
+    }
 }

@@ -1,14 +1,17 @@
 //! The report of a run.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use maud::{Markup, html};
 use ndarray::{Array2, ArrayView1};
 
+use super::axis::significant;
+use super::confusion::{CONFUSION_CLASSES, confusion};
+use super::convergence::{Against, convergence};
 use super::gallery::{self, Tile};
-use super::html::{figure, page, picture, section};
+use super::html::{choice, figure, page, picture, section};
 use super::picture::Picture;
-use super::plots;
 use crate::data::{Dataset, Features, Parts};
 use crate::engine::Score;
 use crate::error::{Error, Result};
@@ -16,8 +19,8 @@ use crate::files;
 use crate::gemm::Backend;
 use crate::model::{Model, matrix};
 use crate::report::Confusion;
-use crate::report::classification::ClassScore;
-use crate::report::format::{duration, grouped, network, percent, plural};
+use crate::report::classification::Confused;
+use crate::report::format::{date, duration, grouped, machine, network, percent, plural};
 use crate::report::predictions::most_probable;
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
@@ -45,6 +48,10 @@ pub struct RunRecord<'a> {
     pub measured: Option<Measured>,
     /// The run's directory.
     pub run_dir: &'a Path,
+    /// When it was trained last.
+    pub trained: SystemTime,
+    /// The page of the sweep that the run is part of, relative to the directory of the report.
+    pub sweep: Option<&'a str>,
 }
 
 /// The outputs of a model for a part of the data.
@@ -74,12 +81,13 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
         };
         return Err(Error::invalid_file(run_dir, problem));
     }
-    let mut pictures = vec![plots::convergence(state.history(), state.best_epoch())?];
+    let curves = |against| convergence(state.history(), state.best_epoch(), against);
+    let mut pictures = vec![curves(Against::Epochs)?, curves(Against::Time)?];
     if let Some(measured) = &record.measured {
         pictures.extend(measured.pictures(&model.labels(), data)?);
     }
     let first = model.spec().layers().first().map(|layer| layer.n_out);
-    if let (Some(image), Some(units)) = (data.image(), first) {
+    if let (Some(image), Some(units)) = (image(data), first) {
         let n_in = model.spec().n_in();
         let w = matrix(&model.params()[..units * n_in], units, n_in);
         pictures.push(gallery::weights(w, image, SHOWN)?);
@@ -93,14 +101,19 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
     Ok(path)
 }
 
+/// Rows and columns of the images, if the data consists of images.
+fn image(data: &Dataset) -> Option<(usize, usize)> {
+    data.image().filter(|&image| gallery::is_picture(image))
+}
+
 impl Measured {
     /// The confusion matrix, some samples, the most confident mistakes.
     fn pictures(&self, labels: &[String], data: &Dataset) -> Result<Vec<Picture>> {
         let mut pictures = Vec::new();
-        if labels.len() <= gallery::CONFUSION_CLASSES {
-            pictures.push(gallery::confusion(self.confusion.counts(), labels));
+        if labels.len() <= CONFUSION_CLASSES {
+            pictures.push(confusion(self.confusion.counts(), labels)?);
         }
-        let Some(image) = data.image() else { return Ok(pictures) };
+        let Some(image) = image(data) else { return Ok(pictures) };
         let truth = |i: usize| data.labels()[self.rows[i] as usize] as usize;
         let samples: Vec<Tile> = (0..self.rows.len().min(SHOWN))
             .map(|i| Tile {
@@ -166,7 +179,10 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
     let samples = record.parts.train.len() as f64 * state.epoch() as f64;
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
     html! {
-        p.muted { "densely · a run on " (data.name()) }
+        p.muted {
+            "densely · a run on " (data.name())
+            @if let Some(sweep) = record.sweep { " · " a href=(sweep) { "the sweep that it is part of" } }
+        }
         h1 { (name) }
         p.muted { (network(model.spec())) }
         @if let Some(divergence) = state.diverged() {
@@ -177,7 +193,10 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         div.figures {
             @if let Some(measured) = measured {
                 (figure(&format!("{} accuracy", measured.part), &percent(measured.score.accuracy())))
-                (figure(&format!("{} loss", measured.part), &format!("{:.4}", measured.score.loss())))
+                (figure(&format!("{} loss", measured.part), &significant(measured.score.loss())))
+                @if let Some(f1) = measured.confusion.macro_f1() {
+                    (figure(&format!("{} macro F1", measured.part), &percent(f1)))
+                }
             }
             @if let Some(accuracy) = state.best().and_then(|best| best.val_accuracy) {
                 (figure(&format!("validation, epoch {} of {}", state.best_epoch(), state.epoch()), &percent(accuracy)))
@@ -186,21 +205,22 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             (figure("samples per second", &grouped((samples / seconds) as u64)))
             (figure("in training passes", &duration(seconds)))
         }
-        (section("Convergence", &html! { @if let Some(plot) = shown("convergence") { (plot) } }))
+        @if let (Some(by_epoch), Some(by_time)) = (shown("convergence"), shown("convergence-by-time")) {
+            (section("Convergence", &choice("convergence", [("by epoch", &by_epoch), ("by time", &by_time)])))
+        }
         @if let Some(measured) = measured {
             @if let Some(plot) = shown("confusion") {
                 (section("Confusion", &html! {
-                    p.muted { (grouped(measured.rows.len() as u64)) " samples of the " (measured.part) " part" }
+                    p.muted { (grouped(measured.rows.len() as u64)) " samples of the " (measured.part) " part; a row adds up to its class" }
                     (plot)
                 }))
             }
-            (section("Classes", &classes(&measured.confusion.classes())))
-            @if let Some(plot) = shown("mistakes") {
-                (section("The most confident mistakes", &html! {
-                    p.muted { "what the network said, what is true, and how sure it was" }
-                    (plot)
-                }))
+            @let confusions = measured.confusion.most_frequent(SHOWN_CONFUSIONS);
+            @if !confusions.is_empty() {
+                (section("The most frequent confusions", &frequent(&confusions)))
             }
+            (section("Classes", &classes(&measured.confusion)))
+            (mistakes(measured, &model.labels(), data, shown("mistakes")))
             @if let Some(plot) = shown("samples") {
                 (section(&format!("The beginning of the {} part", measured.part), &plot))
             }
@@ -212,27 +232,106 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             }))
         }
         (section("Configuration", &html! {
-            div.scroll { table { @for (key, value) in settings(record.config) { tr { td { (key) } td.left { (value) } } } } }
+            div.scroll { table.settings { @for (key, value) in settings(record.config) { tr { td { (key) } td.left { (value) } } } } }
             p.muted { "To repeat it bit for bit on such a machine:" }
             pre { "densely train --config " (shell(&run_dir.join(CONFIG))) }
         }))
-        p.muted {
-            (record.backend.describe()) ", " (plural(record.state.threads(), "thread")) ", seed " (config.seed)
-        }
+        (section("Environment", &html! {
+            div.scroll { table.settings {
+                tr { td { "last trained" } td.left { (date(record.trained)) } }
+                tr { td { "program" } td.left { "densely " (env!("CARGO_PKG_VERSION")) } }
+                tr { td { "matrix products" } td.left { (record.backend.describe()) ", " (plural(state.threads(), "thread")) } }
+                tr { td { "report made on" } td.left { (machine()) } }
+                tr { td { "data" } td.left { (data.name()) ", " (grouped(data.len() as u64)) " samples of " (plural(data.n_features(), "value")) } }
+            } }
+        }))
     }
 }
 
-fn classes(scores: &[ClassScore]) -> Markup {
-    let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
+/// Confusions in the table of the most frequent ones.
+const SHOWN_CONFUSIONS: usize = 10;
+
+fn frequent(confusions: &[Confused]) -> Markup {
     html! {
         div.scroll { table {
-            tr { th { "class" } th { "precision" } th { "recall" } th { "F1" } th { "samples" } }
-            @for score in scores {
+            tr { th { "truth" } th.left { "prediction" } th { "samples" } th { "of the class" } }
+            @for Confused { truth, prediction, count, share } in confusions {
+                tr { td { (truth) } td.left { (prediction) } td { (grouped(*count)) } td { (percent(*share)) } }
+            }
+        } }
+    }
+}
+
+/// Values of a sample that are shown.
+const SHOWN_VALUES: usize = 8;
+
+/// The most confident mistakes, as images or as a table.
+fn mistakes(
+    measured: &Measured,
+    labels: &[String],
+    data: &Dataset,
+    picture: Option<Markup>,
+) -> Markup {
+    let mistakes = measured.mistakes(data);
+    if mistakes.is_empty() {
+        return html! {};
+    }
+    let truth = |i: usize| &labels[data.labels()[measured.rows[i] as usize] as usize];
+    let values = |i: usize| {
+        let values = pixels(data, measured.rows[i]);
+        let shown = values.iter().take(SHOWN_VALUES).map(|x| significant(f64::from(*x)));
+        let more = if values.len() > SHOWN_VALUES { ", …" } else { "" };
+        shown.collect::<Vec<_>>().join(", ") + more
+    };
+    section(
+        "The most confident mistakes",
+        &html! {
+            p.muted { "what the network said, what is true, and how sure it was" }
+            @match picture {
+                Some(picture) => (picture),
+                None => {
+                    div.scroll { table {
+                        tr { th { "sample" } th { "prediction" } th { "truth" } th { "probability" } th.left { "values" } }
+                        @for &(i, class, probability) in &mistakes {
+                            tr {
+                                td { (grouped(u64::from(measured.rows[i]) + 1)) }
+                                td { (labels[class]) }
+                                td { (truth(i)) }
+                                td { (percent(f64::from(probability))) }
+                                td.left { (values(i)) }
+                            }
+                        }
+                    } }
+                }
+            }
+        },
+    )
+}
+
+/// Classes in the table of the classes.
+const SHOWN_CLASSES: usize = 200;
+
+fn classes(confusion: &Confusion) -> Markup {
+    let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
+    let mut scores = confusion.classes();
+    let all = scores.len();
+    if all > SHOWN_CLASSES {
+        scores.sort_by_key(|score| std::cmp::Reverse(score.mistakes));
+        scores.truncate(SHOWN_CLASSES);
+    }
+    html! {
+        @if all > SHOWN_CLASSES {
+            p.muted { "the " (SHOWN_CLASSES) " of " (plural(all, "class")) " with the most mistakes" }
+        }
+        div.scroll { table {
+            tr { th { "class" } th { "precision" } th { "recall" } th { "F1" } th { "mistakes" } th { "samples" } }
+            @for score in &scores {
                 tr {
                     td { (score.label) }
                     td { (share(score.precision)) }
                     td { (share(score.recall)) }
                     td { (share(score.f1)) }
+                    td { (grouped(score.mistakes)) }
                     td { (grouped(score.samples)) }
                 }
             }

@@ -2,25 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::html::{figure, page, picture, section};
+use super::convergence::Against;
+use super::effects::{Effect, effects};
+use super::html::{choice, figure, page, picture, section};
 use super::picture::{Picture, palette};
-use super::plots::{self, Axes, Effect, Series};
+use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, accuracy, accuracy_against, curves};
 use crate::error::Result;
 use crate::files;
-use crate::report::format::{duration, grouped, percent, plural};
-use crate::store::names::REPORT;
+use crate::report::format::{date, duration, grouped, machine, percent, plural};
+use crate::store::names::{REPORT, RESULTS_CSV};
 use crate::text;
 use crate::train::setting::Configuration as _;
-use crate::train::{RankedRuns, RunResult, Status, SweepRun, TrainConfig};
-
-/// The least error that is drawn, in percent: an error of 0 has no logarithm.
-const LEAST_ERROR: f64 = 0.01;
-
-/// Curves with a colour of their own.
-const LEADERS: usize = 5;
+use crate::train::{RankedRuns, RunResult, Status, TrainConfig};
 
 /// What the page of a sweep, or of several runs, is made from.
 pub struct SweepRecord<'a> {
@@ -30,6 +27,10 @@ pub struct SweepRecord<'a> {
     pub data: &'a [String],
     /// The heading of the page.
     pub title: &'a str,
+    /// When the last of the runs was trained.
+    pub trained: SystemTime,
+    /// The command that makes the report of a run, but for its directory.
+    pub report: &'a str,
 }
 
 /// Writes `report.html` and its pictures into a directory; returns the page's path. `links` says where a run's own report
@@ -40,123 +41,24 @@ pub struct SweepRecord<'a> {
 pub fn write_sweep_report(
     record: &SweepRecord<'_>,
     directory: &Path,
-    links: impl Fn(&SweepRun) -> Option<String>,
+    links: Links<'_>,
 ) -> Result<PathBuf> {
-    let ranked = record.ranked;
-    let effects = record.effects();
-    let mut pictures = vec![curves(ranked)?];
-    pictures.push(accuracy_against(
-        ranked,
-        "accuracy-by-parameters",
-        "Validation accuracy against the size of the network",
-        "parameters (logarithmic)",
-        &|result| ranked.run_of(result).parameters as f64,
-        &|x| short(x),
-    )?);
-    pictures.push(accuracy_against(
-        ranked,
-        "accuracy-by-time",
-        "Validation accuracy against training time",
-        "seconds of training, all threads together (logarithmic)",
-        &|result| result.seconds() * ranked.run_of(result).threads() as f64,
-        &|x| short(x),
-    )?);
-    if !effects.is_empty() {
-        pictures.push(plots::effects(&effects)?);
+    let (ranked, names) = (record.ranked, record.names());
+    let mut pictures = vec![
+        curves(ranked, &names, Against::Epochs)?,
+        curves(ranked, &names, Against::Time)?,
+        accuracy_against(ranked, &names, links, Cost::Parameters)?,
+        accuracy_against(ranked, &names, links, Cost::Time)?,
+    ];
+    let settings = record.effects();
+    if !settings.is_empty() {
+        pictures.push(effects(&settings)?);
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
-    let body = body(record, &pictures, &links);
+    let body = body(record, &pictures, links);
     files::write_atomic(&path, text::xml(&page(record.title, &body)).as_bytes())?;
     Ok(path)
-}
-
-/// Validation accuracy in percent.
-fn accuracy(result: &RunResult) -> Option<f64> {
-    result.best().and_then(|best| best.val_accuracy).map(|accuracy| 100.0 * accuracy)
-}
-
-/// `1.5 k`, `2 M`, `0.2`.
-fn short(x: f64) -> String {
-    let rounded = |x: f64| (x * 100.0).round() / 100.0;
-    match x {
-        1e6.. => format!("{} M", rounded(x / 1e6)),
-        1e3.. => format!("{} k", rounded(x / 1e3)),
-        _ => rounded(x).to_string(),
-    }
-}
-
-/// What is drawn of a run: the leaders have a name and a colour.
-fn of_rank(rank: usize, points: Vec<(f64, f64)>) -> Series {
-    let colour = (rank < LEADERS).then_some(rank);
-    let name = colour.map_or_else(String::new, |rank| format!("#{}", rank + 1));
-    Series { name, points, colour }
-}
-
-/// The background is drawn first, then the leaders by rank.
-fn leaders_on_top(series: &mut [Series]) {
-    series.sort_by_key(|series| series.colour.is_some());
-}
-
-/// Validation error by epoch, all runs; the best have colours.
-fn curves(ranked: &RankedRuns) -> Result<Picture> {
-    let series = ranked.results().iter().enumerate().map(|(rank, result)| {
-        let points = result.history.iter().filter_map(|record| {
-            let error = 100.0 * (1.0 - record.val_accuracy?);
-            Some((record.epoch as f64, error.max(LEAST_ERROR)))
-        });
-        of_rank(rank, points.collect())
-    });
-    let mut series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
-    leaders_on_top(&mut series);
-    let axes = Axes {
-        title: "Validation error by epoch (%, logarithmic)",
-        x: "epoch",
-        log_x: false,
-        log_y: true,
-        y_format: &|y| format!("{} %", (y * 100.0).round() / 100.0),
-        x_format: &|x| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() },
-    };
-    let alt = format!("Validation error by epoch of {}", plural(ranked.results().len(), "run"));
-    plots::single("curves", alt, &axes, &series, false)
-}
-
-/// A dot for each run; the best have colours. Runs far below the others are left out.
-fn accuracy_against(
-    ranked: &RankedRuns,
-    name: &'static str,
-    title: &str,
-    x_name: &str,
-    x: &dyn Fn(&RunResult) -> f64,
-    x_format: &dyn Fn(f64) -> String,
-) -> Result<Picture> {
-    let lowest = plots::lowest_shown(ranked.results().iter().filter_map(accuracy));
-    let mut series: Vec<Series> = Vec::new();
-    let mut hidden = 0;
-    for (rank, result) in ranked.results().iter().enumerate() {
-        let Some(accuracy) = accuracy(result).filter(|accuracy| accuracy.is_finite()) else {
-            continue;
-        };
-        if accuracy < lowest {
-            hidden += 1;
-            continue;
-        }
-        series.push(of_rank(rank, vec![(x(result), accuracy)]));
-    }
-    leaders_on_top(&mut series);
-    let x_name = match hidden {
-        0 => x_name.to_owned(),
-        n => format!("{x_name}; {} below {lowest:.1} % not shown", plural(n, "run")),
-    };
-    let axes = Axes {
-        title,
-        x: &x_name,
-        log_x: true,
-        log_y: false,
-        y_format: &|y| format!("{} %", (y * 100.0).round() / 100.0),
-        x_format,
-    };
-    plots::single(name, title.to_owned(), &axes, &series, true)
 }
 
 /// A setting of a training as a text.
@@ -180,6 +82,18 @@ impl SweepRecord<'_> {
             DATA => self.data[number].clone(),
             key => setting_text(&self.ranked.runs()[number].config, key),
         }
+    }
+
+    /// The runs' names, by number, without the directories that all of them share.
+    fn names(&self) -> Vec<String> {
+        let names: Vec<&str> = self.ranked.runs().iter().map(|run| &run.name[..]).collect();
+        let shared = |name: &str| name.rfind('/').map_or(0, |end| end + 1);
+        let mut start = names.first().map_or(0, |name| shared(name));
+        let first = names.first().copied().unwrap_or_default();
+        while start > 0 && !names.iter().all(|name| name.starts_with(&first[..start])) {
+            start = shared(&first[..start - 1]);
+        }
+        names.iter().map(|name| name[start..].to_owned()).collect()
     }
 
     /// The names of the settings in which the runs differ.
@@ -242,15 +156,12 @@ fn deviation(values: &[f64]) -> f64 {
     (squares / (values.len() - 1) as f64).sqrt()
 }
 
-fn body(
-    record: &SweepRecord<'_>,
-    pictures: &[Picture],
-    links: &impl Fn(&SweepRun) -> Option<String>,
-) -> Markup {
+fn body(record: &SweepRecord<'_>, pictures: &[Picture], links: Links<'_>) -> Markup {
     let (ranked, settings) = (record.ranked, record.varied());
     let best = &ranked.results()[0];
     let seconds: f64 = ranked.results().iter().map(RunResult::seconds).sum();
     let epochs: usize = ranked.results().iter().map(|result| result.history.len()).sum();
+    let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
     let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
     html! {
         p.muted { "densely · " (plural(ranked.results().len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
@@ -265,13 +176,14 @@ fn body(
             (figure("epochs trained", &grouped(epochs as u64)))
             (figure("of training, all runs added", &duration(seconds)))
         }
-        @for picture_of in pictures {
-            section {
-                @if picture_of.name == "effects" {
-                    (html! { h2 { "What each setting does" } p.muted { "a dot for each run, a bar for the median" } })
-                }
-                (picture(picture_of))
-            }
+        @if let (Some(by_epoch), Some(by_time)) = (shown("curves"), shown("curves-by-time")) {
+            (section("Validation error", &choice("curves", [("by epoch", &by_epoch), ("by time", &by_time)])))
+        }
+        @if let (Some(parameters), Some(time)) = (shown("accuracy-by-parameters"), shown("accuracy-by-time")) {
+            (section("Validation accuracy against cost", &choice("cost", [("parameters", &parameters), ("time", &time)])))
+        }
+        @if let Some(effects) = shown("effects") {
+            (section("What each setting does", &html! { p.muted { "a dot for each run, a bar for the median" } (effects) }))
         }
         @if !seeds.is_empty() {
             (section("Over seeds", &html! {
@@ -298,11 +210,19 @@ fn body(
                     @for name in &settings { th { (name.replace('_', " ")) } }
                     th { "validation" } th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" } th { "test" } th { "run" }
                 }
-                @for (i, result) in ranked.results().iter().enumerate() {
+                @for (i, result) in ranked.results().iter().enumerate().take(DRAWN) {
                     (row(i, result, record, &settings, links))
                 }
             } }
+            @if ranked.results().len() > DRAWN {
+                p.muted { "the best " (DRAWN) " of " (plural(ranked.results().len(), "run")) "; " (RESULTS_CSV) " has all of them" }
+            }
+            @if ranked.results().iter().any(|result| links(ranked.run_of(result)).is_none()) {
+                p.muted { "A run without a link has no report yet; make it with:" }
+                pre { (record.report) }
+            }
         }))
+        p.muted { "last trained " (date(record.trained)) "; report made on " (machine()) }
     }
 }
 
@@ -311,7 +231,7 @@ fn row(
     result: &RunResult,
     record: &SweepRecord<'_>,
     settings: &[&str],
-    links: &impl Fn(&SweepRun) -> Option<String>,
+    links: Links<'_>,
 ) -> Markup {
     let (best, run) = (result.best(), &record.ranked.run_of(result));
     let loss = best.and_then(|best| best.val_loss);
@@ -344,5 +264,56 @@ fn row(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{EpochRecord, SweepRun};
+
+    fn ranked(runs: usize, epochs: usize) -> RankedRuns {
+        let config = |seed| TrainConfig::default().with(|config| config.seed = seed);
+        let run = |i: usize| SweepRun::new(format!("a/{i:04}_seed{i}"), config(i as u64), 1000 + i);
+        let record = |i: usize, epoch: usize| EpochRecord {
+            epoch,
+            train_loss: 0.1,
+            train_accuracy: 0.9,
+            val_loss: Some(0.1),
+            val_accuracy: Some(0.9 + 1e-9 * (i * epoch) as f64),
+            seconds: 0.123_456_789,
+            samples_per_second: 1.0,
+        };
+        let result = |i: usize| RunResult {
+            number: i,
+            status: Status::Done,
+            error: None,
+            history: (1..=epochs).map(|epoch| record(i, epoch)).collect(),
+            best_epoch: epochs,
+            test: None,
+        };
+        RankedRuns::new((0..runs).map(run).collect(), (0..runs).map(result).collect()).unwrap()
+    }
+
+    #[test]
+    fn the_page_of_a_large_sweep_is_small() {
+        let ranked = ranked(3000, 1000);
+        let data = vec!["mnist".to_owned(); 3000];
+        let record = SweepRecord {
+            ranked: &ranked,
+            data: &data,
+            title: "large",
+            trained: SystemTime::UNIX_EPOCH,
+            report: "densely report RUN",
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = write_sweep_report(&record, directory.path(), &|_| None).unwrap();
+        let page = std::fs::read_to_string(path).unwrap();
+        assert!(page.len() < 1_500_000, "{}", page.len());
+        assert!(page.contains("the best 300 of 3,000 runs"));
+        assert!(
+            page.contains("#1 2999_seed2999") && !page.contains("#1 a/2999"),
+            "the shared directory"
+        );
     }
 }

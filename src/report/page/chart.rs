@@ -1,0 +1,317 @@
+//! A chart: curves or dots between two axes, with a legend.
+//!
+//! What the script of the page needs stands in attributes: the plot's box in pixels and what to write around a value of x
+//! (`data-box`, `data-x-words`), and of each series its name and its values (`data-name`, `data-x`, `data-y`).
+
+use super::axis::{Axis, Fitted, significant};
+use super::canvas::{Canvas, shortened, text_width};
+use super::picture::palette;
+
+/// Font sizes in pixels.
+const TEXT: usize = 13;
+const TITLE: usize = 14;
+
+/// The height of a row of the legend.
+const ROW: f64 = 22.0;
+
+/// The most points of a curve that are drawn; more of a curve without a colour would not be seen.
+const POINTS: usize = 1000;
+const BACKGROUND_POINTS: usize = 100;
+
+/// A curve or a cloud of dots.
+pub struct Series {
+    /// In the legend.
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+    /// Which colour; `None` for the many that only make the background.
+    pub colour: Option<usize>,
+    /// What a dot stands for, shown where the pointer rests on it; after it come the values.
+    pub title: String,
+    /// The page that a click on a dot opens.
+    pub link: Option<String>,
+}
+
+impl Series {
+    /// A curve of one colour.
+    pub fn curve(name: &str, points: Vec<(f64, f64)>, colour: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            points,
+            colour: Some(colour),
+            title: String::new(),
+            link: None,
+        }
+    }
+}
+
+/// A value to mark on the x axis, with words.
+pub struct Mark {
+    pub x: f64,
+    pub words: String,
+}
+
+/// What is drawn between which axes.
+pub struct Chart<'a> {
+    pub x: Axis,
+    pub y: Axis,
+    pub series: &'a [Series],
+    /// Dots in place of lines.
+    pub dots: bool,
+    pub mark: Option<Mark>,
+    /// Whether the names are shown.
+    pub legend: bool,
+    /// What is written before and after a value of x.
+    pub x_words: (&'a str, &'a str),
+}
+
+/// A rectangle of a canvas: left, top, width and height.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Frame {
+    fn bottom(&self) -> f64 {
+        self.top + self.height
+    }
+
+    fn right(&self) -> f64 {
+        self.left + self.width
+    }
+
+    fn place(&self, x: &Fitted, y: &Fitted, (at_x, at_y): (f64, f64)) -> (f64, f64) {
+        (self.left + x.at(at_x) * self.width, self.bottom() - y.at(at_y) * self.height)
+    }
+}
+
+/// The colour of a series.
+pub fn colour(series: Option<usize>) -> (u8, u8, u8) {
+    series.map_or(palette::MUTED, |i| palette::SERIES[i % palette::SERIES.len()])
+}
+
+impl Chart<'_> {
+    /// Draws it into a frame.
+    pub fn draw(&self, canvas: &mut Canvas, frame: Frame) {
+        let values = |of: fn(&(f64, f64)) -> f64| {
+            self.series.iter().flat_map(move |series| series.points.iter().map(of))
+        };
+        canvas.text(
+            (frame.left + 8.0, frame.top + 18.0),
+            TITLE,
+            "start",
+            palette::INK,
+            &self.y.name,
+        );
+        let below_legend = frame.top + 30.0 + self.draw_legend(canvas, frame);
+        let bottom = if self.x.name.is_empty() { 26.0 } else { 44.0 };
+        let y = self.y.fit(values(|point| point.1), 0.06, (frame.height / 45.0).clamp(3.0, 7.0));
+        // charts below each other begin at the same place
+        let left = text_width(y.longest_label(), TEXT).max(34.0) + 16.0;
+        let plot = Frame {
+            left: frame.left + left,
+            top: below_legend,
+            width: frame.width - left - 18.0,
+            height: frame.bottom() - bottom - below_legend,
+        };
+        let widen = if self.dots { 0.04 } else { 0.0 };
+        let x = self.x.fit(values(|point| point.0), widen, (plot.width / 90.0).clamp(3.0, 9.0));
+        draw_y_axis(canvas, &y, plot);
+        self.draw_x_axis(canvas, &x, plot);
+        let in_box =
+            format!("{:.1},{:.1},{:.1},{:.1}", plot.left, plot.top, plot.width, plot.height);
+        let words = format!("{}|{}", self.x_words.0, self.x_words.1);
+        canvas.open(&[("class", "chart"), ("data-box", &in_box), ("data-x-words", &words)]);
+        if let Some(mark) = &self.mark {
+            let (at, _) = plot.place(&x, &y, (mark.x, 0.0));
+            canvas.line((at, plot.top), (at, plot.bottom()), palette::MUTED, true);
+            let near_the_end = at > plot.left + 0.6 * plot.width;
+            let (anchor, at) = if near_the_end { ("end", at - 8.0) } else { ("start", at + 8.0) };
+            canvas.text((at, plot.top + 12.0), TEXT, anchor, palette::MUTED, &mark.words);
+        }
+        for series in self.series {
+            self.draw_series(canvas, series, plot, (&x, &y));
+        }
+        canvas.close();
+    }
+
+    /// Names beside lines in their colours, in as many rows as they need; returns the height of the rows.
+    fn draw_legend(&self, canvas: &mut Canvas, frame: Frame) -> f64 {
+        if !self.legend {
+            return 0.0;
+        }
+        let (mut x, mut row) = (frame.left + 8.0, 0.0);
+        let longest = (frame.width - 60.0) / text_width("x", TEXT);
+        let mut named: Vec<&Series> =
+            self.series.iter().filter(|s| !s.name.is_empty() && s.colour.is_some()).collect();
+        named.sort_by_key(|series| series.colour);
+        if named.is_empty() {
+            return 0.0;
+        }
+        for series in named {
+            let name = shortened(&series.name, longest as usize);
+            let width = text_width(&name, TEXT) + 40.0;
+            if x + width > frame.right() && x > frame.left + 8.0 {
+                (x, row) = (frame.left + 8.0, row + ROW);
+            }
+            let y = frame.top + 40.0 + row;
+            canvas.open(&[("class", &format!("key s{}", series.colour.unwrap_or(0)))]);
+            canvas.polyline(&[(x, y - 4.0), (x + 16.0, y - 4.0)], colour(series.colour), 3.0, 1.0);
+            canvas.text((x + 22.0, y), TEXT, "start", palette::INK, &name);
+            canvas.close();
+            x += width;
+        }
+        row + ROW
+    }
+
+    fn draw_x_axis(&self, canvas: &mut Canvas, x: &Fitted, plot: Frame) {
+        canvas.line(
+            (plot.left, plot.bottom()),
+            (plot.right(), plot.bottom()),
+            palette::GRID,
+            false,
+        );
+        let mut free = f64::NEG_INFINITY;
+        for (share, label) in x.ticks() {
+            let (at, half) = (plot.left + share * plot.width, text_width(label, TEXT) / 2.0);
+            canvas.line((at, plot.bottom()), (at, plot.bottom() + 5.0), palette::GRID, false);
+            let middle = at.min(plot.right() + 16.0 - half);
+            if middle - half > free {
+                canvas.text((middle, plot.bottom() + 19.0), TEXT, "middle", palette::MUTED, label);
+                free = middle + half + 8.0;
+            }
+        }
+        let middle = (plot.left + plot.width / 2.0, plot.bottom() + 38.0);
+        let longest = plot.width / text_width("x", TEXT);
+        let name = shortened(&self.x.name, longest as usize);
+        canvas.text(middle, TEXT, "middle", palette::MUTED, &name);
+    }
+
+    fn draw_series(
+        &self,
+        canvas: &mut Canvas,
+        series: &Series,
+        plot: Frame,
+        (x, y): (&Fitted, &Fitted),
+    ) {
+        let finite = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
+        let points: Vec<(f64, f64)> = series.points.iter().filter(finite).copied().collect();
+        let colour = colour(series.colour);
+        let class = series.colour.map_or_else(|| "series".to_owned(), |i| format!("series s{i}"));
+        if self.dots || points.len() == 1 {
+            canvas.open(&[("class", &class)]);
+            let (radius, opacity) = if series.colour.is_some() { (6.0, 1.0) } else { (4.0, 0.35) };
+            for point in points {
+                let link = series.link.as_deref().map(|link| canvas.open_link(link));
+                let below = y.is_below(point.1);
+                let title = self.title(series, point);
+                let place = plot.place(x, y, point);
+                canvas.circle(place, radius, colour, opacity, below, Some(&title));
+                link.into_iter().for_each(|()| canvas.close_link());
+            }
+            canvas.close();
+            return;
+        }
+        let most = if series.colour.is_some() { POINTS } else { BACKGROUND_POINTS };
+        let points = thinned(points, most);
+        let list = |of: fn(&(f64, f64)) -> f64| {
+            points.iter().map(|point| significant(of(point))).collect::<Vec<_>>().join(" ")
+        };
+        let mut attributes = vec![("class", class)];
+        if series.colour.is_some() {
+            attributes.push(("data-name", series.name.clone()));
+            attributes.push(("data-unit", self.y.unit.to_owned()));
+            attributes.push(("data-x", list(|point| point.0)));
+            attributes.push(("data-y", list(|point| point.1)));
+        }
+        let attributes: Vec<(&str, &str)> = attributes.iter().map(|(n, v)| (*n, &v[..])).collect();
+        canvas.open(&attributes);
+        let places: Vec<(f64, f64)> = points.iter().map(|&point| plot.place(x, y, point)).collect();
+        let (width, opacity) = if series.colour.is_some() { (2.0, 1.0) } else { (1.0, 0.35) };
+        canvas.polyline(&places, colour, width, opacity);
+        canvas.close();
+    }
+
+    /// What a dot stands for.
+    fn title(&self, series: &Series, (x, y): (f64, f64)) -> String {
+        let (before, after) = self.x_words;
+        let name = if series.title.is_empty() { &series.name } else { &series.title };
+        format!("{name}: {}{}, {before}{}{after}", significant(y), self.y.unit, significant(x))
+    }
+}
+
+/// Grid lines and labels.
+pub fn draw_y_axis(canvas: &mut Canvas, y: &Fitted, plot: Frame) {
+    for (share, label) in y.ticks() {
+        let at = plot.bottom() - share * plot.height;
+        canvas.line((plot.left, at), (plot.right(), at), palette::GRID, false);
+        canvas.text((plot.left - 8.0, at + 4.5), TEXT, "end", palette::MUTED, label);
+    }
+}
+
+/// At most so many of the points, evenly drawn; the last one is among them.
+fn thinned(points: Vec<(f64, f64)>, most: usize) -> Vec<(f64, f64)> {
+    if points.len() <= most {
+        return points;
+    }
+    (0..most).map(|i| points[i * (points.len() - 1) / (most - 1)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::axis::Scale;
+    use super::*;
+
+    fn svg(chart: &Chart<'_>) -> String {
+        let mut canvas = Canvas::new(340.0, 300.0);
+        chart.draw(&mut canvas, Frame { left: 0.0, top: 0.0, width: 340.0, height: 300.0 });
+        canvas.finish()
+    }
+
+    #[test]
+    fn a_chart_holds_every_series_and_its_values() {
+        let series = [
+            Series::curve("training <1>", vec![(1.0, 0.5), (2.0, 0.25), (3.0, f64::NAN)], 1),
+            Series::curve("validation", vec![(1.0, 0.6), (2.0, 0.4)], 0),
+        ];
+        let mut chart = Chart {
+            x: Axis::epochs(),
+            y: Axis::new("loss", Scale::Log),
+            series: &series,
+            dots: false,
+            mark: None,
+            legend: true,
+            x_words: ("epoch ", ""),
+        };
+        let lines = svg(&chart);
+        for part in [
+            "data-name=\"training &lt;1&gt;\"",
+            "data-x=\"1 2\"",
+            "data-y=\"0.5 0.25\"",
+            "class=\"key s0\"",
+            "class=\"series s1\"",
+            "data-x-words=\"epoch |\"",
+        ] {
+            assert!(lines.contains(part), "{part}: {lines}");
+        }
+        assert!(!lines.contains("NaN"));
+        (chart.dots, chart.y.floor) = (true, 0.45);
+        let dots = svg(&chart);
+        assert_eq!(dots.matches("<circle").count(), 4, "none is lost");
+        assert_eq!(
+            dots.matches("stroke-width=\"1.5\"").count(),
+            2,
+            "those below are rings: {dots}"
+        );
+        assert!(dots.contains("<title>validation: 0.6, epoch 1</title>"), "{dots}");
+    }
+
+    #[test]
+    fn long_curves_are_thinned_and_keep_both_ends() {
+        let long: Vec<(f64, f64)> = (0..5000).map(|i| (f64::from(i), 1.0)).collect();
+        let thin = thinned(long, 100);
+        assert_eq!((thin.len(), thin[0].0, thin[99].0), (100, 0.0, 4999.0));
+    }
+}
