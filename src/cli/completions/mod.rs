@@ -2,7 +2,7 @@
 //!
 //! In bash, zsh and fish, the script is short and runs `densely completions SHELL -- WORDS` at every Tab. So it offers what lies on
 //! the disk beside fixed words, and an installed script fits a later densely. The other shells get clap's script, which
-//! knows the flags alone.
+//! knows commands and flags alone.
 
 mod offers;
 
