@@ -1,7 +1,7 @@
 //! What the word under the cursor can become, from the definition of the command line and the files on the disk.
 //!
-//! clap's own engine for this is unstable, takes the word after a switch for its value, and cannot follow a list within a list
-//! (`relu,selu;tanh`).
+//! clap's own engine for this is an unstable feature, and its code takes the word after a switch for the switch's value, although
+//! that value has to follow `=` here.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
