@@ -28,9 +28,9 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   densely completions bash > ~/.local/share/bash-completion/completions/densely
-  densely completions zsh > ~/.zfunc/_densely    # with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
+  densely completions zsh > ~/.zfunc/_densely    # a directory of $fpath, before compinit
   densely completions fish > ~/.config/fish/completions/densely.fish
-  source <(densely completions bash)             # for this session alone; so in zsh";
+  source <(densely completions bash)    # for this session alone; so in zsh";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
