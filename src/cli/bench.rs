@@ -26,7 +26,7 @@ use super::{print_json, print_note, print_result};
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// `mnist` or a directory of IDX files
-    #[arg(default_value = "mnist")]
+    #[arg(default_value = "mnist", value_hint = clap::ValueHint::AnyPath)]
     data: String,
 
     /// Hidden sizes of the networks

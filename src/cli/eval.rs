@@ -24,6 +24,7 @@ pub struct Args {
     model: ModelArgs,
 
     /// mnist, or a directory of IDX files (raw or .gz) [default: the data that the run was trained on]
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
     data: Option<String>,
 
     /// Which samples: train, val, test, or all [default: test, or all of data that the model was not trained on]

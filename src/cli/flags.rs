@@ -217,7 +217,7 @@ impl<const SWEEP: bool> clap::Args for SettingFlags<SWEEP> {
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {
     /// Take settings from a file, such as one that an earlier run or sweep has left; flags win over it
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT, value_hint = ValueHint::FilePath)]
     pub config: Option<std::path::PathBuf>,
 
     /// Show the settings that would be used, as such a file, and stop

@@ -15,7 +15,7 @@ use super::values::{self, Activations};
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
     /// A model file, or the directory of a run, whose best model is taken; `latest` is the last run in runs/
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_hint = clap::ValueHint::AnyPath)]
     pub model: PathBuf,
 
     /// The activations of a model file that does not contain them

@@ -24,7 +24,7 @@ pub struct Args {
     model: ModelArgs,
 
     /// IDX files of images, raw or .gz; `-` for standard input
-    #[arg(required = true)]
+    #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
     input: Vec<PathBuf>,
 
     /// csv: index,label,probability; jsonl: an object a line; npy: the probabilities, f32 (samples, classes)

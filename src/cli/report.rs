@@ -29,7 +29,7 @@ pub struct Args {
     directories: Vec<PathBuf>,
 
     /// Where the report goes [default: the directory itself; of several, runs/compared-<hash>]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     out: Option<PathBuf>,
 }
 
