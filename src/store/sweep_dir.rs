@@ -1,6 +1,8 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
 use std::collections::HashMap;
+#[cfg(feature = "cli")]
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::ser::SerializeMap as _;
@@ -9,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::config::{DATA, difference};
 use super::csv::csv_field;
+#[cfg(feature = "cli")]
+use super::names::METRICS;
 use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
 use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
 use crate::data::Dataset;
@@ -160,8 +164,9 @@ impl SweepDir {
     pub fn ranked_runs(&self, runs: &[SweepRun]) -> Result<RankedRuns> {
         let mut results = Vec::new();
         for (number, run) in runs.iter().enumerate() {
-            if !self.run_path(run).exists() {
-                continue;
+            let path = self.run_path(run);
+            if !path.exists() || path.is_dir() && !RunDir::is_one(&path) {
+                continue; // it has not begun, or only its directory has been made
             }
             match self.read_run(run).map(|saved| saved.state) {
                 Ok(Some(state)) if state.epoch() > 0 || state.is_finished() => {
@@ -176,7 +181,27 @@ impl SweepDir {
         RankedRuns::new(runs.to_vec(), results)
     }
 
-    /// Writes the results, in the order of their ranks, as a table and as JSON lines.
+    /// The epochs that each run has left at most, as far as that can be told without reading its checkpoint.
+    #[cfg(feature = "cli")]
+    pub(crate) fn epochs_left(&self, runs: &[SweepRun]) -> Vec<usize> {
+        let text = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
+        let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let ended: HashSet<String> = rows
+            .filter(|row| row["status"] == "done" || row["status"] == "diverged")
+            .filter_map(|row| row["run"].as_str().map(str::to_owned))
+            .collect();
+        let left = |run: &SweepRun| match ended.contains(&run.name) {
+            true => 0,
+            false => {
+                let metrics = self.run_path(run).join(METRICS);
+                let done = files::read_text(&metrics).map_or(0, |text| text.lines().count());
+                run.config.epochs.saturating_sub(done)
+            }
+        };
+        runs.iter().map(left).collect()
+    }
+
+    /// Writes the results, in the order of their ranks, as a table and as JSON lines. What has come to no result has no rank.
     ///
     /// # Errors
     /// What the operating system says.
@@ -265,6 +290,7 @@ fn row(rank: usize, result: &RunResult, run: &SweepRun, varied: &[&'static str])
     let settings = |keys: &[&str]| -> Vec<(String, Value)> {
         keys.iter().map(|&key| (key.to_owned(), setting(key))).collect()
     };
+    let rank = result.is_ranked().then_some(rank);
     let mut columns = vec![("rank".to_owned(), json!(rank))];
     columns.extend(settings(&FIRST_SETTINGS));
     let mut push = |name: &str, value: Value| columns.push((name.to_owned(), value));
@@ -367,7 +393,7 @@ mod tests {
         let lines: Vec<&str> = csv.lines().collect();
         let head = "rank,hidden,activations,lr,batch_size,seed,val_accuracy,val_loss,parameters,";
         assert!(lines[0].starts_with(head) && lines[0].ends_with(",run,error,beta1"), "{csv}");
-        assert!(lines[1].starts_with("1,\"7,5\",,0.25,500,0,,,123,auto,"), "{csv}");
+        assert!(lines[1].starts_with(",\"7,5\",,0.25,500,0,,,123,auto,"), "{csv}");
         assert!(lines[1].ends_with(",failed,,,,1,\"no, \"\"never\"\"\",0.9"), "{csv}");
         let json = fs::read_to_string(root.path().join(RESULTS_JSON)).unwrap();
         let value: Value = serde_json::from_str(&json).unwrap();
