@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::doctor::busy;
 use super::values::{self, Sizes};
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_text};
 
 /// Measure the speed of training on this machine
 ///
@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     busy().iter().for_each(|note| print_note(note));
     let mut peak = peak_gflops(most);
     for round in 0..ROUNDS {
-        say(&format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
+        say(format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
         for cell in &mut cells {
             cell.measure(data, round, args.seconds / ROUNDS as f64)?;
         }
@@ -129,7 +129,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .to_string(),
         );
     }
-    print_result(table(&measured, data, peak, most, Stream::Out.width()))
+    print_text(&table(&measured, data, peak, most, Stream::Out.width()))
 }
 
 /// Rounds that differ by more than this share of their median say that something else was running.

@@ -9,7 +9,7 @@ use crate::report::{Paint, Stream, Text, plural};
 use ndarray::Array2;
 use serde_json::json;
 
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_text};
 
 /// Check the build and the machine
 ///
@@ -181,7 +181,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         text += &format!("cache        {cache}");
         let text = Text::from(text).wrapped(Stream::Out.width(), "cache        ".len());
-        print_result(match problems.is_empty() {
+        print_text(&match problems.is_empty() {
             true => text.with(Paint::Best, "\nall is well"),
             false => text,
         })?;

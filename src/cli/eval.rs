@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::model_args::{EngineArgs, ModelArgs};
 use super::values;
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_text};
 
 /// Measure a model: loss, accuracy, scores per class, confusion matrix
 ///
@@ -106,7 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let summary = Text::from("accuracy ")
         .with(Paint::Best, accuracy)
         .with(Paint::Plain, format!(", loss {:.4}, on {samples} samples\n\n", score.loss()));
-    print_result(summary.wrapped(width, 2).then(confusion.tables(width)))
+    print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
 }
 
 /// The data to measure on: what was asked for, or else that of the run which the model lies in.

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::Path;
 
 use super::model_args::ModelArgs;
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_result, print_text};
 
 /// Show what is in a model file
 ///
@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .to_string(),
         );
     }
-    print_result(table(&model, &layers, Stream::Out.width()))
+    print_text(&table(&model, &layers, Stream::Out.width()))
 }
 
 /// Four digits, in scientific notation where plain figures would be long.
@@ -119,7 +119,7 @@ fn short(x: f64) -> String {
 fn verify(path: &Path) -> anyhow::Result<()> {
     let checks = verify_path(path)?;
     let lines: Vec<String> = checks.iter().map(|(file, what)| format!("{file}: {what}")).collect();
-    print_result(lines.join("\n"))
+    print_result(&lines.join("\n"))
 }
 
 const COLUMNS: [Column; 8] = [

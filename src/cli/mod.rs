@@ -15,6 +15,7 @@ mod report;
 mod runs;
 mod signals;
 mod sweep;
+mod sweep_end;
 mod train;
 mod values;
 
@@ -120,8 +121,13 @@ fn error_line(problem: &str) -> Text {
 }
 
 /// Writes a result to standard output; a reader that has gone away is not an error.
-fn print_result(text: impl Into<Text>) -> anyhow::Result<()> {
-    print_json(&text.into().for_stream(Stream::Out))
+fn print_result(text: &str) -> anyhow::Result<()> {
+    print_text(&text.into())
+}
+
+/// [`print_result`] of a text with colours.
+fn print_text(text: &Text) -> anyhow::Result<()> {
+    print_json(&text.for_stream(Stream::Out))
 }
 
 /// Writes JSON, which escapes control characters in its own way.

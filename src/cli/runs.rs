@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_text};
 use crate::report::{Column, Layout, Paint, Stream, Text, cut, percent, plural};
 use crate::store::{Listed, ListedKind, RUNS, RunConfig, list};
 use crate::train::EpochRecord;
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let lines: Vec<String> = lines.iter().map(|line| line.json().to_string()).collect();
         return print_json(&lines.join("\n"));
     }
-    print_result(table(&lines, Stream::Out.width()))
+    print_text(&table(&lines, Stream::Out.width()))
 }
 
 /// A run or a sweep in words.

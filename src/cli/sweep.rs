@@ -11,13 +11,16 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
-use super::{load, make_absolute, print_json, print_next, print_note, print_result, say_command};
+use super::sweep_end::Ended;
+use super::{
+    load, make_absolute, print_json, print_next, print_note, print_result, print_text, say_command,
+};
 use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
-use crate::report::{Paint, Plan, Stream, SweepTerminal, Text, duration, percent, ranking};
-use crate::store::names::{BEST, GRID, RESULTS_CSV};
+use crate::report::{Plan, Stream, SweepTerminal, Text};
+use crate::store::names::{GRID, RESULTS_CSV};
 use crate::store::{RunDir, SweepConfig, SweepDir};
 use crate::text::shell;
 use crate::train::{
@@ -47,9 +50,6 @@ Examples:
   densely sweep --hidden '128,64,28;64,32' --activations relu --lr 0.01,0.001 --epochs 10
   densely sweep --hidden 256 --lr 0.003 --batch-size 100 --seed 0,1,2,3,4 --test-all
   densely sweep /usr/share/datasets/fashion-mnist --config sweep.toml --jobs 2";
-
-/// Ranks that are shown on the terminal.
-const SHOWN: usize = 10;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -143,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let printed = match output.json {
         true => print_json(&ended.json().to_string()),
-        false => print_result(ended.text(Stream::Out.width())),
+        false => print_text(&ended.text(Stream::Out.width())),
     };
     host_output = host_output.and(printed);
     let winner = ended.winner().map(|winner| directory.run_path(&runs[winner.number]));
@@ -154,7 +154,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let page =
             super::report::of_sweep(&directory, &path, &config.options.data, &data, &ranked)?;
         if !output.json {
-            host_output = host_output.and(print_result(Text::from("report: ").path(&page)));
+            host_output = host_output.and(print_text(&Text::from("report: ").path(&page)));
         }
     }
     if let Some(winner) = winner.filter(|_| !(output.quiet || output.json)) {
@@ -246,73 +246,6 @@ fn test(directory: &SweepDir, run: &SweepRun, data: &Dataset) -> Result<Option<S
     match directory.read_run(run)?.state {
         Some(state) => Ok(Trainer::resume(state, data)?.test()),
         None => Ok(None),
-    }
-}
-
-/// A sweep whose runs have all ended.
-struct Ended<'a> {
-    /// In the order of the ranks.
-    results: &'a [RunResult],
-    runs: &'a [SweepRun],
-    path: &'a Path,
-    seconds: f64,
-}
-
-impl Ended<'_> {
-    fn winner(&self) -> Option<&RunResult> {
-        self.results.first().filter(|winner| winner.is_ranked())
-    }
-
-    /// Names the runs that failed, and why the first one did; `None` if none did.
-    fn failures(&self) -> Option<String> {
-        let mut failed: Vec<&RunResult> =
-            self.results.iter().filter(|result| result.status == Status::Failed).collect();
-        failed.sort_by_key(|result| result.number());
-        let first = failed.first()?;
-        let names = failed.iter().take(SHOWN).map(|result| &self.runs[result.number()].name[..]);
-        let names = names.collect::<Vec<_>>().join(", ");
-        let more = if failed.len() > SHOWN { ", ..." } else { "" };
-        let why = first.error.as_deref().unwrap_or("no reason is known");
-        Some(format!(
-            "{} of {} runs failed: {names}{more}; the first because: {why}; the same command tries them again",
-            failed.len(),
-            self.results.len()
-        ))
-    }
-
-    fn json(&self) -> Value {
-        let winner = self.winner();
-        let test = winner.and_then(|winner| winner.test);
-        let failed = self.results.iter().filter(|result| result.status == Status::Failed).count();
-        json!({
-            "event": "done",
-            "runs": self.results.len(),
-            "failed": failed,
-            "best_run": winner.map(|winner| &self.runs[winner.number].name),
-            "val_accuracy": winner.and_then(RunResult::best).and_then(|best| best.val_accuracy),
-            "test_loss": test.map(|test| test.loss()),
-            "test_accuracy": test.map(|test| test.accuracy()),
-            "seconds": self.seconds,
-            "sweep_dir": self.path.display().to_string(),
-        })
-    }
-
-    fn text(&self, width: Option<usize>) -> Text {
-        let winner = self.winner();
-        let mut text = ranking(self.results, self.runs, SHOWN, width);
-        if let Some(test) = winner.and_then(|winner| winner.test) {
-            let score = Text::from("\n\ntest accuracy of the winner ")
-                .with(Paint::Best, percent(test.accuracy()))
-                .with(Paint::Plain, format!(", loss {:.4}", test.loss()));
-            text = text.then(score.wrapped(width, 2));
-        }
-        let time = format!("\n{} in all; results: ", duration(self.seconds));
-        text = text.then(time.into()).path(&self.path.join(RESULTS_CSV));
-        if let Some(winner) = winner {
-            let model = self.path.join(&self.runs[winner.number].name).join(BEST);
-            text = text.then("\nmodel: ".into()).path(&model);
-        }
-        text
     }
 }
 

@@ -8,7 +8,9 @@ use clap::ValueHint;
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags};
 use super::signals::{Interrupted, Signals};
-use super::{load, make_absolute, print_next, print_note, print_result, report, say_command};
+use super::{
+    load, make_absolute, print_next, print_note, print_result, print_text, report, say_command,
+};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Model, Spec};
@@ -100,7 +102,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut printed = Ok(());
     if !output.json && has_model {
         let text = summary(&outcome).wrapped(Stream::Out.width(), 2);
-        printed = print_result(text.then("\nmodel: ".into()).path(&path.join(BEST)));
+        printed = print_text(&text.then("\nmodel: ".into()).path(&path.join(BEST)));
     }
     let state = trainer.into_state(); // the engine's memory is free before the report starts its own
     // the report of a run that was finished before stays as it is
@@ -110,7 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         report::of_state(&path, &path, &run_config, &state, &data)?;
     }
     if !output.json && page.exists() {
-        print_result(Text::from("report: ").path(&page))?;
+        print_text(&Text::from("report: ").path(&page))?;
     }
     if finished && !output.quiet && !page.exists() && has_model {
         print_note(&format!("it has no report; make one with: densely report {}", shell(&path)));

@@ -142,7 +142,7 @@ mod tests {
         let parts = [(2, "loss 0.1234"), (3, "97.12 %"), (4, "50,000/s"), (0, "3 min 20 s left")];
         let parts = parts.map(|(drop, part)| (drop, part.to_owned()));
         let shown = |width| bar("   3/20", 0.5, &parts, width).plain();
-        for width in 30..200 {
+        for width in 32..200 {
             let line = shown(width);
             assert!(measure_text_width(&line) < width, "{width}: {line}");
             assert!(

@@ -10,6 +10,7 @@ mod live;
 mod page;
 mod predictions;
 mod progress;
+mod ranking;
 mod style;
 mod sweep_progress;
 mod table;
@@ -22,8 +23,9 @@ pub use live::erase_in_signal_handler;
 pub use page::{Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report};
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
+pub use ranking::ranking;
 pub use style::{Paint, Stream, Text, cut};
-pub use sweep_progress::{Plan, SweepTerminal, ranking};
+pub use sweep_progress::{Plan, SweepTerminal};
 pub use table::{Column, Layout};
 
 /// Writes lines to standard error. If its reader has gone away or its disk is full, the work goes on.

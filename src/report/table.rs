@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_what_they_hold() {
         let cells = ["1", "0.5", "a wide rate", "数据"].map(str::to_owned);
-        let layout = Layout::of(&COLUMNS, &[cells.clone()], None);
-        assert_eq!(layout.head(), "  epoch     loss         rate  run");
-        assert_eq!(layout.row(cells), "      1      0.5  a wide rate  数据");
+        let layout = Layout::of(&COLUMNS, std::slice::from_ref(&cells), None);
+        assert_eq!(layout.head(), "  epoch     loss        rate  run");
+        assert_eq!(layout.row(cells), "      1      0.5 a wide rate  数据");
         assert_eq!(layout.total(), 7 + 9 + 12 + 6);
     }
 }

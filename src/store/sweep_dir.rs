@@ -1,8 +1,6 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
 use std::collections::HashMap;
-#[cfg(feature = "cli")]
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::ser::SerializeMap as _;
@@ -11,8 +9,6 @@ use serde_json::{Value, json};
 
 use super::config::{DATA, difference};
 use super::csv::csv_field;
-#[cfg(feature = "cli")]
-use super::names::METRICS;
 use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
 use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
 use crate::data::Dataset;
@@ -186,14 +182,13 @@ impl SweepDir {
     pub(crate) fn epochs_left(&self, runs: &[SweepRun]) -> Vec<usize> {
         let text = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
         let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let ended: HashSet<String> = rows
-            .filter(|row| row["status"] == "done" || row["status"] == "diverged")
-            .filter_map(|row| row["run"].as_str().map(str::to_owned))
-            .collect();
-        let left = |run: &SweepRun| match ended.contains(&run.name) {
+        let ended = rows.filter(|row| row["status"] == "done" || row["status"] == "diverged");
+        let ended: HashMap<String, Value> =
+            ended.filter_map(|row| Some((row["run"].as_str()?.to_owned(), row))).collect();
+        let left = |run: &SweepRun| match ended.contains_key(&run.name) {
             true => 0,
             false => {
-                let metrics = self.run_path(run).join(METRICS);
+                let metrics = self.run_path(run).join(super::names::METRICS);
                 let done = files::read_text(&metrics).map_or(0, |text| text.lines().count());
                 run.config.epochs.saturating_sub(done)
             }
