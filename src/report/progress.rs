@@ -89,6 +89,9 @@ impl Observer for Terminal {
             say(format!("resuming after epoch {}", self.first_epoch - 1));
         }
         self.columns();
+        // the first step may be a long one
+        let prefix = format!("{:>7}", format!("{}/{}", self.first_epoch, self.epochs));
+        self.live.draw(|width| vec![bar(&prefix, 0.0, &[], width)]);
         Ok(())
     }
 
