@@ -238,7 +238,7 @@ fn row(
     html! {
         tr.best[i == 0] {
             td {
-                (i + 1)
+                @if result.is_ranked() { (i + 1) } @else { "-" }
                 @if i < LEADERS { span style=(format!("color:{}", palette::hex(palette::SERIES[i]))) { " ●" } }
             }
             @for name in settings { td { (record.value(result.number, name)) } }
