@@ -188,6 +188,15 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
             sweep.display()
         )));
     }
+    for (i, directory) in directories.iter().enumerate() {
+        let same = |other: &PathBuf| other.canonicalize().ok() == directory.canonicalize().ok();
+        if directory.exists() && directories[..i].iter().any(same) {
+            return Err(Error::usage(format!(
+                "{} is named twice; expected different runs",
+                directory.display()
+            )));
+        }
+    }
     let (ranked, data) = read_runs(directories)?;
     make(out)?;
     let trained = directories.iter().map(|directory| last_trained(directory)).max();
