@@ -172,7 +172,7 @@ fn impossible_flags_are_usage_errors() {
         (&["--hidden", "9223372036854775807"], "expected smaller hidden layers"),
         (&["--hidden", "4294967295,4294967295"], "expected smaller hidden layers"),
         (&["--activations", "relu6"], "expected one of identity, relu"),
-        (&["--activations", "relu,relu"], "2 activations for 3 hidden layer(s)"),
+        (&["--activations", "relu,relu"], "2 activations, hidden layers: 3"),
         (&["--init", "zeros"], "possible values"),
         (&["--backend", "gpu"], "possible values"),
         (&["--split", "1,2"], "expected `auto`, `pooled`"),
