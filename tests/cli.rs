@@ -172,7 +172,7 @@ fn impossible_flags_are_usage_errors() {
         (&["--hidden", "9223372036854775807"], "expected smaller hidden layers"),
         (&["--hidden", "4294967295,4294967295"], "expected smaller hidden layers"),
         (&["--activations", "relu6"], "expected one of identity, relu"),
-        (&["--activations", "relu,relu"], "2 activations for 3 hidden layer(s)"),
+        (&["--activations", "relu,relu"], "2 activations, hidden layers: 3"),
         (&["--init", "zeros"], "possible values"),
         (&["--backend", "gpu"], "possible values"),
         (&["--split", "1,2"], "expected `auto`, `pooled`"),
@@ -255,8 +255,20 @@ fn bad_models_get_one_line() {
     }
     assert!(sandbox.fails(&["eval", "missing", "data"], 1).contains("cannot read missing"));
     assert!(sandbox.fails(&["eval", "data", "data"], 1).contains("expected a model file"));
-    let part = ["eval", "run/best.safetensors", "data", "--split", "300,0,0"];
-    assert!(sandbox.fails(&part, 2).contains("no samples"));
+    let split = ["eval", "run/best.safetensors", "data", "--split", "300,0,0", "--part", "test"];
+    assert!(sandbox.fails(&split, 2).contains("no samples"));
+    for command in ["eval", "inspect", "train"] {
+        let checkpoint = "run/checkpoint.safetensors";
+        let args = match command {
+            "train" => vec!["train", "data", "--init-from", checkpoint],
+            command => vec![command, checkpoint],
+        };
+        let message = sandbox.fails(&args, 1);
+        assert!(
+            message.contains("it is a checkpoint; expected a model, such as best"),
+            "{message}"
+        );
+    }
     write_idx(&sandbox.path("other"), 12, 0);
     for name in ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         std::fs::remove_file(sandbox.path("other").join(name)).unwrap();
@@ -276,6 +288,53 @@ fn paths_that_cannot_be_written_fail_before_training() {
     if Path::new("/proc/version").exists() {
         let message = sandbox.fails(&["train", "data", "--out", "/proc/run", "--quiet"], 1);
         assert!(message.contains("/proc/run"), "{message}");
+    }
+}
+
+#[test]
+fn empty_paths_are_refused_before_anything_is_made() {
+    let sandbox = Sandbox::new();
+    let before = std::fs::read_dir(sandbox.0.path()).unwrap().count();
+    for (args, expected) in [
+        (&["train", "data", "--out", ""][..], "--out is empty; expected a path"),
+        (&["train", "data", "--out="], "--out is empty; expected a path"),
+        (&["train", ""], "DATA is empty; expected a path"),
+        (&["train", "data", "--init-from", ""], "--init-from is empty; expected a path"),
+        (&["sweep", "data", "--out", ""], "--out is empty; expected a path"),
+        (&["sweep", ""], "DATA is empty; expected a path"),
+        (&["train", "--resume", ""], "--resume"),
+        (&["train", "--config", ""], "--config"),
+        (&["eval", ""], "<MODEL>"),
+        (&["eval", "model", ""], "[DATA]"),
+        (&["predict", "model", ""], "<INPUT>"),
+        (&["inspect", ""], "<MODEL>"),
+        (&["report", ""], "<DIR>"),
+        (&["report", "run", "--out", ""], "--out"),
+        (&["runs", ""], "[DIR]"),
+        (&["bench", ""], "[DATA]"),
+    ] {
+        let message = sandbox.fails(args, 2);
+        assert!(message.contains(expected), "{args:?}: {message}");
+    }
+    std::fs::write(sandbox.path("c.toml"), "out = ''").unwrap();
+    let message = sandbox.fails(&["train", "data", "--config", "c.toml"], 2);
+    assert!(message.contains("--config c.toml: out is empty; expected a path"), "{message}");
+    assert_eq!(std::fs::read_dir(sandbox.0.path()).unwrap().count(), before + 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let sandbox = Sandbox::new();
+    for args in [&["--help"][..], &["--version"], &["train", "--help"], &["help", "sweep"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
+        let output = command.args(args).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = text(&output.stderr);
+        assert!(said.starts_with("error: cannot write to standard output"), "{args:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!sandbox.ok(args).is_empty());
     }
 }
 

@@ -142,6 +142,100 @@ fn damage_is_found_and_an_older_checkpoint_takes_over() {
 }
 
 #[test]
+fn files_that_are_missing_or_edited_are_found() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&train("run", &[]));
+    let verify = |expected: &str| {
+        let message = sandbox.fails(&["inspect", "run", "--verify"], 1);
+        assert!(message.contains(expected) && message.lines().count() == 1, "{message}");
+    };
+    for name in
+        ["best.safetensors", "last.safetensors", "results.json", "config.toml", "metrics.jsonl"]
+    {
+        let file = format!("run/{name}");
+        let good = sandbox.bytes(&file);
+        std::fs::remove_file(sandbox.path(&file)).unwrap();
+        verify(&format!("{file}: it is missing; `densely train --resume` writes it anew"));
+        sandbox.ok(&["train", "--resume", "run", "--quiet", "--no-report"]);
+        sandbox.ok(&["inspect", "run", "--verify"]);
+        assert!(name == "results.json" || sandbox.bytes(&file) == good, "{name}");
+    }
+    let config = text(&sandbox.bytes("run/config.toml"));
+    let edit = |text: &str| std::fs::write(sandbox.path("run/config.toml"), text).unwrap();
+    edit(&config.replace("lr = 0.01", "lr = 0.5"));
+    verify("config.toml is not that of its checkpoint: lr is 0.5, not 0.01");
+    edit("");
+    verify("config.toml is not that of its checkpoint: ");
+    edit(&config.replace("epochs = 3", "epochs = 2"));
+    verify("config.toml: epochs is 2, but the run has begun epoch 3; expected at least 3");
+    // the list does not say that more epochs are done than there are
+    let table = sandbox.ok(&["runs", "run"]);
+    assert!(table.contains(" 3/3 ") && table.contains(" done "), "{table}");
+    edit(&config.replace("epochs = 3", "epochs = 5").replace("/data", "/moved"));
+    sandbox.ok(&["inspect", "run", "--verify"]);
+    edit(&config);
+    std::fs::remove_file(sandbox.path("run/metrics.jsonl")).unwrap();
+    let table = sandbox.ok(&["runs", "run"]);
+    assert!(table.contains(" 3/3 ") && table.contains(" done "), "{table}");
+    // the runs of a sweep have no results of their own
+    let sweep = "sweep data --hidden 8 --lr 0.1,0.01 --epochs 1 --batch-size 20 --out sweep";
+    let sweep: Vec<&str> = sweep.split(' ').chain(["--quiet", "--no-report"]).collect();
+    sandbox.ok(&sweep);
+    for run in json_lines(&sandbox.ok(&["runs", "sweep", "--json"])) {
+        sandbox.ok(&["inspect", run["path"].as_str().unwrap(), "--verify"]);
+    }
+}
+
+#[test]
+fn a_run_without_a_model_gets_the_advice_that_helps() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&train("run", &[]));
+    std::fs::remove_file(sandbox.path("run/best.safetensors")).unwrap();
+    let message = sandbox.fails(&["eval", "run"], 1);
+    let expected = "its best.safetensors is missing; `densely train --resume` writes it anew";
+    assert!(message.contains(expected), "{message}");
+    sandbox.ok(&["train", "--resume", "run", "--quiet", "--no-report"]);
+    sandbox.ok(&["eval", "run"]);
+    let huge = ["train", "data", "--hidden", "8", "--lr", "1e37", "--out", "huge", "--quiet"];
+    let output = sandbox.run(&huge);
+    assert_eq!(output.status.code(), Some(1));
+    let message = sandbox.fails(&["eval", "huge"], 1);
+    assert!(message.contains("because the training diverged in step"), "{message}");
+    assert!(message.trim_end().ends_with("; start a new run"), "{message}");
+}
+
+#[test]
+fn sweeps_are_listed_with_their_runs_and_say_when_their_settings_were_edited() {
+    let sandbox = Sandbox::new();
+    let sweep = "sweep data --hidden 8 --lr 0.1,0.01,0.001 --epochs 2 --batch-size 20";
+    let args = ["--out", "runs/s", "--quiet", "--no-report"];
+    sandbox.ok(&sweep.split(' ').chain(args).collect::<Vec<_>>());
+    let line = &json_lines(&sandbox.ok(&["runs", "--json"]))[0];
+    assert_eq!((&line["state"], &line["data"]), (&"done".into(), &"data".into()));
+    assert_eq!((line["runs_begun"].as_u64(), line["runs"].as_u64()), (Some(3), Some(3)));
+    assert!(line["val_accuracy"].is_f64(), "{line}");
+    // as an interrupted sweep leaves it
+    std::fs::write(sandbox.path("runs/s/results.jsonl"), "").unwrap();
+    let run = json_lines(&sandbox.ok(&["runs", "runs/s", "--json"]));
+    let last = run.last().unwrap()["path"].as_str().unwrap();
+    std::fs::remove_dir_all(sandbox.path(last)).unwrap();
+    let line = &json_lines(&sandbox.ok(&["runs", "--json"]))[0];
+    assert_eq!(line["state"], "unfinished");
+    assert!(line["val_accuracy"].is_f64(), "{line}");
+    let table = sandbox.ok(&["runs"]);
+    assert!(table.contains(" 2 of 3 runs ") && table.contains(" unfinished "), "{table}");
+
+    let grid = text(&sandbox.bytes("runs/s/sweep.toml"));
+    let edit = |text: String| std::fs::write(sandbox.path("runs/s/sweep.toml"), text).unwrap();
+    edit(grid.replace("epochs = 2", "epochs = 4"));
+    let message = sandbox.fails(&["report", "runs/s"], 1);
+    assert!(message.contains("is not the sweep's: epochs is 2, not 4"), "{message}");
+    edit(grid.replace("0.1,", "0.2,").replace("0.01", "0.3").replace("0.001", "0.4"));
+    let message = sandbox.fails(&["report", "runs/s"], 1);
+    assert!(message.contains("none of the runs in the directory has these settings"), "{message}");
+}
+
+#[test]
 fn printed_commands_can_be_pasted() {
     let sandbox = Sandbox::new();
     for out in ["my runs/it's", "-dash", "a;b", "$(touch x)"] {

@@ -143,6 +143,35 @@ fn predict_reads_and_writes_every_form() {
     }
 }
 
+#[test]
+fn eval_measures_another_part_where_there_is_no_test_part() {
+    let sandbox = Sandbox::new();
+    for (out, split, expected, name) in [
+        ("no-test", "0.8,0.2,0", "val", "validation"),
+        ("train-only", "300,0,0", "train", "training"),
+    ] {
+        sandbox.train(out, &["--epochs", "1", "--split", split, "--quiet", "--no-report"]);
+        let output = sandbox.run(&["eval", out, "--json"]);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let note = format!("note: the split leaves no test part; the {name} part is measured\n");
+        assert!(said.contains(&note), "{said}");
+        assert_eq!(json_lines(&text(&output.stdout))[0]["part"], expected);
+        assert!(sandbox.fails(&["eval", out, "--part", "test"], 2).contains("leaves no samples"));
+    }
+    let output = sandbox.run(&["eval", "no-test", "--split-seed", "3"]);
+    assert!(text(&output.stderr).contains("--split-seed has no effect"));
+    let one = sandbox.ok(&["eval", "no-test", "--split", "298,1,1"]);
+    assert!(one.contains(" on 1 sample\n"), "{one}");
+}
+
+#[test]
+fn standard_input_is_given_once() {
+    let sandbox = Sandbox::new();
+    let message = sandbox.fails(&["predict", "model", "-", "-"], 2);
+    assert_eq!(message, "error: `-` may be given once: standard input can be read only once\n");
+}
+
 /// Writes a model 20 - 4 - 3 without metadata, whose values are `value(i)` in each tensor.
 fn write_bare_model(path: &Path, value: impl Fn(u8) -> f32) {
     let values: Vec<u8> = (0..80).flat_map(|i| value(i).to_le_bytes()).collect();

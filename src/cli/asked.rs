@@ -40,7 +40,21 @@ impl Asked {
             asked.table = table.map_err(|error| asked.in_file(error))?;
         }
         asked.table.extend(flags.table.clone());
+        asked.require_paths()?;
         Ok(asked)
+    }
+
+    /// Rejects empty paths, before anything is made.
+    fn require_paths(&self) -> Result<()> {
+        for (key, name) in [("data", "DATA"), ("init_from", "--init-from"), ("out", "--out")] {
+            if self.table.get(key).and_then(toml::Value::as_str) == Some("") {
+                let from_flag = self.flags.iter().any(|flag| flag == key);
+                let name = if from_flag { name } else { key };
+                let error = Error::usage(format!("{name} is empty; expected a path"));
+                return Err(if from_flag { error } else { self.in_file(error) });
+            }
+        }
+        Ok(())
     }
 
     /// Whether a setting was asked for, rather than left to its default.

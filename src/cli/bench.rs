@@ -11,12 +11,13 @@ use crate::error::{Error, Result};
 use crate::gemm::{Backend, BackendChoice};
 use crate::model::{Init, Spec, initialize};
 use crate::report::{Column, Layout, Paint, Stream, Text, grouped, plural, say};
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::json;
 
 use super::doctor::busy;
 use super::values::{self, Sizes};
-use super::{print_json, print_note, print_text};
+use super::{print_note, print_raw, print_text};
 
 /// Measure the speed of training on this machine
 ///
@@ -26,7 +27,8 @@ use super::{print_json, print_note, print_text};
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// `mnist` or a directory of IDX files
-    #[arg(default_value = "mnist", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(default_value = "mnist", value_parser = NonEmptyStringValueParser::new(),
+          value_hint = clap::ValueHint::AnyPath)]
     data: String,
 
     /// Hidden sizes of the networks
@@ -115,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         let version = env!("CARGO_PKG_VERSION");
         let backends: Vec<String> = Backend::all().into_iter().map(Backend::describe).collect();
-        return print_json(
+        return print_raw(
             &json!({
                 "version": version,
                 "cpu": Isa::detect().name(),

@@ -9,7 +9,7 @@ use crate::report::{Paint, Stream, Text, plural};
 use ndarray::Array2;
 use serde_json::json;
 
-use super::{print_json, print_note, print_text};
+use super::{print_note, print_raw, print_text};
 
 /// Check the build and the machine
 ///
@@ -156,7 +156,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "cache": cache_state.0,
             "problems": problems,
         });
-        print_json(&line.to_string())?;
+        print_raw(&line.to_string())?;
     } else {
         let mut text = format!(
             "densely      {}\n\

@@ -2,21 +2,24 @@
 
 use std::collections::HashSet;
 
-use crate::data::{self, Dataset, Part, Split};
+use clap::builder::NonEmptyStringValueParser;
+
+use crate::data::{self, Dataset, Part, Parts, Split};
 use crate::engine::require_memory;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::report::{Confusion, Paint, Stream, Text, grouped, percent, say};
+use crate::report::{Confusion, Paint, Stream, Text, grouped, number, percent, plural, say};
 use crate::store::config_beside;
 use serde_json::json;
 
 use super::model_args::{EngineArgs, ModelArgs};
 use super::values;
-use super::{print_json, print_note, print_text};
+use super::{print_note, print_raw, print_text};
 
 /// Measure a model: loss, accuracy, scores per class, confusion matrix
 ///
-/// On the data that the model was trained on, the test part of that run is measured; other data is measured whole.
+/// On the data that the model was trained on, the test part of that run is measured (without one, its validation part, or
+/// else its training part); other data is measured whole.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -24,10 +27,10 @@ pub struct Args {
     model: ModelArgs,
 
     /// mnist, or a directory of IDX files (raw or .gz) [default: the data that the run was trained on]
-    #[arg(value_hint = clap::ValueHint::AnyPath)]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath)]
     data: Option<String>,
 
-    /// Which samples: train, val, test, or all [default: test, or all of data that the model was not trained on]
+    /// Which samples: train, val, test, or all [default: test if it has samples, or all of data that the model was not trained on]
     #[arg(long, value_parser = values::part())]
     part: Option<Part>,
 
@@ -69,10 +72,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     require_memory(classes.saturating_mul(2 * classes), "the confusion matrix of the classes")?;
     let mut engine = args.engine.engine(&model, backend, rows.len())?;
     let about = format!(
-        "{} on {}: {} samples, {}",
+        "{} on {}: {}, {}",
         backend.describe(),
         data.name(),
-        grouped(rows.len() as u64),
+        plural(rows.len(), "sample"),
         measured.what
     );
     say(Text::from(about).wrapped(Stream::Err.width(), 2));
@@ -83,8 +86,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let counted = confusion.counts().sum();
     if counted < score.samples {
         print_note(&format!(
-            "{} samples have no class, because the model's outputs are not finite; they count as wrong",
-            grouped(score.samples - counted)
+            "without a class, because the model's outputs are not finite: {}, counted as wrong",
+            plural((score.samples - counted) as usize, "sample")
         ));
     }
     if args.json {
@@ -100,13 +103,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "classes": confusion.classes(),
             "confusion": counts,
         });
-        return print_json(&line.to_string());
+        return print_raw(&line.to_string());
     }
-    let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
+    let (accuracy, samples) = (percent(score.accuracy()), plural(rows.len(), "sample"));
     let width = Stream::Out.width();
     let summary = Text::from("accuracy ")
         .with(Paint::Best, accuracy)
-        .with(Paint::Plain, format!(", loss {:.4}, on {samples} samples\n\n", score.loss()));
+        .with(Paint::Plain, format!(", loss {}, on {samples}\n\n", number(score.loss())));
     print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
 }
 
@@ -125,6 +128,17 @@ fn source(args: &Args) -> Result<String> {
     }
 }
 
+/// The test part; where it is empty the validation part, or else the training part, which a note says.
+fn measurable(parts: &Parts) -> Part {
+    let (part, name) = match (&parts.test[..], &parts.val[..]) {
+        ([], []) => (Part::Train, "training"),
+        ([], _) => (Part::Val, "validation"),
+        _ => return Part::Test,
+    };
+    print_note(&format!("the split leaves no test part; the {name} part is measured"));
+    part
+}
+
 /// What is measured.
 struct Measured {
     rows: Vec<u32>,
@@ -140,16 +154,21 @@ impl Measured {
         if own.is_none() && model.metadata.is_some() {
             print_note(&format!("{} is not the data that the model was trained on", data.name()));
         }
-        let part = match args.part {
-            Some(part) => part,
-            None if own.is_none() && args.split.is_none() => Part::All,
-            None => Part::Test,
-        };
         let seed = args.split_seed.or(own.map(|own| own.split_seed)).unwrap_or_default();
         let split = match (args.split, own) {
             (Some(split), _) => split.resolved(data),
             (None, Some(own)) => own.split,
             (None, None) => Split::Auto.resolved(data),
+        };
+        if args.split_seed.is_some() && split != Split::Auto {
+            print_note(&format!(
+                "--split-seed has no effect: only the split `auto` draws samples, and this one is `{split}`"
+            ));
+        }
+        let part = match args.part {
+            Some(part) => part,
+            None if own.is_none() && args.split.is_none() => Part::All,
+            None => measurable(&split.apply(data, seed)?),
         };
         let rows = match part {
             Part::All => (0..data.len() as u32).collect(),

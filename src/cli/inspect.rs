@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::Path;
 
 use super::model_args::ModelArgs;
-use super::{print_json, print_note, print_result, print_text};
+use super::{print_note, print_raw, print_result, print_text};
 
 /// Show what is in a model file
 ///
@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print_note(&format!("no singular values: {problem}"));
     }
     if args.json {
-        return print_json(
+        return print_raw(
             &json!({
                 "inputs": model.spec.n_in(),
                 "classes": model.spec.n_out(),

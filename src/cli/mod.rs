@@ -24,6 +24,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use console::measure_text_width;
 
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
@@ -102,7 +103,13 @@ pub fn out_of_memory(bytes: usize) {
 }
 
 fn run() -> anyhow::Result<()> {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(problem) if problem.use_stderr() => problem.exit(),
+        // help, or the version
+        Err(text) => return check_written(text.print().and_then(|()| std::io::stdout().flush())),
+    };
+    match cli.command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
@@ -127,13 +134,18 @@ fn print_result(text: &str) -> anyhow::Result<()> {
 
 /// [`print_result`] of a text with colours.
 fn print_text(text: &Text) -> anyhow::Result<()> {
-    print_json(&text.for_stream(Stream::Out))
+    print_raw(&text.for_stream(Stream::Out))
 }
 
-/// Writes JSON, which escapes control characters in its own way.
-fn print_json(text: &str) -> anyhow::Result<()> {
+/// Writes text as it is: JSON, which escapes control characters in its own way, scripts, and what has been made safe.
+fn print_raw(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    check_written(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// A reader that has gone away is not an error.
+fn check_written(written: std::io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("cannot write to standard output"))
         }
@@ -143,27 +155,30 @@ fn print_json(text: &str) -> anyhow::Result<()> {
 
 /// Writes a remark to standard error, beside the results.
 fn print_note(text: &str) {
-    say(Text::default().with(Paint::Note, "note:").with(Paint::Plain, format!(" {text}")));
+    let note = Text::default().with(Paint::Note, "note:").with(Paint::Plain, format!(" {text}"));
+    say(note.wrapped(Stream::Err.width(), 2));
 }
 
 /// Says something that ends with a command to copy, which has a line of its own where the terminal would break it.
 fn say_command(sentence: &str, command: &str) {
     let fits = Stream::Err
         .width()
-        .is_none_or(|width| sentence.chars().count() + command.chars().count() < width);
+        .is_none_or(|width| measure_text_width(sentence) + measure_text_width(command) < width);
     let text = Text::from(sentence).wrapped(Stream::Err.width(), 0);
     say(text.then(if fits { " " } else { "\n" }.into()).with(Paint::Path, command));
 }
 
 /// Names the commands that make sense after a run or a sweep, and says what they do.
 fn print_next(commands: &[(String, &str)]) {
-    let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let width = commands.iter().map(|(command, _)| measure_text_width(command)).max().unwrap_or(0);
     let fits = Stream::Err.width().is_none_or(|columns| {
-        commands.iter().all(|(_, what)| width + what.len() + NEXT.len() + 2 <= columns)
+        commands
+            .iter()
+            .all(|(_, what)| width + measure_text_width(what) + NEXT.len() + 2 <= columns)
     });
     for (command, what) in commands {
         let text = Text::from(NEXT).with(Paint::Path, command);
-        let blanks = width - command.chars().count() + 2;
+        let blanks = width - measure_text_width(command) + 2;
         say(match fits {
             true => text.with(Paint::Plain, format!("{:blanks$}{what}", "")),
             false => text,

@@ -64,6 +64,10 @@ Examples:
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let format = args.output_format()?;
+    if args.input.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        let problem = "`-` may be given once: standard input can be read only once";
+        return Err(Error::usage(problem).into());
+    }
     let model = args.model.load()?;
     let n_out = model.spec.n_out();
     if !(1..=n_out).contains(&args.top) {

@@ -5,10 +5,9 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{print_json, print_note, print_text};
-use crate::report::{Column, Layout, Paint, Stream, Text, cut, percent, plural};
+use super::{print_note, print_raw, print_text};
+use crate::report::{Column, Layout, Paint, Stream, Text, cut, date, grouped, percent, plural};
 use crate::store::{Listed, ListedKind, RUNS, RunConfig, list};
-use crate::train::EpochRecord;
 
 /// List runs: time, data, network, epochs, scores, state
 ///
@@ -45,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let lines: Vec<Line> = all.iter().map(Line::of).collect();
     if args.json {
         let lines: Vec<String> = lines.iter().map(|line| line.json().to_string()).collect();
-        return print_json(&lines.join("\n"));
+        return print_raw(&lines.join("\n"));
     }
     print_text(&table(&lines, Stream::Out.width()))
 }
@@ -61,6 +60,8 @@ struct Line {
     val_accuracy: Option<f64>,
     test_accuracy: Option<f64>,
     state: String,
+    /// Of a sweep: the runs that have begun, and all of them.
+    runs: Option<(usize, usize)>,
 }
 
 impl Line {
@@ -75,26 +76,41 @@ impl Line {
             val_accuracy: None,
             test_accuracy: None,
             state,
+            runs: None,
         };
         match &listed.kind {
             ListedKind::Run { config, history, results } => {
-                // those of an earlier end are out of date
+                let epochs = |results: &&Value| results["epochs"].as_u64().map(|n| n as usize);
+                // those of an earlier end are out of date; without the figures of the epochs, they are all there is
                 let results = results
                     .as_ref()
-                    .filter(|results| results["epochs"].as_u64() == Some(history.len() as u64));
-                let line = plain(network(config), state(config, history, results));
+                    .filter(|results| history.is_empty() || epochs(results) == Some(history.len()));
+                let done = results.as_ref().and_then(epochs).unwrap_or(history.len());
+                let line = plain(network(config), state(config, done, results));
                 let share = |key: &str| results.and_then(|results| results[key].as_f64());
                 let best = history.iter().filter_map(|epoch| epoch.val_accuracy).reduce(f64::max);
                 Self {
                     data: short_name(&config.options.data),
-                    epochs: format!("{}/{}", history.len(), config.train.epochs),
-                    done: history.len(),
+                    epochs: format!("{done}/{}", config.train.epochs.max(done)),
+                    done,
                     val_accuracy: share("val_accuracy").or(best),
                     test_accuracy: share("test_accuracy"),
                     ..line
                 }
             }
-            ListedKind::Sweep { runs } => plain(plural(*runs, "run"), "sweep".to_owned()),
+            ListedKind::Sweep { data, runs, begun, ended, val_accuracy } => {
+                let state = if ended < runs { "unfinished" } else { "done" };
+                let count = match begun < runs {
+                    true => format!("{} of {}", grouped(*begun as u64), plural(*runs, "run")),
+                    false => plural(*runs, "run"),
+                };
+                Self {
+                    data: short_name(data),
+                    val_accuracy: *val_accuracy,
+                    runs: Some((*begun, *runs)),
+                    ..plain(count, state.to_owned())
+                }
+            }
             ListedKind::Unreadable(error) => plain(String::new(), error.to_string()),
         }
     }
@@ -110,11 +126,13 @@ impl Line {
             "val_accuracy": self.val_accuracy,
             "test_accuracy": self.test_accuracy,
             "state": self.state,
+            "runs_begun": self.runs.map(|(begun, _)| begun),
+            "runs": self.runs.map(|(_, all)| all),
         })
     }
 }
 
-/// `512-256-128 relu,selu,tanh`.
+/// The sizes of the hidden layers: `512-256-128`.
 fn network(config: &RunConfig) -> String {
     let sizes: Vec<String> = config.train.hidden.iter().map(usize::to_string).collect();
     match sizes.is_empty() {
@@ -123,11 +141,11 @@ fn network(config: &RunConfig) -> String {
     }
 }
 
-fn state(config: &RunConfig, history: &[EpochRecord], results: Option<&Value>) -> String {
+fn state(config: &RunConfig, done: usize, results: Option<&Value>) -> String {
     match results {
         Some(results) if results["diverged"].is_string() => "diverged",
         Some(_) => "done",
-        _ if history.len() >= config.train.epochs => "done",
+        _ if done >= config.train.epochs => "done",
         _ => "unfinished",
     }
     .to_owned()
@@ -157,17 +175,10 @@ const LONGEST_STATE: usize = 24;
 /// Columns as wide as what they hold.
 fn table(lines: &[Line], width: Option<usize>) -> Text {
     let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
-    let time = |time: SystemTime| match jiff::Timestamp::try_from(time) {
-        Ok(time) => {
-            let local = time.to_zoned(jiff::tz::TimeZone::system());
-            local.strftime("%Y-%m-%d %H:%M").to_string()
-        }
-        Err(_) => String::new(),
-    };
     let rows: Vec<[String; 8]> = (lines.iter())
         .map(|line| {
             [
-                time(line.time),
+                date(line.time),
                 line.data.clone(),
                 line.network.clone(),
                 line.epochs.clone(),

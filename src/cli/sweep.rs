@@ -13,7 +13,7 @@ use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
 use super::sweep_end::Ended;
 use super::{
-    load, make_absolute, print_json, print_next, print_note, print_result, print_text, say_command,
+    load, make_absolute, print_next, print_note, print_raw, print_result, print_text, say_command,
 };
 use crate::data::Dataset;
 use crate::engine::Score;
@@ -112,9 +112,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     terminal.iter().for_each(SweepTerminal::finish);
     if let (Err(Error::Stopped), Some(interrupted)) = (&swept, signals.received()) {
         if output.json {
-            host_output = host_output.and(print_json(
-                &json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string(),
-            ));
+            host_output = host_output
+                .and(print_raw(&json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string()));
         }
         let command = format!(
             "densely sweep --config {} --out {}{}",
@@ -142,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         seconds: start.elapsed().as_secs_f64(),
     };
     let printed = match output.json {
-        true => print_json(&ended.json().to_string()),
+        true => print_raw(&ended.json().to_string()),
         false => print_text(&ended.text(Stream::Out.width())),
     };
     host_output = host_output.and(printed);
@@ -267,7 +266,7 @@ impl Host<'_> {
     fn print(&self, event: &Value) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if failure.is_none() {
-            *failure = print_json(&event.to_string()).err();
+            *failure = print_raw(&event.to_string()).err();
         }
     }
 }

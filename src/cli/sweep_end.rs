@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::report::{Paint, Text, duration, percent, ranking};
+use crate::report::{Paint, Text, duration, number, percent, ranking};
 use crate::store::names::{BEST, RESULTS_CSV};
 use crate::train::{RunResult, Status, SweepRun};
 
@@ -71,11 +71,12 @@ impl Ended<'_> {
         if let Some(test) = winner.and_then(|winner| winner.test) {
             let score = Text::from("\n\ntest accuracy of the winner ")
                 .with(Paint::Best, percent(test.accuracy()))
-                .with(Paint::Plain, format!(", loss {:.4}", test.loss()));
+                .with(Paint::Plain, format!(", loss {}", number(test.loss())));
             text = text.then(score.wrapped(width, 2));
         }
-        let time = format!("\n{} in all; results: ", duration(self.seconds));
-        text = text.then(time.into()).path(&self.path.join(RESULTS_CSV));
+        let time = Text::from(format!("\n{} in all; results: ", duration(self.seconds)))
+            .path(&self.path.join(RESULTS_CSV));
+        text = text.then(time.wrapped(width, 2));
         if let Some(winner) = winner {
             let model = self.path.join(&self.runs[winner.number].name).join(BEST);
             text = text.then("\nmodel: ".into()).path(&model);

@@ -126,7 +126,7 @@ impl Backend {
         match self {
             Self::Blas(_) => require_addresses(
                 threads as u64 * PER_THREAD + (64 << 20),
-                &format!("OpenBLAS with {threads} threads"),
+                &format!("OpenBLAS with {threads} thread{}", if threads == 1 { "" } else { "s" }),
                 "raise the limit of the address space (ulimit -v), use fewer threads, or the backend `rust`",
             ),
             Self::Rust => Ok(()),

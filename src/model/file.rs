@@ -17,6 +17,8 @@ use crate::memory::{require_memory, too_large, try_reserve};
 
 /// The metadata key of densely. Keys of other programs are ignored.
 const METADATA_KEY: &str = "densely";
+/// The metadata key of a checkpoint, which is no model.
+pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
 const FORMAT_VERSION: u32 = 2;
 
@@ -188,6 +190,11 @@ type Seal = (serde_json::Value, String);
 fn read_header(bytes: &[u8]) -> Result<(Option<Header>, Option<Seal>)> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
     let texts = metadata.metadata().as_ref();
+    if texts.is_some_and(|map| map.contains_key(CHECKPOINT_KEY)) {
+        return Err(invalid(
+            "it is a checkpoint; expected a model, such as best.safetensors beside it",
+        ));
+    }
     let Some(json) = texts.and_then(|map| map.get(METADATA_KEY)) else {
         // a key with one wrong bit would make a stranger's file of it
         let mut others = texts.into_iter().flat_map(|map| map.values());
@@ -306,9 +313,7 @@ mod tests {
         assert_eq!(Model::from_bytes(&bytes, &[Relu, Tanh]).unwrap(), model(false));
         let defaults = Model::from_bytes(&bytes, &[]).unwrap();
         assert_eq!(defaults.spec.activations(), [Relu, Relu]);
-        assert!(
-            message(&bytes, &[Relu, Relu, Relu]).contains("3 activations for 2 hidden layer(s)")
-        );
+        assert!(message(&bytes, &[Relu, Relu, Relu]).contains("3 activations, hidden layers: 2"));
     }
 
     #[test]

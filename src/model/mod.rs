@@ -9,6 +9,7 @@ mod network;
 mod spec;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};
+pub(crate) use file::CHECKPOINT_KEY;
 pub use init::{Init, initialize};
 pub(crate) use layout::matrix;
 pub use layout::{LayerLayout, Layout};

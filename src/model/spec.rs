@@ -45,7 +45,7 @@ impl Spec {
             many if many.len() == hidden.len() => many.to_vec(),
             many => {
                 return Err(Error::usage(format!(
-                    "{} activations for {} hidden layer(s); expected one for all, or one each",
+                    "{} activations, hidden layers: {}; expected one for all, or one each",
                     many.len(),
                     hidden.len()
                 )));
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn mismatches_name_both_counts() {
         let message = Spec::new(4, &[5, 6, 7], &[Relu, Tanh], 3).unwrap_err().to_string();
-        assert!(message.contains("2 activations for 3 hidden layer(s)"), "{message}");
+        assert!(message.contains("2 activations, hidden layers: 3"), "{message}");
         assert!(Spec::new(4, &[5, 0], &[], 3).is_err());
         assert!(Spec::new(4, &[], &[], 0).is_err());
         let message = Spec::new(4, &[1; 1001], &[], 3).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! How well a model separates each class from the others.
 
+use console::measure_text_width;
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
@@ -142,7 +143,7 @@ impl Confusion {
         if self.labels.len() > SHOWN_CLASSES {
             return "the confusion matrix is too wide to show; --json has it".into();
         }
-        let names = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+        let names = self.labels.iter().map(|label| measure_text_width(label)).max().unwrap_or(0);
         let first = names.max("class".len());
         let widest = self.counts.iter().max().map_or(1, |count| count.to_string().len());
         // a blank more between the columns, where there is one

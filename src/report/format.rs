@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use super::style::{Paint, Text};
 use crate::engine::Isa;
 use crate::model::{Activation, Spec};
+use crate::train::setting::SettingValue as _;
 use crate::train::{Outcome, Trainer};
 
 /// `1234567` as `1,234,567`.
@@ -25,17 +26,25 @@ pub fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
+/// A loss as `0.1235`; one of 100,000 or more, or below 0.0001, as `2.16e9`.
+pub fn number(x: f64) -> String {
+    match x.abs() {
+        0.0 | 1e-4..99_999.999_95 => format!("{x:.4}"),
+        _ => format!("{x:.2e}"),
+    }
+}
+
 /// What a run is made of, in four lines.
 pub fn description(trainer: &Trainer<'_>) -> String {
     let (config, data, parts) = (trainer.config(), trainer.data(), trainer.parts());
     let size = |rows: &[u32]| grouped(rows.len() as u64);
     let weight_decay = match config.weight_decay {
         0.0 => String::new(),
-        weight_decay => format!(", weight decay {weight_decay}"),
+        weight_decay => format!(", weight decay {}", weight_decay.text()),
     };
     format!(
         "densely {}: {}, {}, {}\n\
-         {}: {} training, {} validation, {} test samples (split {})\n\
+         {}: {} training, {} validation, {} (split {})\n\
          {}, {} parameters\n\
          Adam, lr {}{weight_decay}, batch {}, {}, seed {}",
         env!("CARGO_PKG_VERSION"),
@@ -45,11 +54,11 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         data.name(),
         size(&parts.train),
         size(&parts.val),
-        size(&parts.test),
+        plural(parts.test.len(), "test sample"),
         config.split,
         network(trainer.spec()),
         grouped(trainer.state().optimizer().params().len() as u64),
-        config.lr,
+        config.lr.text(),
         config.batch_size,
         plural(config.epochs, "epoch"),
         config.seed,
@@ -85,7 +94,7 @@ pub fn summary(outcome: &Outcome) -> Text {
     let Some(test) = &outcome.test else { return text };
     text.with(Paint::Plain, "\ntest accuracy ").with(Paint::Best, percent(test.accuracy())).with(
         Paint::Plain,
-        format!(", loss {:.4}, on {} samples", test.loss(), grouped(test.samples)),
+        format!(", loss {}, on {}", number(test.loss()), plural(test.samples as usize, "sample")),
     )
 }
 
@@ -136,6 +145,10 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!([0u64, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(percent(0.975_349), "97.53 %");
+        let losses =
+            [0.123_45, 0.0, 20_316.834, 99_999.999_99, 2_162_786_580.773, 3.2e-7, f64::NAN];
+        let shown = ["0.1235", "0.0000", "20316.8340", "1.00e5", "2.16e9", "3.20e-7", "NaN"];
+        assert_eq!(losses.map(number), shown);
         assert_eq!(
             (plural(1, "thread"), plural(2000, "epoch")),
             ("1 thread".into(), "2,000 epochs".into())

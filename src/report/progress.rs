@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::format::{description, duration, grouped, percent};
+use super::format::{description, duration, grouped, number, percent};
 use super::live::{Live, bar};
 use super::say;
 use super::style::{Paint, Stream, Text};
@@ -107,7 +107,7 @@ impl Observer for Terminal {
         let share = progress.score.samples as f64 / progress.total as f64;
         let prefix = format!("{:>7}", format!("{epoch}/{}", self.epochs));
         let parts = [
-            (2, format!("loss {:.4}", progress.score.loss())),
+            (2, format!("loss {}", number(progress.score.loss()))),
             (3, percent(progress.score.accuracy())),
             (4, format!("{}/s", grouped(rate as u64))),
             (0, format!("{} left", duration((all - done) / rate))),
@@ -137,12 +137,12 @@ fn epoch_columns(width: Option<usize>) -> Layout<'static> {
 /// An epoch as a row; the best one so far has an asterisk.
 fn row(layout: &Layout<'_>, record: &EpochRecord, epochs: usize, is_best: bool) -> Text {
     let (val_loss, val_accuracy) = match (record.val_loss, record.val_accuracy) {
-        (Some(loss), Some(accuracy)) => (format!("{loss:.4}"), percent(accuracy)),
+        (Some(loss), Some(accuracy)) => (number(loss), percent(accuracy)),
         _ => ("-".to_owned(), "-".to_owned()),
     };
     let cells = layout.row([
         format!("{}/{epochs}", record.epoch),
-        format!("{:.4}", record.train_loss),
+        number(record.train_loss),
         percent(record.train_accuracy),
         val_loss,
         val_accuracy,
@@ -188,6 +188,12 @@ mod tests {
         for width in 20..80 {
             assert!(shown(Some(width)).1.len() <= width);
         }
+        let huge =
+            EpochRecord { train_loss: 2_162_786_580.773, val_loss: Some(2e34), ..record.clone() };
+        let line = row(&epoch_columns(None), &huge, 20, true).plain();
+        let expected =
+            "   3/20      2.16e9   96.50 %     2.00e34   95.11 %     0.710      70,422 *";
+        assert_eq!(line, expected);
         let without = EpochRecord { val_loss: None, val_accuracy: None, ..record };
         let line = row(&epoch_columns(None), &without, 20, true).plain();
         assert_eq!(line.len(), head.len());

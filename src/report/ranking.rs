@@ -1,10 +1,12 @@
 //! The ranking of a sweep as a table.
 
-use super::format::{duration, grouped, percent};
+use console::measure_text_width;
+
+use super::format::{duration, grouped, number, percent};
 use super::style::{Paint, Text};
-use super::sweep_progress::{NAME, named};
+use super::sweep_progress::{NAME, named, status_word};
 use super::table::{Column, Layout};
-use crate::train::{RunResult, Status, SweepRun};
+use crate::train::{RunResult, SweepRun};
 
 /// The ranking; names follow.
 const RANKING: [Column; 6] = [
@@ -23,32 +25,32 @@ pub fn ranking(
     shown: usize,
     width: Option<usize>,
 ) -> Text {
-    let longest = results.iter().take(shown).map(|result| runs[result.number].name.len()).max();
-    let layout = Layout::new(
-        &RANKING,
-        width.map(|width| width.saturating_sub(longest.unwrap_or(0).min(NAME) + 2)),
-    );
+    let shown_results = &results[..shown.min(results.len())];
+    let name = |result: &RunResult| &runs[result.number].name[..];
+    let rows: Vec<[String; 6]> = (shown_results.iter().enumerate())
+        .map(|(i, result)| {
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            let best = result.best();
+            [
+                or_dash(result.is_ranked().then(|| (i + 1).to_string())),
+                or_dash(best.and_then(|best| best.val_accuracy).map(percent)),
+                or_dash(best.and_then(|best| best.val_loss).map(number)),
+                format!("{}/{}", result.best_epoch, result.history.len()),
+                grouped(runs[result.number].parameters as u64),
+                duration(result.seconds()),
+            ]
+        })
+        .collect();
+    let widest = |widths: &dyn Fn(&RunResult) -> usize| shown_results.iter().map(widths).max();
+    let longest = widest(&|result| measure_text_width(name(result))).unwrap_or(0).min(NAME);
+    let status = widest(&|result| measure_text_width(status_word(result.status))).unwrap_or(0);
+    let available = width.map(|width| width.saturating_sub(2 + longest + status));
+    let layout = Layout::of(&RANKING, &rows, available);
     let mut text = Text::default().with(Paint::Head, layout.head() + "  run");
-    for (i, result) in results.iter().take(shown).enumerate() {
-        let (best, run) = (result.best(), &runs[result.number]);
-        let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
-        let status = match result.status {
-            Status::Done => "",
-            Status::Diverged => "  diverged",
-            Status::Failed => "  failed",
-            Status::Unfinished => "  unfinished",
-        };
-        let cells = layout.row([
-            if result.is_ranked() { (i + 1).to_string() } else { "-".to_owned() },
-            best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent),
-            number(best.and_then(|best| best.val_loss)),
-            format!("{}/{}", result.best_epoch, result.history.len()),
-            grouped(run.parameters as u64),
-            duration(result.seconds()),
-        ]);
+    for (i, (result, cells)) in shown_results.iter().zip(&rows).enumerate() {
         let paint = if i == 0 && result.is_ranked() { Paint::Best } else { Paint::Plain };
-        let name = named(&layout, width, &run.name, status);
-        text = text.with(Paint::Plain, "\n").with(paint, cells + &name);
+        let end = named(&layout, width, name(result), status_word(result.status));
+        text = text.with(Paint::Plain, "\n").with(paint, layout.row(cells) + &end);
     }
     match results.len().saturating_sub(shown) {
         0 => text,
@@ -81,6 +83,18 @@ mod tests {
             let table = ranking(std::slice::from_ref(&failed), &runs, 10, Some(width)).plain();
             let widest = table.lines().map(|line| line.chars().count()).max();
             assert!(widest <= Some(width), "{width}:\n{table}");
+        }
+        // a short name leaves room for columns, but not for those that push the status off the line
+        let mut diverged = failed.clone();
+        diverged.status = crate::train::Status::Unfinished;
+        let short = [runs[0].clone(), SweepRun { name: "1_8".to_owned(), ..runs[1].clone() }];
+        for width in 36..110 {
+            let table = ranking(std::slice::from_ref(&diverged), &short, 10, Some(width)).plain();
+            let widest = table.lines().map(|line| line.chars().count()).max();
+            assert!(
+                widest <= Some(width) && table.ends_with("1_8  unfinished"),
+                "{width}:\n{table}"
+            );
         }
         let narrow = ranking(std::slice::from_ref(&failed), &runs, 10, Some(40)).plain();
         assert_eq!(narrow.lines().last(), Some("    -           -  02_784…1_b500  failed"));

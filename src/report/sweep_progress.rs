@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use console::measure_text_width;
+
 use super::format::{duration, grouped, percent, plural};
 use super::live::{Live, bar};
 use super::progress::REDRAW;
@@ -181,8 +183,9 @@ impl<'a> SweepTerminal<'a> {
         let (run, columns) = (&self.runs[number], name_width(width));
         let epochs = run.config.epochs;
         let name = cut(&run.name, columns);
-        let longest = self.runs.iter().map(|run| run.name.len()).max().unwrap_or(0).min(columns);
-        let blanks = " ".repeat(longest.saturating_sub(name.chars().count()));
+        let names = self.runs.iter().map(|run| measure_text_width(&run.name));
+        let longest = names.max().unwrap_or(0).min(columns);
+        let blanks = " ".repeat(longest.saturating_sub(measure_text_width(&name)));
         let mut parts = vec![(0, format!("{}/{epochs}", running.epoch))];
         parts.extend(running.val_accuracy.map(|share| (1, format!("val {}", percent(share)))));
         parts.extend(running.seconds.map(|seconds| (2, format!("{seconds:.2} s"))));
@@ -272,10 +275,23 @@ fn before_names(width: Option<usize>) -> Option<usize> {
     width.map(|width| width.saturating_sub(NAME + 2))
 }
 
+/// The word after the name of a run, with the blanks before it; nothing for a run that is done.
+pub(super) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Done => "",
+        Status::Diverged => "  diverged",
+        Status::Failed => "  failed",
+        Status::Unfinished => "  unfinished",
+    }
+}
+
 /// A name after the columns of a table, and a word after that; the name is cut to what is left of the line.
 pub(super) fn named(layout: &Layout<'_>, width: Option<usize>, name: &str, word: &str) -> String {
     let name = match width {
-        Some(width) => cut(name, width.saturating_sub(layout.total() + 2 + word.len()).max(8)),
+        Some(width) => {
+            let taken = layout.total() + 2 + measure_text_width(word);
+            cut(name, width.saturating_sub(taken).max(1))
+        }
         None => name.to_owned(),
     };
     format!("  {name}{word}")
@@ -289,17 +305,13 @@ fn row(
     count: &str,
     name: &str,
 ) -> Text {
-    let outcome = match (result.status, &result.error) {
-        (Status::Failed, error) => {
-            let why = error.as_deref().unwrap_or("?");
-            return Text::from(format!("{count:>7}  "))
-                .with(Paint::Error, "failed")
-                .with(Paint::Plain, format!("      {name}: {why}"));
-        }
-        (Status::Diverged, _) => "  diverged",
-        (Status::Unfinished, _) => "  unfinished",
-        (Status::Done, _) => "",
-    };
+    if result.status == Status::Failed {
+        let why = result.error.as_deref().unwrap_or("?");
+        let text = Text::from(format!("{count:>7}  "))
+            .with(Paint::Error, "failed")
+            .with(Paint::Plain, format!("      {name}: {why}"));
+        return text.wrapped(width, 9);
+    }
     let accuracy = result.best().and_then(|best| best.val_accuracy);
     let cells = layout.row([
         count.to_owned(),
@@ -307,7 +319,7 @@ fn row(
         format!("{}/{}", result.best_epoch, result.history.len()),
         format!("{:.1}", result.seconds()),
     ]);
-    Text::from(cells + &named(layout, width, name, outcome))
+    Text::from(cells + &named(layout, width, name, status_word(result.status)))
 }
 
 #[cfg(test)]
@@ -321,6 +333,25 @@ mod tests {
             SweepRun::new(name.to_owned(), config, 1_863_690)
         };
         vec![run("01_784-784-784_lr0.01_b100"), run("02_784-784-784_lr0.01_b500")]
+    }
+
+    #[test]
+    fn rows_fit_with_the_word_after_the_name() {
+        let mut result = RunResult::failed(0, &crate::Error::usage("no reason"));
+        for status in [Status::Done, Status::Diverged, Status::Unfinished] {
+            result.status = status;
+            for width in 36..110 {
+                let width = Some(width);
+                let layout = Layout::new(&COLUMNS, before_names(width));
+                let line =
+                    row(&layout, width, &result, "1/45", "01_784-784-784_lr1e30_b100").plain();
+                assert!(Some(measure_text_width(&line)) <= width, "{width:?}: {line}");
+            }
+        }
+        result.status = Status::Failed;
+        let layout = Layout::new(&COLUMNS, before_names(Some(40)));
+        let lines = row(&layout, Some(40), &result, "1/45", "01_784-784-784_lr1e30_b100").plain();
+        assert!(lines.lines().all(|line| measure_text_width(line) <= 40), "{lines}");
     }
 
     #[test]

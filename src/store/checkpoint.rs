@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::train::{Divergence, EpochRecord, PartialEpoch, TrainerState};
 
-const METADATA_KEY: &str = "densely-checkpoint";
+const METADATA_KEY: &str = crate::model::CHECKPOINT_KEY;
 const FORMAT_VERSION: u32 = 3;
 
 /// The contents of a checkpoint: plain data, which [`Checkpoint::into_state`] checks.

@@ -168,14 +168,31 @@ impl RunDir {
     /// The settings of a run that has a checkpoint. Its settings file may be missing, and have other values of the settings
     /// that a resume may change.
     fn agreed_config(path: &Path, checkpoint: &RunConfig) -> Result<RunConfig> {
-        let Ok(found) = read_config(&path.join(CONFIG)) else { return Ok(checkpoint.clone()) };
+        let file = path.join(CONFIG);
+        let Ok(found) = read_config(&file) else { return Ok(checkpoint.clone()) };
+        Self::require_agreement(&file, &found, checkpoint)
+            .map_err(|error| Error::usage(error.to_string()))?;
+        Ok(found)
+    }
+
+    /// Rejects a settings file with another value of a setting that a resume may not change.
+    ///
+    /// # Errors
+    /// What differs from the settings in the checkpoint.
+    pub(super) fn require_agreement(
+        file: &Path,
+        found: &RunConfig,
+        checkpoint: &RunConfig,
+    ) -> Result<()> {
         match found.difference(checkpoint, |key| !RunConfig::may_change(key)) {
-            None => Ok(found),
-            Some(difference) => Err(Error::usage(format!(
-                "{} is not that of its checkpoint{difference}; expected the settings that the run began with (for \
-                 others, start a new run)",
-                path.join(CONFIG).display()
-            ))),
+            None => Ok(()),
+            Some(difference) => Err(Error::invalid(
+                file.display().to_string() + " is not that of its checkpoint",
+                format!(
+                    "{}; expected the settings that the run began with (for others, start a new run)",
+                    difference.trim_start_matches(": ")
+                ),
+            )),
         }
     }
 

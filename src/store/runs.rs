@@ -1,5 +1,6 @@
 //! Finds runs: the one that a path names, the latest one, and all those in a directory.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,15 +58,27 @@ pub fn model_path(path: &Path) -> Result<PathBuf> {
         return Ok(model);
     }
     let problem = match (RunDir::is_one(&path), SweepDir::is_one(&path)) {
-        (true, _) => {
-            format!("the run has no {BEST} yet; continue it with `densely train --resume`")
-        }
+        (true, _) => why_no_model(&path)?,
         (_, true) => {
             "found a sweep, expected a model, or the directory of one of its runs".to_owned()
         }
         _ => "expected a model file or the directory of a run, found another directory".to_owned(),
     };
     Err(Error::invalid_file(&path, problem))
+}
+
+/// Why the directory of a run holds no model, and what to do.
+fn why_no_model(path: &Path) -> Result<String> {
+    let state = RunDir::read(path)?.state;
+    Ok(match state.map(|state| (state.epoch(), state.diverged())) {
+        Some((1.., _)) => {
+            format!("its {BEST} is missing; `densely train --resume` writes it anew")
+        }
+        Some((0, Some(divergence))) => {
+            format!("the run has no {BEST}, because {divergence}; start a new run")
+        }
+        _ => format!("the run has no {BEST} yet; continue it with `densely train --resume`"),
+    })
 }
 
 /// The settings of the run whose directory a model lies in; `None` if it lies elsewhere.
@@ -105,10 +118,18 @@ pub enum ListedKind {
         /// What it came to: the contents of its `results.json`.
         results: Option<Value>,
     },
-    /// A sweep, and how many of its runs have begun.
+    /// A sweep.
     Sweep {
-        /// Directories of runs in it.
+        /// Where its data comes from.
+        data: String,
+        /// All its runs.
         runs: usize,
+        /// How many of them have begun.
+        begun: usize,
+        /// How many have come to their end.
+        ended: usize,
+        /// The best validation accuracy of its runs.
+        val_accuracy: Option<f64>,
     },
     /// Its files cannot be read.
     Unreadable(Error),
@@ -131,23 +152,15 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>> {
 fn read(path: PathBuf) -> Option<Listed> {
     let changed = last_trained(&path);
     if path.join(GRID).is_file() {
-        let runs =
-            entries(&path).map_or(0, |all| all.iter().filter(|run| RunDir::is_one(run)).count());
-        return Some(Listed { path, changed, kind: ListedKind::Sweep { runs } });
+        let kind = read_sweep(&path).unwrap_or_else(ListedKind::Unreadable);
+        return Some(Listed { path, changed, kind });
     }
     if !RunDir::is_one(&path) {
         return None;
     }
     let read = || -> Result<ListedKind> {
         let config = Box::new(super::run_dir::read_config(&path.join(CONFIG))?);
-        let metrics = path.join(METRICS);
-        let history = match metrics.is_file() {
-            true => files::read_text(&metrics)?
-                .lines()
-                .filter_map(|line| serde_json::from_str(line).ok())
-                .collect(),
-            false => Vec::new(),
-        };
+        let history = read_metrics(&path)?;
         let results = files::read_text(&path.join(RESULTS)).ok();
         let results = results.and_then(|text| serde_json::from_str(&text).ok());
         let results = results.or_else(|| results_of_sweep(&path));
@@ -155,6 +168,41 @@ fn read(path: PathBuf) -> Option<Listed> {
     };
     let kind = read().unwrap_or_else(ListedKind::Unreadable);
     Some(Listed { path, changed, kind })
+}
+
+/// The figures of a run's finished epochs; none where the file is missing.
+fn read_metrics(path: &Path) -> Result<Vec<EpochRecord>> {
+    let metrics = path.join(METRICS);
+    match metrics.is_file() {
+        true => {
+            let text = files::read_text(&metrics)?;
+            Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        }
+        false => Ok(Vec::new()),
+    }
+}
+
+/// What the results of a sweep say, and the files of the runs that have not come to their end.
+fn read_sweep(path: &Path) -> Result<ListedKind> {
+    let (_, config) = SweepDir::at(path)?;
+    let runs = config.grid.runs(1, 1)?.len();
+    let text = files::read_text(&path.join(RESULTS_JSON)).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ended: Vec<Value> =
+        rows.filter(|row| row["status"] == "done" || row["status"] == "diverged").collect();
+    let names: HashSet<&str> = ended.iter().filter_map(|row| row["run"].as_str()).collect();
+    let mut best: Vec<f64> = ended.iter().filter_map(|row| row["val_accuracy"].as_f64()).collect();
+    let mut begun = 0;
+    for run in entries(path)?.into_iter().filter(|run| RunDir::is_one(run)) {
+        begun += 1;
+        let name = run.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+        if !names.contains(&name[..]) {
+            best.extend(read_metrics(&run)?.iter().filter_map(|epoch| epoch.val_accuracy));
+        }
+    }
+    let val_accuracy = best.into_iter().reduce(f64::max);
+    let data = config.options.data;
+    Ok(ListedKind::Sweep { data, runs, begun, ended: ended.len(), val_accuracy })
 }
 
 /// What the results of the sweep around a run say of it.

@@ -146,7 +146,7 @@ impl SweepDir {
             Some(difference) => Err(Error::invalid_file(
                 &self.run_path(run),
                 format!(
-                    "the run there is not the sweep's{difference}; move it away, or choose another directory for the sweep"
+                    "the run there is not the sweep's{difference}; move it away, choose another directory for the sweep, or give {GRID} the settings that the sweep began with"
                 ),
             )),
         }
@@ -159,6 +159,7 @@ impl SweepDir {
     /// If no run has a finished epoch.
     pub fn ranked_runs(&self, runs: &[SweepRun]) -> Result<RankedRuns> {
         let mut results = Vec::new();
+        let mut problem = None;
         for (number, run) in runs.iter().enumerate() {
             let path = self.run_path(run);
             if !path.exists() || path.is_dir() && !RunDir::is_one(&path) {
@@ -169,12 +170,31 @@ impl SweepDir {
                     results.push(RunResult::of(number, &state));
                 }
                 Ok(_) => {}
-                Err(error) => results.push(RunResult::failed(number, &error)),
+                Err(error) => {
+                    results.push(RunResult::failed(number, &error));
+                    problem.get_or_insert(error);
+                }
             }
+        }
+        // a table without any figures would not say why
+        if let Some(problem) = problem.filter(|_| results.iter().all(|run| run.history.is_empty()))
+        {
+            return Err(problem);
+        }
+        if results.is_empty() && self.holds_runs() {
+            let file = self.path.join(GRID);
+            let problem = "none of the runs in the directory has these settings; expected those that the sweep began with";
+            return Err(Error::invalid_file(&file, problem));
         }
         let tested = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
         add_tests(&mut results, runs, &tested);
         RankedRuns::new(runs.to_vec(), results)
+    }
+
+    /// Whether there is a directory of a run in it, of whatever name.
+    fn holds_runs(&self) -> bool {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| RunDir::has_checkpoint(&entry.path()))
     }
 
     /// The epochs that each run has left at most, as far as that can be told without reading its checkpoint.

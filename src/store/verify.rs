@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::metrics::epoch_lines;
 use super::names::{BEST, CHECKPOINT, CONFIG, LAST, METRICS, PREVIOUS, RESULTS};
-use super::{Checkpoint, RunDir};
+use super::{Checkpoint, RunConfig, RunDir, SweepDir};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Model;
@@ -43,9 +43,16 @@ fn verify_run(path: &Path) -> Result<Verified> {
     }
     let mut verified = Vec::new();
     let mut note = |name: &str, what: String| verified.push((name.to_owned(), what));
-    super::run_dir::read_config(&path.join(CONFIG))?;
-    note(CONFIG, "whole".to_owned());
-    let mut newest: Option<TrainerState> = None;
+    let require = |name: &str| match path.join(name).is_file() {
+        true => Ok(path.join(name)),
+        false => Err(missing(&path.join(name))),
+    };
+    let config_file = require(CONFIG)?;
+    let config = super::run_dir::read_config(&config_file)?;
+    let mut newest: Option<(RunConfig, TrainerState)> = None;
+    if path.join(PREVIOUS).is_file() {
+        require(CHECKPOINT)?;
+    }
     for name in [CHECKPOINT, PREVIOUS] {
         let file = path.join(name);
         if !file.is_file() {
@@ -53,17 +60,29 @@ fn verify_run(path: &Path) -> Result<Verified> {
         }
         let of_file = |error: Error| Error::invalid_file(&file, error.to_string());
         let checkpoint = Checkpoint::from_bytes(&files::read(&file)?).map_err(of_file)?;
+        let found = checkpoint.config.clone();
         let (state, what) = of_checkpoint(checkpoint).map_err(of_file)?;
         note(name, what);
-        newest.get_or_insert(state);
+        newest.get_or_insert((found, state));
     }
-    let state = newest.ok_or_else(|| Error::invalid_file(path, "the run has no checkpoint yet"))?;
+    let (found, state) =
+        newest.ok_or_else(|| Error::invalid_file(path, "the run has no checkpoint yet"))?;
+    RunDir::require_agreement(&config_file, &config, &found)?;
+    let (epochs, begun) = (config.train.epochs, state.epochs_begun());
+    if epochs < begun {
+        let problem = format!(
+            "epochs is {epochs}, but the run has begun epoch {begun}; expected at least {begun}"
+        );
+        return Err(Error::invalid_file(&config_file, problem));
+    }
+    note(CONFIG, "agrees with the checkpoint".to_owned());
     for (name, params) in [(BEST, state.best_params()), (LAST, state.optimizer().params())] {
         let file = path.join(name);
-        if !file.is_file() {
+        // there is none before the end of the first epoch
+        if state.epoch() == 0 && !file.is_file() {
             continue;
         }
-        let bytes = files::read(&file)?;
+        let bytes = files::read(&require(name)?)?;
         let model = Model::load(&file, &[])?;
         // within an epoch the checkpoint is ahead of the models
         if state.partial().is_none() && state.diverged().is_none() && model.params() != params {
@@ -74,7 +93,7 @@ fn verify_run(path: &Path) -> Result<Verified> {
         }
         note(name, of_model(&model, &bytes));
     }
-    let metrics = path.join(METRICS);
+    let metrics = require(METRICS)?;
     if files::read_text(&metrics)? != epoch_lines(state.history())? {
         let problem = format!(
             "its epochs are not those of {CHECKPOINT}; `densely train --resume` writes it anew"
@@ -83,6 +102,12 @@ fn verify_run(path: &Path) -> Result<Verified> {
     }
     note(METRICS, "agrees with the checkpoint".to_owned());
     let results = path.join(RESULTS);
+    // the runs of a sweep have theirs in its table
+    let in_sweep =
+        path.canonicalize().is_ok_and(|path| path.parent().is_some_and(SweepDir::is_one));
+    if state.is_finished() && !in_sweep {
+        require(RESULTS)?;
+    }
     if results.is_file() {
         let text = files::read_text(&results)?;
         let value: serde_json::Value = serde_json::from_str(&text)
@@ -94,6 +119,10 @@ fn verify_run(path: &Path) -> Result<Verified> {
         note(RESULTS, "agrees with the checkpoint".to_owned());
     }
     Ok(verified)
+}
+
+fn missing(file: &Path) -> Error {
+    Error::invalid_file(file, "it is missing; `densely train --resume` writes it anew")
 }
 
 fn of_checkpoint(checkpoint: Checkpoint) -> Result<(TrainerState, String)> {

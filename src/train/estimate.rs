@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use super::setting::Configuration as _;
 use super::{Observer, Progress, Request, SweepRun, TrainConfig, Trainer};
 use crate::data::Dataset;
 use crate::model::Init;
@@ -19,11 +20,25 @@ const LONG: Duration = Duration::from_millis(300);
 /// A run with fewer steps is not worth a measurement: a few of them would be a good part of it.
 const FEWEST_STEPS: usize = 200;
 
-/// What sets the time of a step apart.
-type Kind = (Vec<usize>, usize, usize);
+/// The settings that decide the time of an epoch.
+const SLOW_OR_FAST: [&str; 9] = [
+    "hidden",
+    "activations",
+    "batch_size",
+    "split",
+    "split_seed",
+    "shuffle",
+    "threads",
+    "deterministic",
+    "backend",
+];
+
+/// The values of those settings: runs with equal ones take as long.
+type Kind = Vec<String>;
 
 fn kind(config: &TrainConfig) -> Kind {
-    (config.hidden.clone(), config.batch_size, config.threads.unwrap_or(1))
+    let settings = SLOW_OR_FAST.iter().filter_map(|key| TrainConfig::setting(key));
+    settings.map(|setting| (setting.text)(config)).collect()
 }
 
 /// Estimates the seconds of an epoch of each run, while as many train side by side as `jobs` says for its threads. A network
@@ -160,6 +175,20 @@ mod tests {
         assert_eq!(total, 11.0 + 15.0);
         // the longest run cannot be divided
         assert_eq!(total_seconds(&runs[..2], &[10, 2], &[1.0, 1.0], jobs), 10.0);
+    }
+
+    #[test]
+    fn what_changes_the_time_of_an_epoch_sets_runs_apart() {
+        assert!(SLOW_OR_FAST.iter().all(|key| TrainConfig::setting(key).is_some()));
+        let base = TrainConfig::default();
+        for change in [
+            |c: &mut TrainConfig| c.backend = crate::gemm::BackendChoice::Rust,
+            |c: &mut TrainConfig| c.deterministic = true,
+            |c: &mut TrainConfig| c.activations = vec![crate::model::Activation::Gelu],
+        ] {
+            assert_ne!(kind(&base), kind(&base.clone().with(change)));
+        }
+        assert_eq!(kind(&base), kind(&base.clone().with(|c| (c.lr, c.seed) = (0.5, 7))));
     }
 
     #[test]

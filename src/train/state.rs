@@ -87,7 +87,7 @@ impl fmt::Display for Divergence {
         let Self { epoch, step, broken } = self;
         let remedy = match broken {
             Broken::Weights { .. } => {
-                "a lower learning rate helps, or inputs that are not larger than some tens"
+                "a lower learning rate helps, or smaller inputs, between about -10 and 10"
             }
             _ => "a lower learning rate helps",
         };

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, print_json};
+use super::{Cli, print_raw};
 
 /// Write a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let offers = offers::offers(&mut command, &words);
         return match offers.is_empty() {
             true => Ok(()),
-            false => print_json(&offers.join("\n")),
+            false => print_raw(&offers.join("\n")),
         };
     }
     let script = match args.shell {
@@ -53,5 +53,5 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             String::from_utf8_lossy(&script).into_owned()
         }
     };
-    print_json(script.trim_end())
+    print_raw(script.trim_end())
 }
