@@ -19,6 +19,21 @@ pub enum Features {
     F32(Vec<f32>),
 }
 
+impl Features {
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Labelled examples.
 #[derive(Clone, Debug)]
 pub struct Dataset {
@@ -67,10 +82,7 @@ impl Dataset {
         n_features: usize,
     ) -> Result<Self> {
         let name = name.into();
-        let n_values = match &features {
-            Features::U8(values) => values.len(),
-            Features::F32(values) => values.len(),
-        };
+        let n_values = features.len();
         if labels.is_empty() || n_features == 0 {
             let problem =
                 format!("expected samples, found {} of {n_features} features", labels.len());

@@ -13,6 +13,7 @@ mod occupancy;
 mod sampler;
 mod source;
 mod split;
+pub mod table;
 
 pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;
