@@ -12,6 +12,8 @@ mod mnist;
 mod occupancy;
 mod sampler;
 mod source;
+
+pub mod prepare;
 mod split;
 pub mod table;
 

@@ -120,3 +120,44 @@ impl Table {
         (self.columns, self.chunks)
     }
 }
+
+impl Table {
+    /// The position of a column among those of numbers, or among those of texts.
+    pub fn place(&self, column: usize) -> usize {
+        let is_text = |column: &Column| matches!(column.kind, Kind::Text(_));
+        let kind = is_text(&self.columns[column]);
+        self.columns[..column].iter().filter(|other| is_text(other) == kind).count()
+    }
+
+    /// How many columns hold numbers.
+    pub fn n_numbers(&self) -> usize {
+        self.columns.iter().filter(|column| column.kind == Kind::Number).count()
+    }
+
+    /// The values of a column of numbers, row by row.
+    ///
+    /// # Panics
+    /// If the column holds texts.
+    pub fn numbers(&self, column: usize) -> impl Iterator<Item = f32> {
+        assert_eq!(self.columns[column].kind, Kind::Number, "numbers: a column of texts");
+        let (place, width) = (self.place(column), self.n_numbers());
+        self.chunks.iter().flat_map(move |chunk| {
+            (0..chunk.n_rows).map(move |row| match &chunk.numbers {
+                Features::U8(values) => f32::from(values[row * width + place]),
+                Features::F32(values) => values[row * width + place],
+            })
+        })
+    }
+
+    /// The codes of a column of texts, row by row.
+    ///
+    /// # Panics
+    /// If the column holds numbers.
+    pub fn codes(&self, column: usize) -> impl Iterator<Item = u32> {
+        assert_ne!(self.columns[column].kind, Kind::Number, "codes: a column of numbers");
+        let (place, width) = (self.place(column), self.columns.len() - self.n_numbers());
+        self.chunks
+            .iter()
+            .flat_map(move |chunk| chunk.codes.iter().skip(place).step_by(width).copied())
+    }
+}
