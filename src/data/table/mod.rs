@@ -3,6 +3,8 @@
 //! A [`Table`] holds numbers and texts in chunks of rows, so that several threads can read a file, and so that what is made of a table
 //! can free it chunk by chunk.
 
+mod append;
+
 use std::collections::HashMap;
 
 use super::Features;
