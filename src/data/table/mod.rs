@@ -4,8 +4,12 @@
 //! can free it chunk by chunk.
 
 mod append;
+mod cells;
+mod csv;
 
 use std::collections::HashMap;
+
+pub use csv::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
 
 use super::Features;
 use crate::error::{Error, Result};
