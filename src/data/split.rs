@@ -126,9 +126,11 @@ fn stratified(data: &Dataset, seed: u64) -> Parts {
             (0..n, tenth, tenth)
         }
     };
-    let mut of_class = vec![Vec::new(); data.n_classes()];
+    // without classes, all samples are drawn alike
+    let mut of_class = vec![Vec::new(); data.n_classes().max(1)];
     for row in rows {
-        of_class[data.labels()[row] as usize].push(row as u32);
+        let class = data.labels().get(row).map_or(0, |&class| class as usize);
+        of_class[class].push(row as u32);
     }
     for (class, rows) in of_class.iter_mut().enumerate() {
         Rng::new(seed, Purpose::Split, class as u64).shuffle(rows);
@@ -164,7 +166,8 @@ impl Parts {
         let parts = [("training", &self.train), ("validation", &self.val), ("test", &self.test)];
         let lacking = |(name, rows): (&str, &Vec<u32>)| {
             let mut has = vec![false; data.n_classes()];
-            rows.iter().for_each(|&row| has[data.labels()[row as usize] as usize] = true);
+            let classes = rows.iter().filter_map(|&row| data.labels().get(row as usize));
+            classes.for_each(|&class| has[class as usize] = true);
             let classes = data.classes().iter().zip(has);
             let missing: Vec<&str> =
                 classes.filter(|(_, has)| !has).map(|(class, _)| &class[..]).collect();

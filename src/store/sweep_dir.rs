@@ -225,7 +225,7 @@ pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
             continue;
         };
         let correct = (accuracy * samples as f64).round() as u64;
-        results[position].test = Some(Score { loss_sum: loss * samples as f64, correct, samples });
+        results[position].test = Some(Score::new(loss * samples as f64, correct, samples));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
+use crate::task::{Metric, Task, auc, macro_f1, r2};
 
 /// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
 /// of those four that is being saved, and the bytes of a checkpoint or a model.
@@ -55,6 +56,8 @@ pub struct Trainer<'d> {
     data: &'d Dataset,
     parts: Parts,
     spec: Spec,
+    task: Task,
+    metric: Metric,
     metadata: Metadata,
     backend: Backend,
     engine: Engine,
@@ -78,7 +81,7 @@ impl<'d> Trainer<'d> {
     pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
         config.check()?;
         let spec =
-            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
+            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
         config.activations = spec.activations();
         config.split = config.split.resolved(data);
         let layout = Layout::new(&spec)?;
@@ -112,15 +115,19 @@ impl<'d> Trainer<'d> {
             COPIES * model.params().len(),
             "the network with its optimizer and checkpoint",
         )?;
-        if spec.n_in() != data.n_features() || spec.n_out() != data.n_classes() {
+        let other_task =
+            model.metadata().is_some() && model.task().is_regression() != data.is_regression();
+        if spec.n_in() != data.n_features() || spec.n_out() != data.n_outputs() || other_task {
+            let kind = |is_regression| if is_regression { "targets" } else { "classes" };
             return Err(Error::usage(format!(
-                "the model has {} inputs and {} classes, {} has {} features and {} classes; \
-                 expected the same",
+                "the model has {} inputs and {} {}, {} has {} features and {} {}; expected the same",
                 spec.n_in(),
                 spec.n_out(),
+                kind(if other_task { !data.is_regression() } else { data.is_regression() }),
                 data.name(),
                 data.n_features(),
-                data.n_classes()
+                data.n_outputs(),
+                kind(data.is_regression())
             )));
         }
         let state = TrainerState {
@@ -146,7 +153,7 @@ impl<'d> Trainer<'d> {
         config.check()?;
         state.require_data(data)?;
         let spec =
-            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
+            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
         let expected = Layout::new(&spec)?.len();
         if state.optimizer.params.len() != expected {
             return Err(Error::invalid(
@@ -163,6 +170,16 @@ impl<'d> Trainer<'d> {
     fn assemble(mut state: TrainerState, spec: Spec, data: &'d Dataset) -> Result<Self> {
         let config = &mut state.config;
         let parts = config.parts(data)?;
+        let task = config.task(data, &parts)?;
+        let metric = task.metric(config.metric)?;
+        for (rows, part) in [(&parts.train, "training"), (&parts.val, "validation")] {
+            if !rows.is_empty() && data.weight_of(rows) == 0.0 {
+                return Err(Error::invalid(
+                    data.name(),
+                    format!("all weights of the {part} part are 0; expected some above 0"),
+                ));
+            }
+        }
         let backend = Backend::of(config.backend)?;
         config.backend = backend.choice();
         let batch_size = config.batch_size.min(parts.train.len());
@@ -175,6 +192,7 @@ impl<'d> Trainer<'d> {
             threads: state.threads,
             batch_size,
             deterministic: config.deterministic,
+            loss: task.loss(),
         };
         if let Some(PartialEpoch { score, .. }) = state.partial {
             let (batch, samples) = (options.batch_size as u64, parts.train.len() as u64);
@@ -188,11 +206,25 @@ impl<'d> Trainer<'d> {
                 ));
             }
         }
-        let engine = Engine::new(&spec, options)?;
+        let engine = Engine::new(&spec, options)?.with_targets(task.targets().to_vec())?;
         let metadata =
             Metadata::of(data, config.split, config.split_seed, state.data_fingerprint.clone());
+        let metadata = metadata.with_task(&task);
         let order = Vec::with_capacity(parts.train.len());
-        Ok(Self { state, data, parts, spec, metadata, backend, engine, order, order_of: 0 })
+        let order_of = 0;
+        Ok(Self {
+            state,
+            data,
+            parts,
+            spec,
+            task,
+            metric,
+            metadata,
+            backend,
+            engine,
+            order,
+            order_of,
+        })
     }
 
     /// Trains to the end and tests the weights that were kept.
@@ -206,12 +238,16 @@ impl<'d> Trainer<'d> {
         self.train(observer)?;
         let kept_something = self.state.best_epoch > 0;
         let test = if kept_something { self.test() } else { None };
+        let test_r2 = test.and_then(|_| self.test_r2());
         let state = &self.state;
         let outcome = Outcome {
             best_epoch: state.best_epoch,
             last_epoch: state.epoch(),
+            metric: self.metric,
             val_accuracy: state.best().and_then(|best| best.val_accuracy),
+            val_rmse: state.best().and_then(|best| best.val_rmse),
             test,
+            test_r2,
             diverged: state.diverged,
             seconds: start.elapsed().as_secs_f64(),
         };
@@ -261,6 +297,13 @@ impl<'d> Trainer<'d> {
         (!rows.is_empty()).then(|| self.engine.evaluate(params, self.data, &rows))
     }
 
+    /// The coefficient of determination of the weights that are kept on the test part; `None` if it is empty or there are classes.
+    pub fn test_r2(&mut self) -> Option<f64> {
+        let rows = self.parts.test.clone();
+        (self.task.is_regression() && !rows.is_empty())
+            .then(|| measure_r2(&mut self.engine, &self.state.best_params, self.data, &rows))
+    }
+
     /// Trains until the end of the epoch, or until there is a reason to pause.
     fn advance(&mut self, observer: &mut dyn Observer) -> Pause {
         let Self { state, data, parts, engine, order, order_of, .. } = self;
@@ -297,7 +340,7 @@ impl<'d> Trainer<'d> {
 
     /// Validates, and keeps the weights if they are the best so far.
     fn finish_epoch(&mut self) -> Pause {
-        let Self { state, data, parts, engine, .. } = self;
+        let Self { state, data, parts, engine, task, metric, .. } = self;
         let TrainerState { optimizer, history, partial, .. } = state;
         let PartialEpoch { score, seconds } = partial.take().unwrap_or_default();
         let val =
@@ -307,17 +350,32 @@ impl<'d> Trainer<'d> {
             let (epoch, step) = (history.len() + 1, optimizer.steps);
             return Pause::Diverged(Divergence { epoch, step, broken: Broken::Outputs { layer } });
         }
-        let record = EpochRecord {
+        let mut record = EpochRecord {
             epoch: history.len() + 1,
             train_loss: score.loss(),
-            train_accuracy: score.accuracy(),
             val_loss: val.map(|val| val.loss()),
-            val_accuracy: val.map(|val| val.accuracy()),
             seconds,
             samples_per_second: score.samples as f64 / seconds,
+            ..EpochRecord::default()
         };
+        match task.is_regression() {
+            true => {
+                record.train_rmse = Some(score.rmse());
+                (record.val_rmse, record.val_mae) =
+                    (val.map(|val| val.rmse()), val.map(|val| val.mae()));
+            }
+            false => {
+                record.train_accuracy = Some(score.accuracy());
+                record.val_accuracy = val.map(|val| val.accuracy());
+            }
+        }
+        if !parts.val.is_empty()
+            && let Some(value) = measure(*metric, engine, &optimizer.params, data, &parts.val)
+        {
+            record.set_value(*metric, value);
+        }
         let best = state.best_epoch.checked_sub(1).map(|best| &history[best]);
-        let is_best = best.is_none_or(|best| record.is_better_than(best));
+        let is_best = best.is_none_or(|best| record.is_better_than(best, *metric));
         history.push(record);
         if is_best {
             state.best_epoch = history.len();
@@ -356,6 +414,16 @@ impl<'d> Trainer<'d> {
         &self.parts
     }
 
+    /// What the outputs mean: the loss, and how targets are standardised.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What chooses the best epoch.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
     /// The network.
     pub fn spec(&self) -> &Spec {
         &self.spec
@@ -385,4 +453,27 @@ impl<'d> Trainer<'d> {
         let metadata = Some(self.metadata.clone());
         Model { spec: self.spec.clone(), params: params.to_vec(), metadata }
     }
+}
+
+/// The value of a metric that does not follow from a [`Score`]; `None` for the others.
+fn measure(
+    metric: Metric,
+    engine: &mut Engine,
+    params: &[f32],
+    data: &Dataset,
+    rows: &[u32],
+) -> Option<f64> {
+    let of_classes: fn(ndarray::ArrayView2<'_, f32>, &[u32]) -> f64 = match metric {
+        Metric::R2 => return Some(measure_r2(engine, params, data, rows)),
+        Metric::MacroF1 => macro_f1,
+        Metric::Auc => auc,
+        Metric::Accuracy | Metric::LogLoss | Metric::Rmse | Metric::Mae => return None,
+    };
+    let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
+    Some(of_classes(engine.logits(params, data, rows).view(), &truth))
+}
+
+/// The coefficient of determination on some samples.
+fn measure_r2(engine: &mut Engine, params: &[f32], data: &Dataset, rows: &[u32]) -> f64 {
+    r2(engine.predict(params, data, rows).view(), &data.targets_of(rows))
 }
