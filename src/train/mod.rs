@@ -6,6 +6,7 @@
 
 pub(crate) mod config;
 mod grid;
+mod measure;
 mod observer;
 mod record;
 pub(crate) mod setting;

@@ -3,6 +3,7 @@
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::engine::Score;
 use crate::task::Metric;
 
 /// The figures of one epoch. Losses are weighted as in training (of a regression, over standardised targets; cross-entropy in
@@ -49,6 +50,31 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
+    /// The figures that follow from the scores of the training and the validation part.
+    pub(super) fn of(
+        epoch: usize,
+        is_regression: bool,
+        train: Score,
+        val: Option<Score>,
+        seconds: f64,
+    ) -> Self {
+        let classes = |score: Score| (!is_regression).then(|| score.accuracy());
+        let numbers = |score: Score, error: fn(&Score) -> f64| is_regression.then(|| error(&score));
+        Self {
+            epoch,
+            train_loss: train.loss(),
+            train_accuracy: classes(train),
+            train_rmse: numbers(train, Score::rmse),
+            val_loss: val.map(|val| val.loss()),
+            val_accuracy: val.and_then(classes),
+            val_rmse: val.and_then(|val| numbers(val, Score::rmse)),
+            val_mae: val.and_then(|val| numbers(val, Score::mae)),
+            seconds,
+            samples_per_second: train.samples as f64 / seconds,
+            ..Self::default()
+        }
+    }
+
     /// Whether it is of a regression.
     pub fn is_regression(&self) -> bool {
         self.train_rmse.is_some()

@@ -1,8 +1,11 @@
 //! The epoch loop.
 
+mod access;
+
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::measure::{measure, measure_r2};
 use super::{
     Divergence, EpochEnd, EpochRecord, Observer, Outcome, PartialEpoch, Progress, Request,
     TrainConfig, TrainerState,
@@ -14,7 +17,7 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
-use crate::task::{Metric, Task, auc, macro_f1, r2};
+use crate::task::{Metric, Task};
 
 /// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
 /// of those four that is being saved, and the bytes of a checkpoint or a model.
@@ -172,14 +175,7 @@ impl<'d> Trainer<'d> {
         let parts = config.parts(data)?;
         let task = config.task(data, &parts)?;
         let metric = task.metric(config.metric)?;
-        for (rows, part) in [(&parts.train, "training"), (&parts.val, "validation")] {
-            if !rows.is_empty() && data.weight_of(rows) == 0.0 {
-                return Err(Error::invalid(
-                    data.name(),
-                    format!("all weights of the {part} part are 0; expected some above 0"),
-                ));
-            }
-        }
+        parts.require_weight(data)?;
         let backend = Backend::of(config.backend)?;
         config.backend = backend.choice();
         let batch_size = config.batch_size.min(parts.train.len());
@@ -350,25 +346,8 @@ impl<'d> Trainer<'d> {
             let (epoch, step) = (history.len() + 1, optimizer.steps);
             return Pause::Diverged(Divergence { epoch, step, broken: Broken::Outputs { layer } });
         }
-        let mut record = EpochRecord {
-            epoch: history.len() + 1,
-            train_loss: score.loss(),
-            val_loss: val.map(|val| val.loss()),
-            seconds,
-            samples_per_second: score.samples as f64 / seconds,
-            ..EpochRecord::default()
-        };
-        match task.is_regression() {
-            true => {
-                record.train_rmse = Some(score.rmse());
-                (record.val_rmse, record.val_mae) =
-                    (val.map(|val| val.rmse()), val.map(|val| val.mae()));
-            }
-            false => {
-                record.train_accuracy = Some(score.accuracy());
-                record.val_accuracy = val.map(|val| val.accuracy());
-            }
-        }
+        let epoch = history.len() + 1;
+        let mut record = EpochRecord::of(epoch, task.is_regression(), score, val, seconds);
         if !parts.val.is_empty()
             && let Some(value) = measure(*metric, engine, &optimizer.params, data, &parts.val)
         {
@@ -383,97 +362,4 @@ impl<'d> Trainer<'d> {
         }
         Pause::Epoch { is_best }
     }
-
-    /// The state between two steps.
-    pub fn state(&self) -> &TrainerState {
-        &self.state
-    }
-
-    /// The number of worker threads.
-    pub fn threads(&self) -> usize {
-        self.state.threads
-    }
-
-    /// The whole state of the run; the workers end, and their memory is free.
-    pub fn into_state(self) -> TrainerState {
-        self.state
-    }
-
-    /// The resolved settings: activations and backend are those that run.
-    pub fn config(&self) -> &TrainConfig {
-        &self.state.config
-    }
-
-    /// The data set.
-    pub fn data(&self) -> &Dataset {
-        self.data
-    }
-
-    /// The rows of the training, validation and test parts.
-    pub fn parts(&self) -> &Parts {
-        &self.parts
-    }
-
-    /// What the outputs mean: the loss, and how targets are standardised.
-    pub fn task(&self) -> &Task {
-        &self.task
-    }
-
-    /// What chooses the best epoch.
-    pub fn metric(&self) -> Metric {
-        self.metric
-    }
-
-    /// The network.
-    pub fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    /// What computes the matrix products.
-    pub fn backend(&self) -> Backend {
-        self.backend
-    }
-
-    /// The model with the weights that are kept: of the best epoch, or the last one without a validation part.
-    pub fn best_model(&self) -> Model {
-        self.model(&self.state.best_params)
-    }
-
-    /// The model with the weights of the last epoch.
-    pub fn last_model(&self) -> Model {
-        self.model(&self.state.optimizer.params)
-    }
-
-    /// Everything of a model except its parameters.
-    pub(crate) fn model_without_params(&self) -> Model {
-        self.model(&[])
-    }
-
-    fn model(&self, params: &[f32]) -> Model {
-        let metadata = Some(self.metadata.clone());
-        Model { spec: self.spec.clone(), params: params.to_vec(), metadata }
-    }
-}
-
-/// The value of a metric that does not follow from a [`Score`]; `None` for the others.
-fn measure(
-    metric: Metric,
-    engine: &mut Engine,
-    params: &[f32],
-    data: &Dataset,
-    rows: &[u32],
-) -> Option<f64> {
-    let of_classes: fn(ndarray::ArrayView2<'_, f32>, &[u32]) -> f64 = match metric {
-        Metric::R2 => return Some(measure_r2(engine, params, data, rows)),
-        Metric::MacroF1 => macro_f1,
-        Metric::Auc => auc,
-        Metric::Accuracy | Metric::LogLoss | Metric::Rmse | Metric::Mae => return None,
-    };
-    let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
-    Some(of_classes(engine.logits(params, data, rows).view(), &truth))
-}
-
-/// The coefficient of determination on some samples.
-fn measure_r2(engine: &mut Engine, params: &[f32], data: &Dataset, rows: &[u32]) -> f64 {
-    r2(engine.predict(params, data, rows).view(), &data.targets_of(rows))
 }
