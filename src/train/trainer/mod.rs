@@ -105,7 +105,8 @@ impl<'d> Trainer<'d> {
         Self::assemble(state, spec, data)
     }
 
-    /// A run from the weights of a model, which also determines sizes and activations.
+    /// A run from the weights of a model, which also determines sizes and activations. The targets of a regression are
+    /// standardised by this run's training part, whatever those of the model were.
     ///
     /// # Errors
     /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
@@ -126,7 +127,7 @@ impl<'d> Trainer<'d> {
                 "the model has {} inputs and {} {}, {} has {} features and {} {}; expected the same",
                 spec.n_in(),
                 spec.n_out(),
-                kind(if other_task { !data.is_regression() } else { data.is_regression() }),
+                kind(other_task != data.is_regression()),
                 data.name(),
                 data.n_features(),
                 data.n_outputs(),
