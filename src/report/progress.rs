@@ -138,7 +138,7 @@ fn row(record: &EpochRecord, epochs: usize, is_best: bool) -> String {
         "{:>7} {:>11.4} {:>9} {val_loss:>11} {val_accuracy:>9} {:>9.3} {:>11}{mark}",
         format!("{}/{epochs}", record.epoch),
         record.train_loss,
-        percent(record.train_accuracy),
+        record.train_accuracy.map_or_else(|| "-".to_owned(), percent),
         record.seconds,
         grouped(record.samples_per_second as u64),
     )
@@ -153,11 +153,12 @@ mod tests {
         let record = EpochRecord {
             epoch: 3,
             train_loss: 0.123_45,
-            train_accuracy: 0.965,
+            train_accuracy: Some(0.965),
             val_loss: Some(0.2),
             val_accuracy: Some(0.9511),
             seconds: 0.71,
             samples_per_second: 70_422.5,
+            ..EpochRecord::default()
         };
         let row = row(&record, 20, true);
         assert_eq!(row.len(), HEADER.len() + 2);

@@ -6,7 +6,9 @@
 
 pub(crate) mod config;
 mod grid;
+mod measure;
 mod observer;
+mod record;
 pub(crate) mod setting;
 mod state;
 mod sweep;
@@ -14,7 +16,8 @@ mod trainer;
 
 pub use config::{Sharing, TrainConfig};
 pub use grid::{Grid, MAX_RUNS};
-pub use observer::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Request};
+pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
+pub use record::EpochRecord;
 pub use state::{Divergence, PartialEpoch, TrainerState};
 pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
 pub use trainer::Trainer;
