@@ -144,3 +144,35 @@ fn a_sweep_that_is_interrupted_resumes_by_the_same_command_or_the_printed_one() 
         }
     }
 }
+
+#[test]
+fn a_run_that_an_interruption_kept_from_its_first_epoch_has_no_rank() {
+    let sandbox = sandbox();
+    let args = "sweep data --hidden 300 --lr 0.001,0.01,0.1 --epochs 60 --batch-size 1 --jobs 2 --threads 1 --out stopped";
+    let args: Vec<&str> = args.split(' ').collect();
+    let mut command = sandbox.command(&args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("a run", || sandbox.path("stopped/1_lr0.001/checkpoint.safetensors").exists());
+    signal(&child, "INT");
+    let (code, stdout, stderr) = ended(child);
+    assert_eq!((code, &stdout[..]), (Some(130), ""), "{stderr}");
+    assert!(!stderr.contains("unfinished") && !stderr.contains("1/3"), "{stderr}");
+    assert!(stderr.contains("data: 3 runs, at most 180 epochs, about "), "{stderr}");
+    for name in ["results.csv", "results.jsonl"] {
+        assert_eq!(text(&sandbox.bytes(&format!("stopped/{name}"))), "", "{name}");
+    }
+    let message = sandbox.fails(&["report", "stopped"], 2);
+    assert!(message.contains("no run there has a finished epoch"), "{message}");
+    let listed = json_lines(&sandbox.ok(&["runs", "stopped", "--json"]));
+    assert!(listed.iter().all(|run| run["state"] == "unfinished" && run["epochs"] == 0));
+
+    // one run has ended, another one has only its directory
+    let done = "sweep data --hidden 8 --lr 0.001,0.01,0.1 --epochs 1 --batch-size 50 --out done";
+    sandbox.ok(&done.split(' ').collect::<Vec<_>>());
+    std::fs::remove_dir_all(sandbox.path("done/1_lr0.001")).unwrap();
+    std::fs::remove_dir_all(sandbox.path("done/2_lr0.01")).unwrap();
+    std::fs::create_dir(sandbox.path("done/2_lr0.01")).unwrap();
+    sandbox.ok(&["report", "done"]);
+    let page = text(&sandbox.bytes("done/report.html"));
+    assert!(page.contains("3_lr0.1") && !page.contains("1_lr0.001") && !page.contains("2_lr0.01"));
+}

@@ -303,6 +303,17 @@ fn reports_are_made_of_runs_sweeps_and_several_runs() {
     let winners_page = text(&sandbox.bytes(&format!("sweep/{winner}/report.html")));
     assert!(winners_page.contains("<a href=\"../report.html\">"));
 
+    // none is lost: neither one that diverged, nor one that was not validated
+    let diverges = ["--epochs", "3", "--lr", "1e30", "--out", "diverged", "--no-report"];
+    let output = sandbox.run(&[&["train", "data", "--hidden", "4"], &diverges[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    sandbox.train("unvalidated", &["--epochs", "1", "--split", "0.8,0.0,0.2", "--no-report"]);
+    sandbox.ok(&["report", "run", "diverged", "unvalidated", "--out", "three"]);
+    let page = text(&sandbox.bytes("three/report.html"));
+    assert!(page.contains("3 runs") && page.contains("(diverged)") && page.contains("in no chart"));
+    let twice = sandbox.fails(&["report", "run", "./run", "--out", "twice"], 2);
+    assert!(twice.contains("is named twice"), "{twice}");
+
     sandbox.train("quiet", &["--epochs", "1", "--no-report"]);
     assert!(!sandbox.path("quiet/report.html").exists());
     for (args, expected) in [

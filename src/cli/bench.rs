@@ -10,13 +10,13 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::gemm::{Backend, BackendChoice};
 use crate::model::{Init, Spec, initialize};
-use crate::report::{grouped, plural, say};
+use crate::report::{Column, Layout, Paint, Stream, Text, grouped, plural, say};
 use serde::Serialize;
 use serde_json::json;
 
 use super::doctor::busy;
 use super::values::{self, Sizes};
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_text};
 
 /// Measure the speed of training on this machine
 ///
@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     busy().iter().for_each(|note| print_note(note));
     let mut peak = peak_gflops(most);
     for round in 0..ROUNDS {
-        say(&format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
+        say(format!("round {} of {ROUNDS}: {}", round + 1, plural(cells.len(), "cell")));
         for cell in &mut cells {
             cell.measure(data, round, args.seconds / ROUNDS as f64)?;
         }
@@ -129,46 +129,72 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .to_string(),
         );
     }
-    print_result(&table(&measured, data, peak, most))
+    print_text(&table(&measured, data, peak, most, Stream::Out.width()))
 }
 
 /// Rounds that differ by more than this share of their median say that something else was running.
 const UNEVEN: f64 = 0.3;
 
-fn table(measured: &[Measurement], data: &Dataset, peak: f64, threads: usize) -> String {
-    let mut text = format!(
-        "{}: {} samples an epoch; {}, {peak:.0} GFLOP/s of multiply-adds on {}\n\n\
-         network            batch  backend  threads  deterministic    s/epoch  spread   samples/s  GFLOP/s  of peak\n",
+const COLUMNS: [Column; 10] = [
+    Column::left("network", 0, 18, 0),
+    Column::right("batch", 1, 5, 2),
+    Column::left("backend", 2, 7, 0),
+    Column::right("threads", 1, 8, 4),
+    Column::left("deterministic", 2, 13, 7),
+    Column::right("s/epoch", 1, 10, 0),
+    Column::right("spread", 1, 7, 5),
+    Column::right("samples/s", 1, 11, 6),
+    Column::right("GFLOP/s", 1, 8, 3),
+    Column::right("of peak", 1, 8, 1),
+];
+
+fn table(
+    measured: &[Measurement],
+    data: &Dataset,
+    peak: f64,
+    threads: usize,
+    width: Option<usize>,
+) -> Text {
+    let about = format!(
+        "{}: {} samples an epoch; {}, {peak:.0} GFLOP/s of multiply-adds on {}\n\n",
         data.name(),
         grouped(data.len() as u64),
         Isa::detect().name(),
         plural(threads, "thread")
     );
-    for cell in measured {
-        let name: Vec<String> = cell.hidden.iter().map(usize::to_string).collect();
-        text += &format!(
-            "{:<18} {:>5}  {:<7} {:>8}  {:<13} {:>10.3} {:>6.0}% {:>11} {:>8.1} {:>7.0}%\n",
-            if name.is_empty() { "none".to_owned() } else { name.join("-") },
-            cell.batch_size,
-            cell.backend,
-            cell.threads,
-            if cell.deterministic { "yes" } else { "no" },
-            cell.epoch_seconds,
-            100.0 * cell.spread,
-            grouped(cell.samples_per_second as u64),
-            cell.gflops,
-            100.0 * cell.share_of_peak,
-        );
+    let rows: Vec<[String; 10]> = (measured.iter())
+        .map(|cell| {
+            let name: Vec<String> = cell.hidden.iter().map(usize::to_string).collect();
+            [
+                if name.is_empty() { "none".to_owned() } else { name.join("-") },
+                cell.batch_size.to_string(),
+                cell.backend.to_owned(),
+                cell.threads.to_string(),
+                if cell.deterministic { "yes" } else { "no" }.to_owned(),
+                format!("{:.3}", cell.epoch_seconds),
+                format!("{:.0}%", 100.0 * cell.spread),
+                grouped(cell.samples_per_second as u64),
+                format!("{:.1}", cell.gflops),
+                format!("{:.0}%", 100.0 * cell.share_of_peak),
+            ]
+        })
+        .collect();
+    let layout = Layout::of(&COLUMNS, &rows, width);
+    let mut text = Text::from(about).wrapped(width, 2).with(Paint::Head, layout.head());
+    for row in &rows {
+        text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
     }
     let uneven = measured.iter().filter(|cell| cell.spread > UNEVEN).count();
+    let mut remarks = "\n".to_owned();
     if uneven > 0 {
-        text += &format!(
+        remarks += &format!(
             "\nthe rounds of {} differ by more than {:.0} %: repeat this when the machine is quiet\n",
             plural(uneven, "cell"),
             100.0 * UNEVEN
         );
     }
-    text + "\nspread: between the slowest and the fastest round\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done"
+    remarks += "\nspread: between the slowest and the fastest round\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done";
+    text.then(Text::from(remarks).wrapped(width, 2))
 }
 
 /// A network in training, between its rounds.

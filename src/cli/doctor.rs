@@ -5,11 +5,11 @@ use std::path::Path;
 use crate::data;
 use crate::engine::{Isa, default_threads, peak_gflops, product_gflops};
 use crate::gemm::{Backend, Blas, gemm};
-use crate::report::plural;
+use crate::report::{Paint, Stream, Text, plural};
 use ndarray::Array2;
 use serde_json::json;
 
-use super::{print_note, print_result};
+use super::{print_json, print_note, print_text};
 
 /// Check the build and the machine
 ///
@@ -133,7 +133,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 
     let on_off = |on: bool| if on { "yes" } else { "no" };
-    let text = if args.json {
+    if args.json {
         let backends = rates.iter().map(|(backend, rate)| {
             json!({
                 "backend": backend.name(),
@@ -142,7 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 "share_of_peak": rate / peak,
             })
         });
-        json!({
+        let line = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "features": {
                 "openblas": cfg!(feature = "openblas"),
@@ -155,8 +155,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "backends": backends.collect::<Vec<_>>(),
             "cache": cache_state.0,
             "problems": problems,
-        })
-        .to_string()
+        });
+        print_json(&line.to_string())?;
     } else {
         let mut text = format!(
             "densely      {}\n\
@@ -179,10 +179,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
             (_, cache) => cache.clone(),
         };
-        text += &format!("cache        {cache}\n");
-        text + if problems.is_empty() { "all is well" } else { "" }
-    };
-    print_result(text.trim_end())?;
+        text += &format!("cache        {cache}");
+        let text = Text::from(text).wrapped(Stream::Out.width(), "cache        ".len());
+        print_text(&match problems.is_empty() {
+            true => text.with(Paint::Best, "\nall is well"),
+            false => text,
+        })?;
+    }
     match problems.is_empty() {
         true => Ok(()),
         false => Err(anyhow::anyhow!("{}", problems.join("\nerror: "))),

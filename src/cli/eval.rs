@@ -6,13 +6,13 @@ use crate::data::{self, Dataset, Part, Split};
 use crate::engine::require_memory;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::report::{Confusion, grouped, percent, say};
+use crate::report::{Confusion, Paint, Stream, Text, grouped, percent, say};
 use crate::store::config_beside;
 use serde_json::json;
 
 use super::model_args::{EngineArgs, ModelArgs};
 use super::values;
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_text};
 
 /// Measure a model: loss, accuracy, scores per class, confusion matrix
 ///
@@ -68,13 +68,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let classes = model.spec.n_out();
     require_memory(classes.saturating_mul(2 * classes), "the confusion matrix of the classes")?;
     let mut engine = args.engine.engine(&model, backend, rows.len())?;
-    say(&format!(
+    let about = format!(
         "{} on {}: {} samples, {}",
         backend.describe(),
         data.name(),
         grouped(rows.len() as u64),
         measured.what
-    ));
+    );
+    say(Text::from(about).wrapped(Stream::Err.width(), 2));
     let score = engine.evaluate(&model.params, &data, &rows);
     let logits = engine.logits(&model.params, &data, &rows);
     let truth = rows.iter().map(|&row| data.labels()[row as usize]);
@@ -102,8 +103,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return print_json(&line.to_string());
     }
     let (accuracy, samples) = (percent(score.accuracy()), grouped(score.samples));
-    let summary = format!("accuracy {accuracy}, loss {:.4}, on {samples} samples", score.loss());
-    print_result(&format!("{summary}\n\n{}", confusion.tables()))
+    let width = Stream::Out.width();
+    let summary = Text::from("accuracy ")
+        .with(Paint::Best, accuracy)
+        .with(Paint::Plain, format!(", loss {:.4}, on {samples} samples\n\n", score.loss()));
+    print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
 }
 
 /// The data to measure on: what was asked for, or else that of the run which the model lies in.

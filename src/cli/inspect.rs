@@ -3,14 +3,14 @@
 use crate::error::Error;
 use crate::linalg::singular_values;
 use crate::model::{Layout, Model};
-use crate::report::grouped;
+use crate::report::{Column, Layout as Table, Paint, Stream, Text, grouped};
 use crate::store::{run_path, verify_path};
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
 
 use super::model_args::ModelArgs;
-use super::{print_json, print_note, print_result};
+use super::{print_json, print_note, print_result, print_text};
 
 /// Show what is in a model file
 ///
@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .to_string(),
         );
     }
-    print_result(&table(&model, &layers))
+    print_text(&table(&model, &layers, Stream::Out.width()))
 }
 
 /// Four digits, in scientific notation where plain figures would be long.
@@ -122,43 +122,62 @@ fn verify(path: &Path) -> anyhow::Result<()> {
     print_result(&lines.join("\n"))
 }
 
-fn table(model: &Model, layers: &[LayerReport]) -> String {
-    let mut text = format!(
-        "{} inputs, {} classes, {} parameters\n\n\
-         layer      weights  activation      |w|   max|w|      |b|    singular values  condition\n",
+const COLUMNS: [Column; 8] = [
+    Column::right("layer", 0, 5, 0),
+    Column::right("weights", 1, 12, 0),
+    Column::right("activation", 1, 11, 2),
+    Column::right("|w|", 1, 8, 1),
+    Column::right("max|w|", 1, 8, 5),
+    Column::right("|b|", 1, 8, 6),
+    Column::right("singular values", 1, 18, 4),
+    Column::right("condition", 1, 10, 3),
+];
+
+fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
+    let rows: Vec<[String; 8]> = (layers.iter().enumerate())
+        .map(|(i, layer)| {
+            let range = match (layer.singular_min, layer.singular_max) {
+                (Some(min), Some(max)) => format!("{} .. {}", short(min), short(max)),
+                _ => "-".to_owned(),
+            };
+            [
+                i.to_string(),
+                format!("{}x{}", layer.outputs, layer.inputs),
+                layer.activation.to_owned(),
+                short(layer.weight_norm),
+                short(layer.weight_max),
+                short(layer.bias_norm),
+                range,
+                layer.condition.map_or_else(|| "-".to_owned(), short),
+            ]
+        })
+        .collect();
+    let layout = Table::of(&COLUMNS, &rows, width);
+    let sizes = format!(
+        "{} inputs, {} classes, {} parameters\n\n",
         model.spec.n_in(),
         model.spec.n_out(),
         grouped(model.params.len() as u64)
     );
-    for (i, layer) in layers.iter().enumerate() {
-        let range = match (layer.singular_min, layer.singular_max) {
-            (Some(min), Some(max)) => format!("{} .. {}", short(min), short(max)),
-            _ => "-".to_owned(),
-        };
-        let condition = layer.condition.map_or_else(|| "-".to_owned(), short);
-        text += &format!(
-            "{i:>5} {:>12} {:>11} {:>8} {:>8} {:>8} {range:>18} {condition:>10}\n",
-            format!("{}x{}", layer.outputs, layer.inputs),
-            layer.activation,
-            short(layer.weight_norm),
-            short(layer.weight_max),
-            short(layer.bias_norm),
-        );
+    let mut text = Text::from(sizes).wrapped(width, 2).with(Paint::Head, layout.head());
+    for row in &rows {
+        text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
     }
-    match &model.metadata {
-        None => text + "\nno metadata: another program wrote this file",
+    let origin = match &model.metadata {
+        None => "\n\nno metadata: another program wrote this file".to_owned(),
         Some(metadata) => {
             let image = match metadata.image {
                 Some((height, width)) => format!("images of {height}x{width}, "),
                 None => String::new(),
             };
             format!(
-                "{text}\ninputs: {image}{}\nclasses: {}\ntrained on: {}, split {}",
+                "\n\ninputs: {image}{}\nclasses: {}\ntrained on: {}, split {}",
                 metadata.scaling.name(),
                 metadata.labels.join(", "),
                 metadata.data_fingerprint,
                 metadata.split
             )
         }
-    }
+    };
+    text.then(Text::from(origin).wrapped(width, 2))
 }

@@ -15,6 +15,7 @@ mod report;
 mod runs;
 mod signals;
 mod sweep;
+mod sweep_end;
 mod train;
 mod values;
 
@@ -27,7 +28,7 @@ use clap::{Parser, Subcommand};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::gemm::Blas;
-use crate::report::say;
+use crate::report::{Paint, Stream, Text, say};
 use crate::store::{RunOptions, model_path};
 use signals::Interrupted;
 
@@ -74,8 +75,8 @@ pub fn main() -> ExitCode {
     }
     // densely's own errors contain their causes; others are a chain
     match error.downcast_ref::<Error>() {
-        Some(own) => say(&format!("error: {}", errors::explain(own))),
-        None => say(&format!("error: {error:#}")),
+        Some(own) => say(error_line(&errors::explain(own))),
+        None => say(error_line(&format!("{error:#}"))),
     }
     match error.downcast_ref::<Error>().is_some_and(Error::is_usage) {
         true => ExitCode::from(2),
@@ -115,9 +116,18 @@ fn run() -> anyhow::Result<()> {
     }
 }
 
-/// Writes a result to standard output, without control characters; a reader that has gone away is not an error.
+fn error_line(problem: &str) -> Text {
+    Text::default().with(Paint::Error, "error:").with(Paint::Plain, format!(" {problem}"))
+}
+
+/// Writes a result to standard output; a reader that has gone away is not an error.
 fn print_result(text: &str) -> anyhow::Result<()> {
-    print_json(&crate::text::lines(text))
+    print_text(&text.into())
+}
+
+/// [`print_result`] of a text with colours.
+fn print_text(text: &Text) -> anyhow::Result<()> {
+    print_json(&text.for_stream(Stream::Out))
 }
 
 /// Writes JSON, which escapes control characters in its own way.
@@ -133,8 +143,36 @@ fn print_json(text: &str) -> anyhow::Result<()> {
 
 /// Writes a remark to standard error, beside the results.
 fn print_note(text: &str) {
-    say(&format!("note: {text}"));
+    say(Text::default().with(Paint::Note, "note:").with(Paint::Plain, format!(" {text}")));
 }
+
+/// Says something that ends with a command to copy, which has a line of its own where the terminal would break it.
+fn say_command(sentence: &str, command: &str) {
+    let fits = Stream::Err
+        .width()
+        .is_none_or(|width| sentence.chars().count() + command.chars().count() < width);
+    let text = Text::from(sentence).wrapped(Stream::Err.width(), 0);
+    say(text.then(if fits { " " } else { "\n" }.into()).with(Paint::Path, command));
+}
+
+/// Names the commands that make sense after a run or a sweep, and says what they do.
+fn print_next(commands: &[(String, &str)]) {
+    let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let fits = Stream::Err.width().is_none_or(|columns| {
+        commands.iter().all(|(_, what)| width + what.len() + NEXT.len() + 2 <= columns)
+    });
+    for (command, what) in commands {
+        let text = Text::from(NEXT).with(Paint::Path, command);
+        let blanks = width - command.chars().count() + 2;
+        say(match fits {
+            true => text.with(Paint::Plain, format!("{:blanks$}{what}", "")),
+            false => text,
+        });
+    }
+}
+
+/// Before a command that makes sense now.
+const NEXT: &str = "next: ";
 
 /// Reads a data set, and prints what a user should know about it.
 fn load(source: &str, quiet: bool) -> Result<Dataset> {

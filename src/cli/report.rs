@@ -3,14 +3,14 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{load, print_result};
+use super::{load, print_text};
 use crate::data::{Dataset, Parts};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{
-    Confusion, Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report,
+    Confusion, Measured, RunRecord, SweepRecord, Text, write_run_report, write_sweep_report,
 };
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             of_several(several, args.out.as_deref().unwrap_or(&default))?
         }
     };
-    print_result(&format!("report: {}", page.display()))
+    print_text(&Text::from("report: ").path(&page))
 }
 
 /// The report of the run in a directory.
@@ -187,6 +187,15 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
             "{} is a sweep: expected one sweep by itself, or directories of runs",
             sweep.display()
         )));
+    }
+    for (i, directory) in directories.iter().enumerate() {
+        let same = |other: &PathBuf| other.canonicalize().ok() == directory.canonicalize().ok();
+        if directory.exists() && directories[..i].iter().any(same) {
+            return Err(Error::usage(format!(
+                "{} is named twice; expected different runs",
+                directory.display()
+            )));
+        }
     }
     let (ranked, data) = read_runs(directories)?;
     make(out)?;

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{print_json, print_note, print_result};
-use crate::report::{percent, plural};
+use super::{print_json, print_note, print_text};
+use crate::report::{Column, Layout, Paint, Stream, Text, cut, percent, plural};
 use crate::store::{Listed, ListedKind, RUNS, RunConfig, list};
 use crate::train::EpochRecord;
 
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let lines: Vec<String> = lines.iter().map(|line| line.json().to_string()).collect();
         return print_json(&lines.join("\n"));
     }
-    print_result(&table(&lines))
+    print_text(&table(&lines, Stream::Out.width()))
 }
 
 /// A run or a sweep in words.
@@ -139,8 +139,23 @@ fn short_name(data: &str) -> String {
         .map_or_else(|| data.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Columns as wide as what they hold; the path comes last, because it may be long.
-fn table(lines: &[Line]) -> String {
+/// The path comes last, because it may be long.
+const COLUMNS: [Column; 8] = [
+    Column::left("time", 0, 4, 5),
+    Column::left("data", 2, 4, 6),
+    Column::left("network", 2, 7, 4),
+    Column::right("epochs", 2, 6, 1),
+    Column::right("validation", 2, 10, 0),
+    Column::right("test", 2, 4, 3),
+    Column::left("state", 2, 5, 2),
+    Column::left("run", 2, 3, 0),
+];
+
+/// On a terminal, a longer state is cut: the reason why a file cannot be read.
+const LONGEST_STATE: usize = 24;
+
+/// Columns as wide as what they hold.
+fn table(lines: &[Line], width: Option<usize>) -> Text {
     let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
     let time = |time: SystemTime| match jiff::Timestamp::try_from(time) {
         Ok(time) => {
@@ -149,32 +164,29 @@ fn table(lines: &[Line]) -> String {
         }
         Err(_) => String::new(),
     };
-    let head = ["time", "data", "network", "epochs", "validation", "test", "state", "run"]
-        .map(str::to_owned);
-    let mut rows = vec![head];
-    rows.extend(lines.iter().map(|line| {
-        [
-            time(line.time),
-            line.data.clone(),
-            line.network.clone(),
-            line.epochs.clone(),
-            share(line.val_accuracy),
-            share(line.test_accuracy),
-            line.state.clone(),
-            line.path.clone(),
-        ]
-    }));
-    let width =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let text = rows.iter().map(|row| {
-        let cells =
-            row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-                3..=5 => format!("{cell:>width$}"),
-                7 => cell.clone(),
-                _ => format!("{cell:<width$}"),
-            });
-        cells.collect::<Vec<_>>().join("  ")
-    });
-    text.collect::<Vec<_>>().join("\n")
+    let rows: Vec<[String; 8]> = (lines.iter())
+        .map(|line| {
+            [
+                time(line.time),
+                line.data.clone(),
+                line.network.clone(),
+                line.epochs.clone(),
+                share(line.val_accuracy),
+                share(line.test_accuracy),
+                match width {
+                    Some(_) => cut(&line.state, LONGEST_STATE),
+                    None => line.state.clone(),
+                },
+                line.path.clone(),
+            ]
+        })
+        .collect();
+    let layout = Layout::of(&COLUMNS, &rows, width);
+    let mut text = Text::default().with(Paint::Head, layout.head());
+    for row in &rows {
+        let (path, line) = (&row[row.len() - 1], layout.row(row));
+        let before = line.strip_suffix(&path[..]).unwrap_or(&line).to_owned();
+        text = text.with(Paint::Plain, format!("\n{before}")).with(Paint::Path, path);
+    }
+    text
 }

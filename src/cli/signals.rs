@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::report::say;
 use crate::text::shell;
 use crate::train::{Observer, Request};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -64,13 +63,16 @@ impl Signals {
                 // one request may be delivered several times, to a process and to its group
                 match first.compare_exchange(0, now, Relaxed, Relaxed) {
                     Err(first) if now.saturating_sub(first) > ONE_REQUEST_MS => {
+                        #[cfg(unix)]
+                        crate::report::erase_in_signal_handler();
                         signal_hook::low_level::exit(128 + signal);
                     }
                     Err(_) => {}
                     Ok(_) => received.store(signal as usize, Relaxed),
                 }
             };
-            // SAFETY: the handler reads the clock, uses atomics and may leave the process: all allowed in a signal handler.
+            // SAFETY: the handler reads the clock, uses atomics, and may write to a file and leave the process: all allowed in a signal
+            // handler.
             #[allow(unsafe_code)]
             unsafe { signal_hook::low_level::register(signal, handler) }.map_err(refused)?;
         }
@@ -91,10 +93,8 @@ impl Signals {
     /// [`Interrupted`].
     pub fn stop_before_report(&self, what: &str, path: &Path) -> anyhow::Result<()> {
         let Some(interrupted) = self.received() else { return Ok(()) };
-        say(&format!(
-            "{interrupted}; the {what} is finished, make its report with: densely report {}",
-            shell(path)
-        ));
+        let sentence = format!("{interrupted}; the {what} is finished, make its report with:");
+        super::say_command(&sentence, &format!("densely report {}", shell(path)));
         Err(interrupted.into())
     }
 }

@@ -1,5 +1,6 @@
 //! `densely sweep`.
 
+use std::io::{IsTerminal as _, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,18 +11,21 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
-use super::{load, make_absolute, print_json, print_note, print_result};
+use super::sweep_end::Ended;
+use super::{
+    load, make_absolute, print_json, print_next, print_note, print_result, print_text, say_command,
+};
 use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
-use crate::report::{SweepTerminal, duration, percent, ranking, say};
-use crate::store::names::{BEST, GRID, RESULTS_CSV};
+use crate::report::{Plan, Stream, SweepTerminal, Text};
+use crate::store::names::{GRID, RESULTS_CSV};
 use crate::store::{RunDir, SweepConfig, SweepDir};
 use crate::text::shell;
 use crate::train::{
     Divergence, EpochEnd, Observer, Opened, Progress, RankedRuns, Request, RunResult, Status,
-    SweepHost, SweepRun, TrainConfig, Trainer, rank, sweep,
+    SweepHost, SweepRun, TrainConfig, Trainer, epoch_seconds, rank, sweep, total_seconds,
 };
 
 /// Train every combination of settings and rank them
@@ -46,9 +50,6 @@ Examples:
   densely sweep --hidden '128,64,28;64,32' --activations relu --lr 0.01,0.001 --epochs 10
   densely sweep --hidden 256 --lr 0.003 --batch-size 100 --seed 0,1,2,3,4 --test-all
   densely sweep /usr/share/datasets/fashion-mnist --config sweep.toml --jobs 2";
-
-/// Ranks that are shown on the terminal.
-const SHOWN: usize = 10;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -77,7 +78,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let directory = SweepDir::open(&path, &config, &data)?;
     let signals = Signals::watch()?;
-    let terminal = |backend| SweepTerminal::new(&runs, data.name(), backend);
+    // JSON lines on the same terminal would run into bars
+    let bars = !(output.json && stdout().is_terminal());
+    let terminal = |backend| {
+        let plan = plan(&runs, &data, &directory, |threads| config.grid.jobs_for(threads));
+        SweepTerminal::new(&runs, data.name(), backend, plan, bars)
+    };
     let backend = Backend::of(config.grid.base().backend)?;
     let host = Host {
         runs: &runs,
@@ -110,12 +116,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 &json!({ "event": "stopped", "sweep_dir": sweep_dir }).to_string(),
             ));
         }
-        say(&format!(
-            "{interrupted}; the states of all runs are saved, continue with: densely sweep --config {} --out {}{}",
+        let command = format!(
+            "densely sweep --config {} --out {}{}",
             shell(&path.join(GRID)),
             shell(&path),
             more_flags(&config, &output, &options)
-        ));
+        );
+        let saved = format!("{interrupted}; the states of all runs are saved, continue with:");
+        say_command(&saved, &command);
         host_output?;
         return Err(interrupted.into());
     }
@@ -135,18 +143,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let printed = match output.json {
         true => print_json(&ended.json().to_string()),
-        false => print_result(&ended.text()),
+        false => print_text(&ended.text(Stream::Out.width())),
     };
     host_output = host_output.and(printed);
-    let (failures, has_winner, count) = (ended.failures(), ended.winner().is_some(), runs.len());
+    let winner = ended.winner().map(|winner| directory.run_path(&runs[winner.number]));
+    let (failures, has_winner, count) = (ended.failures(), winner.is_some(), runs.len());
     if !output.no_report && has_winner {
         signals.stop_before_report("sweep", &path)?;
         let ranked = RankedRuns::new(runs, results)?;
         let page =
             super::report::of_sweep(&directory, &path, &config.options.data, &data, &ranked)?;
         if !output.json {
-            host_output = host_output.and(print_result(&format!("report: {}", page.display())));
+            host_output = host_output.and(print_text(&Text::from("report: ").path(&page)));
         }
+    }
+    if let Some(winner) = winner.filter(|_| !(output.quiet || output.json)) {
+        print_next(&[
+            (format!("densely eval {}", shell(&winner)), "the winner: scores per class"),
+            (format!("densely runs {}", shell(&path)), "all runs"),
+        ]);
     }
     match (failures, has_winner) {
         (_, false) => {
@@ -155,6 +170,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         (Some(failures), true) => anyhow::bail!("{failures}"),
         (None, true) => host_output,
     }
+}
+
+/// What lies ahead: the epochs that are left, and an estimate of their time.
+fn plan(
+    runs: &[SweepRun],
+    data: &Dataset,
+    directory: &SweepDir,
+    jobs: impl Fn(usize) -> usize,
+) -> Plan {
+    let epochs = directory.epochs_left(runs);
+    let left = runs.iter().zip(&epochs).filter(|(_, left)| **left > 0);
+    let epoch_seconds = match left.count() {
+        0 => None,
+        _ => epoch_seconds(runs, data, &jobs),
+    };
+    let total = |seconds: &Vec<f64>| total_seconds(runs, &epochs, seconds, &jobs);
+    Plan { seconds: epoch_seconds.as_ref().map(total), epochs, epoch_seconds }
 }
 
 /// The flags that `sweep.toml` does not keep.
@@ -217,71 +249,6 @@ fn test(directory: &SweepDir, run: &SweepRun, data: &Dataset) -> Result<Option<S
     }
 }
 
-/// A sweep whose runs have all ended.
-struct Ended<'a> {
-    /// In the order of the ranks.
-    results: &'a [RunResult],
-    runs: &'a [SweepRun],
-    path: &'a Path,
-    seconds: f64,
-}
-
-impl Ended<'_> {
-    fn winner(&self) -> Option<&RunResult> {
-        self.results.first().filter(|winner| winner.is_ranked())
-    }
-
-    /// Names the runs that failed, and why the first one did; `None` if none did.
-    fn failures(&self) -> Option<String> {
-        let mut failed: Vec<&RunResult> =
-            self.results.iter().filter(|result| result.status == Status::Failed).collect();
-        failed.sort_by_key(|result| result.number());
-        let first = failed.first()?;
-        let names = failed.iter().take(SHOWN).map(|result| &self.runs[result.number()].name[..]);
-        let names = names.collect::<Vec<_>>().join(", ");
-        let more = if failed.len() > SHOWN { ", ..." } else { "" };
-        let why = first.error.as_deref().unwrap_or("no reason is known");
-        Some(format!(
-            "{} of {} runs failed: {names}{more}; the first because: {why}; the same command tries them again",
-            failed.len(),
-            self.results.len()
-        ))
-    }
-
-    fn json(&self) -> Value {
-        let winner = self.winner();
-        let test = winner.and_then(|winner| winner.test);
-        let failed = self.results.iter().filter(|result| result.status == Status::Failed).count();
-        json!({
-            "event": "done",
-            "runs": self.results.len(),
-            "failed": failed,
-            "best_run": winner.map(|winner| &self.runs[winner.number].name),
-            "val_accuracy": winner.and_then(RunResult::best).and_then(|best| best.val_accuracy),
-            "test_loss": test.map(|test| test.loss()),
-            "test_accuracy": test.map(|test| test.accuracy()),
-            "seconds": self.seconds,
-            "sweep_dir": self.path.display().to_string(),
-        })
-    }
-
-    fn text(&self) -> String {
-        let winner = self.winner();
-        let mut text = ranking(self.results, self.runs, SHOWN);
-        if let Some(test) = winner.and_then(|winner| winner.test) {
-            let (accuracy, loss) = (percent(test.accuracy()), test.loss());
-            text += &format!("\n\ntest accuracy of the winner {accuracy}, loss {loss:.4}");
-        }
-        let results = self.path.join(RESULTS_CSV);
-        text += &format!("\n{} in all; results: {}", duration(self.seconds), results.display());
-        if let Some(winner) = winner {
-            let model = self.path.join(&self.runs[winner.number].name).join(BEST);
-            text += &format!("\nmodel: {}", model.display());
-        }
-        text
-    }
-}
-
 /// Keeps the runs' files, and shows what happens.
 struct Host<'a> {
     runs: &'a [SweepRun],
@@ -335,6 +302,9 @@ impl<'a> SweepHost for &'a Host<'a> {
                 "seconds": result.seconds(),
             }));
         }
+        if result.status == Status::Unfinished && result.history.is_empty() {
+            return Ok(()); // it was stopped before it came to anything
+        }
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         results.push(result);
         rank(&mut results, self.runs);
@@ -360,6 +330,7 @@ impl Observer for Watch<'_> {
 
     fn step(&mut self, epoch: usize, progress: Progress) {
         self.run_dir.step(epoch, progress);
+        self.terminal.iter().for_each(|terminal| terminal.step(self.number, epoch, progress));
     }
 
     fn request(&mut self) -> Request {

@@ -1,6 +1,6 @@
 //! `densely train`.
 
-use std::io::stdout;
+use std::io::{IsTerminal as _, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
@@ -8,11 +8,13 @@ use clap::ValueHint;
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags};
 use super::signals::{Interrupted, Signals};
-use super::{load, make_absolute, print_note, print_result, report};
+use super::{
+    load, make_absolute, print_next, print_note, print_result, print_text, report, say_command,
+};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Model, Spec};
-use crate::report::{JsonLines, Terminal, say, summary};
+use crate::report::{JsonLines, Stream, Terminal, Text, summary};
 use crate::store::names::{BEST, LAST, REPORT};
 use crate::store::{RunConfig, RunDir, SavedRun, run_path};
 use crate::text::shell;
@@ -83,7 +85,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut observers: Vec<Box<dyn Observer>> =
         vec![Box::new(&mut run_dir), Box::new(signals.clone())];
     if !finished && !output.quiet {
-        observers.push(Box::new(Terminal::new()));
+        // JSON lines on the same terminal would run into a bar
+        observers.push(Box::new(Terminal::new(!(output.json && stdout().is_terminal()))));
     }
     observers.extend(json.iter_mut().map(|json| -> Box<dyn Observer> { Box::new(json) }));
     let result = trainer.run(&mut observers);
@@ -98,8 +101,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let has_model = outcome.best_epoch > 0;
     let mut printed = Ok(());
     if !output.json && has_model {
-        let model = path.join(BEST);
-        printed = print_result(&format!("{}\nmodel: {}", summary(&outcome), model.display()));
+        let text = summary(&outcome).wrapped(Stream::Out.width(), 2);
+        printed = print_text(&text.then("\nmodel: ".into()).path(&path.join(BEST)));
     }
     let state = trainer.into_state(); // the engine's memory is free before the report starts its own
     // the report of a run that was finished before stays as it is
@@ -109,12 +112,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         report::of_state(&path, &path, &run_config, &state, &data)?;
     }
     if !output.json && page.exists() {
-        print_result(&format!("report: {}", page.display()))?;
+        print_text(&Text::from("report: ").path(&page))?;
     }
     if finished && !output.quiet && !page.exists() && has_model {
         print_note(&format!("it has no report; make one with: densely report {}", shell(&path)));
     }
     printed?;
+    if !(finished || output.quiet || output.json) && has_model && state.diverged().is_none() {
+        let run = shell(&path);
+        print_next(&[
+            (format!("densely eval {run}"), "scores per class, confusion matrix"),
+            (format!("densely predict {run} INPUT..."), "classify images in IDX files"),
+        ]);
+    }
     if let Some(error) = json.and_then(JsonLines::into_failure) {
         return Err(error.into());
     }
@@ -139,9 +149,10 @@ impl End<'_> {
             (Ok(outcome), _) => Ok(outcome),
             (Err(Error::Stopped), Some(interrupted)) => {
                 let (epoch, step) = (state.epochs_begun(), state.optimizer().steps());
-                say(&format!(
-                    "{interrupted} after step {step} (epoch {epoch}); the state is saved, continue with: {resume}"
-                ));
+                let saved = format!(
+                    "{interrupted} after step {step} (epoch {epoch}); the state is saved, continue with:"
+                );
+                say_command(&saved, &resume);
                 Err(interrupted.into())
             }
             (Err(error @ Error::Io { .. }), _) if !finished && RunDir::has_checkpoint(path) => {

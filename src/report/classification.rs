@@ -4,6 +4,8 @@ use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
 use super::format::{grouped, percent};
+use super::style::{Paint, Text, cut};
+use super::table::{Column, Layout};
 
 /// Counts of (truth, prediction).
 #[derive(Clone, Debug)]
@@ -115,40 +117,73 @@ impl Confusion {
         (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
     }
 
-    /// The scores of the classes and the matrix, as tables for people.
-    pub fn tables(&self) -> String {
-        let width = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(5);
-        let mut text = format!("{:>width$}  precision     recall         F1    samples\n", "class");
+    /// The scores of the classes and the matrix, as tables for people, which fit a terminal that is so wide.
+    pub fn tables(&self, width: Option<usize>) -> Text {
         let shown = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
-        for score in self.classes() {
-            text += &format!(
-                "{:>width$} {:>10} {:>10} {:>10} {:>10}\n",
-                score.label,
-                shown(score.precision),
-                shown(score.recall),
-                shown(score.f1),
-                grouped(score.samples)
-            );
+        let rows: Vec<[String; 5]> = (self.classes().into_iter())
+            .map(|score| {
+                let label = match width {
+                    Some(_) => cut(&score.label, LONGEST_LABEL),
+                    None => score.label,
+                };
+                let samples = grouped(score.samples);
+                [label, shown(score.precision), shown(score.recall), shown(score.f1), samples]
+            })
+            .collect();
+        let layout = Layout::of(&COLUMNS, &rows, width);
+        let mut text = Text::default().with(Paint::Head, layout.head());
+        for row in &rows {
+            text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
         }
+        text.with(Paint::Plain, "\n\n").then(self.matrix(width))
+    }
+
+    fn matrix(&self, width: Option<usize>) -> Text {
         if self.labels.len() > SHOWN_CLASSES {
-            return text + "\nthe confusion matrix is too wide to show; --json has it";
+            return "the confusion matrix is too wide to show; --json has it".into();
         }
+        let names = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+        let first = names.max("class".len());
         let widest = self.counts.iter().max().map_or(1, |count| count.to_string().len());
-        let names = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(1);
-        let cell = widest.max(names) + 1;
-        text += "\nconfusion: a row per true class, a column per prediction\n";
-        text += &" ".repeat(width);
-        self.labels.iter().for_each(|label| text += &format!(" {label:>cell$}"));
-        for (label, row) in self.labels.iter().zip(self.counts.rows()) {
-            text += &format!("\n{label:>width$}");
-            for &count in row {
+        // a blank more between the columns, where there is one
+        let cells = [widest.max(names) + 1, widest.max(names)];
+        let total = |cell: usize| first + self.labels.len() * (cell + 1);
+        let fits = |cell: usize| width.is_none_or(|width| total(cell) <= width);
+        let Some(cell) = cells.into_iter().find(|&cell| fits(cell)) else {
+            let text = format!(
+                "the confusion matrix takes {} columns: use a wider terminal, or --json",
+                total(cells[1])
+            );
+            return Text::from(text).wrapped(width, 0);
+        };
+        let title = "confusion: a row per true class, a column per prediction";
+        let head = self.labels.iter().map(|label| format!(" {label:>cell$}"));
+        let mut text = Text::from(title)
+            .wrapped(width, 2)
+            .with(Paint::Head, format!("\n{}{}", " ".repeat(first), head.collect::<String>()));
+        for (i, (label, row)) in self.labels.iter().zip(self.counts.rows()).enumerate() {
+            text = text.with(Paint::Plain, format!("\n{label:>first$}"));
+            for (j, &count) in row.iter().enumerate() {
                 let shown = if count == 0 { "·".to_owned() } else { count.to_string() };
-                text += &format!(" {shown:>cell$}");
+                let paint = if i == j { Paint::Best } else { Paint::Plain };
+                text = text.with(Paint::Plain, " ").with(paint, format!("{shown:>cell$}"));
             }
         }
         text
     }
 }
+
+/// On a terminal, longer names of classes are cut in the table of scores.
+const LONGEST_LABEL: usize = 24;
+
+/// The scores of the classes.
+const COLUMNS: [Column; 5] = [
+    Column::right("class", 0, 5, 0),
+    Column::right("precision", 1, 10, 2),
+    Column::right("recall", 1, 10, 1),
+    Column::right("F1", 1, 10, 0),
+    Column::right("samples", 1, 10, 3),
+];
 
 #[cfg(test)]
 mod tests {
@@ -181,11 +216,16 @@ mod tests {
 
     #[test]
     fn tables_are_aligned() {
-        let text = confusion().tables();
+        let text = confusion().tables(None).plain();
         let lines: Vec<&str> = text.lines().collect();
         let widths: Vec<usize> = lines.iter().map(|line| line.chars().count()).collect();
         assert_eq!(widths[..4], [widths[0]; 4], "{text}");
         assert_eq!(widths[6..], [widths[6]; 4], "{text}");
         assert!(text.contains("  b    50.00 %"), "{text}");
+        let narrow = confusion().tables(Some(40)).plain();
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        assert!(narrow.starts_with("class  precision     recall         F1\n"), "{narrow}");
+        let narrow = confusion().tables(Some(10)).plain();
+        assert!(narrow.contains("confusion\nmatrix\ntakes 11\ncolumns:"), "{narrow}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::style::{Paint, Text};
 use crate::engine::Isa;
 use crate::model::{Activation, Spec};
 use crate::train::{Outcome, Trainer};
@@ -69,25 +70,23 @@ pub fn network(spec: &Spec) -> String {
 }
 
 /// How a run ended, in a line or two.
-pub fn summary(outcome: &Outcome) -> String {
-    let mut text = match outcome.val_accuracy {
-        Some(accuracy) => format!(
-            "best epoch {} of {}: validation accuracy {}",
-            outcome.best_epoch,
-            outcome.last_epoch,
-            percent(accuracy)
-        ),
-        None => format!("no validation part: the weights of epoch {} are kept", outcome.best_epoch),
+pub fn summary(outcome: &Outcome) -> Text {
+    let text = match outcome.val_accuracy {
+        Some(accuracy) => Text::from(format!(
+            "best epoch {} of {}: validation accuracy ",
+            outcome.best_epoch, outcome.last_epoch,
+        ))
+        .with(Paint::Best, percent(accuracy)),
+        None => Text::from(format!(
+            "no validation part: the weights of epoch {} are kept",
+            outcome.best_epoch
+        )),
     };
-    if let Some(test) = &outcome.test {
-        text += &format!(
-            "\ntest accuracy {}, loss {:.4}, on {} samples",
-            percent(test.accuracy()),
-            test.loss(),
-            grouped(test.samples)
-        );
-    }
-    text
+    let Some(test) = &outcome.test else { return text };
+    text.with(Paint::Plain, "\ntest accuracy ").with(Paint::Best, percent(test.accuracy())).with(
+        Paint::Plain,
+        format!(", loss {:.4}, on {} samples", test.loss(), grouped(test.samples)),
+    )
 }
 
 /// `2026-11-26 18:40`, in the zone of this machine.

@@ -6,21 +6,30 @@
 mod classification;
 mod format;
 mod json;
+mod live;
 mod page;
 mod predictions;
 mod progress;
+mod ranking;
+mod style;
 mod sweep_progress;
+mod table;
 
 pub use classification::Confusion;
 pub use format::{duration, grouped, percent, plural, summary};
 pub use json::JsonLines;
+#[cfg(unix)]
+pub use live::erase_in_signal_handler;
 pub use page::{Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report};
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
-pub use sweep_progress::{SweepTerminal, ranking};
+pub use ranking::ranking;
+pub use style::{Paint, Stream, Text, cut};
+pub use sweep_progress::{Plan, SweepTerminal};
+pub use table::{Column, Layout};
 
-/// Writes lines to standard error, without control characters. If its reader has gone away or its disk is full, the work goes on.
-pub fn say(text: &str) {
+/// Writes lines to standard error. If its reader has gone away or its disk is full, the work goes on.
+pub fn say(text: impl Into<Text>) {
     use std::io::Write as _;
-    drop(writeln!(std::io::stderr(), "{}", crate::text::lines(text)));
+    drop(writeln!(std::io::stderr(), "{}", text.into().for_stream(Stream::Err)));
 }

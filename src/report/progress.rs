@@ -4,22 +4,36 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::format::{description, duration, grouped, percent};
+use super::live::{Live, bar};
 use super::say;
+use super::style::{Paint, Stream, Text};
+use super::table::{Column, Layout};
 use crate::error::Result;
 use crate::train::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Trainer};
 
 /// How often the bar is drawn.
-const REDRAW: Duration = Duration::from_millis(100);
+pub(super) const REDRAW: Duration = Duration::from_millis(100);
 
-const HEADER: &str = "  epoch  train loss  accuracy    val loss  accuracy   seconds   samples/s";
+const COLUMNS: [Column; 7] = [
+    Column::right("epoch", 0, 7, 0),
+    Column::right("train loss", 1, 11, 2),
+    Column::right("accuracy", 1, 9, 3),
+    Column::right("val loss", 1, 11, 1),
+    Column::right("accuracy", 1, 9, 0),
+    Column::right("seconds", 1, 9, 4),
+    Column::right("samples/s", 1, 11, 5),
+];
+
+/// What the mark of the best epoch takes after the columns.
+const MARK: usize = 2;
 
 /// Shows a run on standard error.
 #[derive(Debug)]
 pub struct Terminal {
-    bar: ProgressBar,
+    live: Live,
+    /// The columns under the last header.
+    layout: Option<Layout<'static>>,
     epochs: usize,
     /// When this process began to train, and how many samples it had trained on before the current epoch.
     start: Instant,
@@ -31,11 +45,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Shows nothing before the run starts.
-    pub fn new() -> Self {
+    /// Shows nothing before the run starts, and afterwards a bar if one `is_wanted`.
+    pub fn new(is_wanted: bool) -> Self {
         let now = Instant::now();
         Self {
-            bar: ProgressBar::hidden(),
+            live: Live::new(is_wanted),
+            layout: None,
             epochs: 0,
             start: now,
             samples_before: 0,
@@ -45,103 +60,99 @@ impl Terminal {
         }
     }
 
-    /// Writes a line above the bar, or just a line where there is no bar.
-    fn line(&self, text: &str) {
-        if self.bar.is_hidden() {
-            say(text);
-        } else {
-            self.bar.println(text);
+    /// The columns that fit now; writes the header over those that were not there before.
+    fn columns(&mut self) -> Layout<'static> {
+        let layout = epoch_columns(Stream::Err.width());
+        if self.layout.as_ref() != Some(&layout) {
+            self.live.print(&Text::default().with(Paint::Head, layout.head()));
+            self.layout = Some(layout.clone());
         }
-    }
-}
-
-impl Default for Terminal {
-    fn default() -> Self {
-        Self::new()
+        layout
     }
 }
 
 impl Observer for Terminal {
     fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
-        self.line(&description(trainer));
+        say(Text::from(description(trainer)).wrapped(Stream::Err.width(), 2));
         self.epochs = trainer.config().epochs;
         let state = trainer.state();
         self.first_epoch = state.epoch() + 1;
         self.skipped = state.partial().map_or(0, |partial| partial.score.samples);
         self.start = Instant::now();
         if self.skipped > 0 {
-            self.line(&format!(
+            say(format!(
                 "resuming in epoch {}, after step {}",
                 self.first_epoch,
                 state.optimizer().steps()
             ));
         } else if self.first_epoch > 1 {
-            self.line(&format!("resuming after epoch {}", self.first_epoch - 1));
+            say(format!("resuming after epoch {}", self.first_epoch - 1));
         }
-        self.line(HEADER);
-        self.bar = ProgressBar::with_draw_target(
-            Some(trainer.parts().train.len() as u64),
-            ProgressDrawTarget::stderr(),
-        );
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {msg}") {
-            self.bar.set_style(style.progress_chars("━╸ "));
-        }
+        self.columns();
+        // the first step may be a long one
+        let prefix = format!("{:>7}", format!("{}/{}", self.first_epoch, self.epochs));
+        self.live.draw(|width| vec![bar(&prefix, 0.0, &[], width)]);
         Ok(())
     }
 
     fn step(&mut self, epoch: usize, progress: Progress) {
         let now = Instant::now();
-        if now < self.next_draw || self.bar.is_hidden() {
+        if now < self.next_draw || self.live.is_hidden() {
             return;
         }
         self.next_draw = now + REDRAW;
         let done = (self.samples_before + progress.score.samples) as f64;
         let rate = (done - self.skipped as f64) / (now - self.start).as_secs_f64();
         let all = progress.total as f64 * (self.epochs - (self.first_epoch - 1)) as f64;
-        self.bar.set_prefix(format!("{:>7}", format!("{epoch}/{}", self.epochs)));
-        self.bar.set_position(progress.score.samples);
-        self.bar.set_message(format!(
-            "loss {:.4}  {}  {}/s  {} left",
-            progress.score.loss(),
-            percent(progress.score.accuracy()),
-            grouped(rate as u64),
-            duration((all - done) / rate)
-        ));
+        let share = progress.score.samples as f64 / progress.total as f64;
+        let prefix = format!("{:>7}", format!("{epoch}/{}", self.epochs));
+        let parts = [
+            (2, format!("loss {:.4}", progress.score.loss())),
+            (3, percent(progress.score.accuracy())),
+            (4, format!("{}/s", grouped(rate as u64))),
+            (0, format!("{} left", duration((all - done) / rate))),
+        ];
+        self.live.draw(|width| vec![bar(&prefix, share, &parts, width)]);
     }
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         self.samples_before += end.trainer.parts().train.len() as u64;
-        self.line(&row(end.record, self.epochs, end.is_best));
+        let layout = self.columns();
+        let text = row(&layout, end.record, self.epochs, end.is_best);
+        self.live.print(&text);
         Ok(())
     }
 
     fn done(&mut self, _outcome: &Outcome) -> Result<()> {
-        self.bar.finish_and_clear();
+        self.live.clear();
         Ok(())
     }
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
+/// The columns that fit, with the mark of the best epoch after them.
+fn epoch_columns(width: Option<usize>) -> Layout<'static> {
+    Layout::new(&COLUMNS, width.map(|width| width.saturating_sub(MARK)))
 }
 
-/// An epoch as a row under [`HEADER`]; the best one so far has an asterisk.
-fn row(record: &EpochRecord, epochs: usize, is_best: bool) -> String {
+/// An epoch as a row; the best one so far has an asterisk.
+fn row(layout: &Layout<'_>, record: &EpochRecord, epochs: usize, is_best: bool) -> Text {
     let (val_loss, val_accuracy) = match (record.val_loss, record.val_accuracy) {
         (Some(loss), Some(accuracy)) => (format!("{loss:.4}"), percent(accuracy)),
         _ => ("-".to_owned(), "-".to_owned()),
     };
-    let mark = if is_best && record.val_loss.is_some() { " *" } else { "" };
-    format!(
-        "{:>7} {:>11.4} {:>9} {val_loss:>11} {val_accuracy:>9} {:>9.3} {:>11}{mark}",
+    let cells = layout.row([
         format!("{}/{epochs}", record.epoch),
-        record.train_loss,
+        format!("{:.4}", record.train_loss),
         record.train_accuracy.map_or_else(|| "-".to_owned(), percent),
-        record.seconds,
+        val_loss,
+        val_accuracy,
+        format!("{:.3}", record.seconds),
         grouped(record.samples_per_second as u64),
-    )
+    ]);
+    match is_best && record.val_loss.is_some() {
+        true => Text::default().with(Paint::Best, format!("{cells} *")),
+        false => Text::from(cells),
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_stand_under_the_header() {
+    fn rows_stand_under_the_header_and_fit() {
         let record = EpochRecord {
             epoch: 3,
             train_loss: 0.123_45,
@@ -160,10 +171,26 @@ mod tests {
             samples_per_second: 70_422.5,
             ..EpochRecord::default()
         };
-        let row = row(&record, 20, true);
-        assert_eq!(row.len(), HEADER.len() + 2);
-        assert!(row.ends_with("0.2000   95.11 %     0.710      70,422 *"), "{row}");
+        let shown = |width| {
+            let layout = epoch_columns(width);
+            let line = row(&layout, &record, 20, true).plain();
+            assert_eq!(line.len(), layout.head().len() + MARK);
+            (layout.head(), line)
+        };
+        let head = "  epoch  train loss  accuracy    val loss  accuracy   seconds   samples/s";
+        let line = "   3/20      0.1235   96.50 %      0.2000   95.11 %     0.710      70,422 *";
+        assert_eq!(shown(None), (head.to_owned(), line.to_owned()));
+        assert_eq!(shown(Some(75)), shown(None));
+        assert_eq!(
+            shown(Some(74)).1,
+            "   3/20      0.1235   96.50 %      0.2000   95.11 %     0.710 *"
+        );
+        assert_eq!(shown(Some(40)).0, "  epoch    val loss  accuracy");
+        for width in 20..80 {
+            assert!(shown(Some(width)).1.len() <= width);
+        }
         let without = EpochRecord { val_loss: None, val_accuracy: None, ..record };
-        assert_eq!(super::row(&without, 20, true).len(), HEADER.len());
+        let line = row(&epoch_columns(None), &without, 20, true).plain();
+        assert_eq!(line.len(), head.len());
     }
 }

@@ -6,60 +6,106 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
 use super::format::{duration, grouped, percent, plural};
+use super::live::{Live, bar};
+use super::progress::REDRAW;
 use super::say;
+use super::style::{Paint, Stream, Text, cut};
+use super::table::{Column, Layout};
 use crate::engine::Isa;
 use crate::gemm::Backend;
-use crate::train::{EpochRecord, RunResult, Status, SweepRun};
+use crate::train::{EpochRecord, Progress, RunResult, Status, SweepRun};
 
-const HEADER: &str = "    run  validation  best epoch   seconds  settings";
+/// The runs that have ended; their names follow.
+const COLUMNS: [Column; 4] = [
+    Column::right("run", 0, 7, 0),
+    Column::right("validation", 2, 10, 0),
+    Column::right("best epoch", 2, 10, 1),
+    Column::right("seconds", 2, 8, 2),
+];
+
+/// Columns are left out until this much of a name fits; a longer name is cut.
+pub(super) const NAME: usize = 26;
+
+/// What lies ahead of a sweep.
+#[derive(Debug)]
+pub struct Plan {
+    /// The epochs that each run has left, at most.
+    pub epochs: Vec<usize>,
+    /// The estimated seconds of an epoch of each run, where there is an estimate.
+    pub epoch_seconds: Option<Vec<f64>>,
+    /// The estimated seconds of all of them.
+    pub seconds: Option<f64>,
+}
 
 /// Shows a sweep on standard error.
 #[derive(Debug)]
 pub struct SweepTerminal<'a> {
     runs: &'a [SweepRun],
-    bars: MultiProgress,
-    all: ProgressBar,
     start: Instant,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    running: BTreeMap<usize, ProgressBar>,
-    /// The epochs that this process has trained of each of them.
-    epochs: BTreeMap<usize, usize>,
+    live: Live,
+    layout: Option<Layout<'static>>,
+    next_draw: Instant,
+    running: BTreeMap<usize, Running>,
+    /// The epochs that each run has left, and the work of one of them: its seconds, or the parameters of its network.
+    epochs: Vec<usize>,
+    work: Vec<f64>,
     ended: usize,
     /// The best validation accuracy so far, and the run that has it.
     leader: Option<(f64, usize)>,
-    /// The work of the epochs that this process has trained, and that of the epochs that are left: of each, the parameters of its
-    /// network.
+    /// The work that this process has done.
     done: f64,
-    left: f64,
+}
+
+/// A run in training.
+#[derive(Debug, Default)]
+struct Running {
+    /// Of its last epoch.
+    epoch: usize,
+    val_accuracy: Option<f64>,
+    seconds: Option<f64>,
+    /// The share of the epoch that is going on, and the share with which this process began it.
+    share: f64,
+    first_share: Option<f64>,
 }
 
 impl<'a> SweepTerminal<'a> {
-    /// Shows what is about to run.
-    pub fn new(runs: &'a [SweepRun], data: &str, backend: Backend) -> Self {
-        let bars = MultiProgress::new();
-        let all = bars.add(ProgressBar::new(runs.len() as u64));
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {msg}") {
-            all.set_style(style.progress_chars("━╸ "));
-        }
-        let epochs = runs.first().map_or(0, |run| run.config.epochs);
-        say(&format!(
-            "densely {}: {}, {}\n{data}: {} of at most {} each\n{HEADER}",
+    /// Shows what is about to run, and afterwards bars if they are wanted.
+    pub fn new(
+        runs: &'a [SweepRun],
+        data: &str,
+        backend: Backend,
+        plan: Plan,
+        bars_are_wanted: bool,
+    ) -> Self {
+        let text = format!(
+            "densely {}: {}, {}\n{data}: {}",
             env!("CARGO_PKG_VERSION"),
             backend.describe(),
             Isa::detect().name(),
-            plural(runs.len(), "run"),
-            plural(epochs, "epoch"),
-        ));
-        let work = |run: &SweepRun| run.parameters as f64 * run.config.epochs as f64;
-        let state = State { left: runs.iter().map(work).sum(), ..State::default() };
-        Self { runs, bars, all, start: Instant::now(), state: Mutex::new(state) }
+            announcement(runs, &plan),
+        );
+        say(Text::from(text).wrapped(Stream::Err.width(), 2));
+        let parameters = || runs.iter().map(|run| run.parameters as f64).collect();
+        let state = State {
+            live: Live::new(bars_are_wanted),
+            layout: None,
+            next_draw: Instant::now(),
+            running: BTreeMap::new(),
+            epochs: plan.epochs,
+            work: plan.epoch_seconds.unwrap_or_else(parameters),
+            ended: 0,
+            leader: None,
+            done: 0.0,
+        };
+        let terminal = Self { runs, start: Instant::now(), state: Mutex::new(state) };
+        terminal.with_state(|state| drop(state.columns()));
+        terminal
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -68,131 +114,231 @@ impl<'a> SweepTerminal<'a> {
 
     /// A run begins or resumes.
     pub fn begins(&self, number: usize) {
-        let run = &self.runs[number];
-        let bar = ProgressBar::new(run.config.epochs as u64).with_prefix(run.name.clone());
-        let bar = self.bars.insert_before(&self.all, bar);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:32!} {bar:20} {msg}") {
-            bar.set_style(style.progress_chars("━╸ "));
-        }
         self.with_state(|state| {
-            self.all.set_prefix(format!("{:>7}", format!("{}/{}", state.ended, self.runs.len())));
-            self.all.tick(); // visible from the beginning
-            state.running.insert(number, bar);
+            state.running.insert(number, Running::default());
+            self.draw(state);
+        });
+    }
+
+    /// A step of a run is over.
+    pub fn step(&self, number: usize, epoch: usize, progress: Progress) {
+        self.with_state(|state| {
+            let now = Instant::now();
+            if state.live.is_hidden() || now < state.next_draw {
+                return;
+            }
+            if let Some(running) = state.running.get_mut(&number) {
+                running.epoch = epoch - 1;
+                running.share = progress.score.samples as f64 / progress.total as f64;
+                running.first_share.get_or_insert(running.share);
+            }
+            self.draw(state);
         });
     }
 
     /// An epoch of a run is over.
     pub fn epoch(&self, number: usize, record: &EpochRecord) {
         self.with_state(|state| {
-            if let Some(bar) = state.running.get(&number) {
-                bar.set_position(record.epoch as u64);
-                bar.set_message(format!(
-                    "{}/{}  val {}  {:.2} s",
-                    record.epoch,
-                    self.runs[number].config.epochs,
-                    record.val_accuracy.map_or_else(|| "-".to_owned(), percent),
-                    record.seconds
-                ));
+            if let Some(running) = state.running.get_mut(&number) {
+                *running = Running {
+                    epoch: record.epoch,
+                    val_accuracy: record.val_accuracy,
+                    seconds: Some(record.seconds),
+                    share: 0.0,
+                    first_share: Some(0.0),
+                };
             }
-            *state.epochs.entry(number).or_default() += 1;
-            let work = self.runs[number].parameters as f64;
-            state.done += work;
-            state.left -= work;
-            self.show(state);
+            state.epochs[number] = state.epochs[number].saturating_sub(1);
+            state.done += state.work[number];
+            self.draw(state);
         });
     }
 
-    /// Brings the bar of the whole sweep up to date.
-    fn show(&self, state: &State) {
-        self.all.set_prefix(format!("{:>7}", format!("{}/{}", state.ended, self.runs.len())));
-        self.all.set_position(state.ended as u64);
-        let mut words = Vec::new();
-        if let Some((accuracy, number)) = state.leader {
-            words.push(format!("best {} {}", percent(accuracy), self.runs[number].name));
-        }
-        if state.done > 0.0 && state.left > 0.0 {
-            let seconds = self.start.elapsed().as_secs_f64() * state.left / state.done;
-            words.push(format!("at most {} left", duration(seconds)));
-        }
-        self.all.set_message(words.join("  "));
+    /// Draws the bars: one for each run in training, and one for the whole sweep.
+    fn draw(&self, state: &mut State) {
+        state.next_draw = Instant::now() + REDRAW;
+        let seconds = self.start.elapsed().as_secs_f64();
+        let left = state.left(seconds);
+        let State { live, running, ended, leader, .. } = state;
+        live.draw(|width| {
+            let mut lines: Vec<Text> =
+                running.iter().map(|(&number, run)| self.bar_of(number, run, width)).collect();
+            let share = *ended as f64 / self.runs.len() as f64;
+            let mut parts = Vec::new();
+            if let Some((accuracy, number)) = *leader {
+                let name = cut(&self.runs[number].name, name_width(width));
+                parts.push((1, format!("best {}", percent(accuracy))));
+                parts.push((2, name));
+            }
+            parts.extend(left.map(|left| (0, format!("at most {} left", duration(left)))));
+            let prefix = format!("{:>7}", format!("{ended}/{}", self.runs.len()));
+            lines.push(bar(&prefix, share, &parts, width));
+            lines
+        });
     }
 
-    /// A run has ended.
+    fn bar_of(&self, number: usize, running: &Running, width: usize) -> Text {
+        let (run, columns) = (&self.runs[number], name_width(width));
+        let epochs = run.config.epochs;
+        let name = cut(&run.name, columns);
+        let longest = self.runs.iter().map(|run| run.name.len()).max().unwrap_or(0).min(columns);
+        let blanks = " ".repeat(longest.saturating_sub(name.chars().count()));
+        let mut parts = vec![(0, format!("{}/{epochs}", running.epoch))];
+        parts.extend(running.val_accuracy.map(|share| (1, format!("val {}", percent(share)))));
+        parts.extend(running.seconds.map(|seconds| (2, format!("{seconds:.2} s"))));
+        let share = (running.epoch as f64 + running.share) / epochs as f64;
+        bar(&format!("{name}{blanks}"), share, &parts, width)
+    }
+
+    /// A run has ended, or was stopped.
     pub fn ended(&self, result: &RunResult) {
         let run = &self.runs[result.number];
         self.with_state(|state| {
-            if let Some(bar) = state.running.remove(&result.number) {
-                bar.finish_and_clear();
-            }
-            state.ended += 1;
+            state.running.remove(&result.number);
+            let is_over = result.status != Status::Unfinished;
             let accuracy = result.best().and_then(|best| best.val_accuracy);
             let best = state.leader.map_or(f64::NEG_INFINITY, |(best, _)| best);
             if let Some(accuracy) = accuracy.filter(|accuracy| *accuracy > best) {
                 state.leader = Some((accuracy, result.number));
             }
-            let line = row(result, &format!("{}/{}", state.ended, self.runs.len()), &run.name);
-            if self.all.is_hidden() {
-                say(&line);
-            } else {
-                self.all.println(line);
+            if is_over {
+                state.ended += 1;
+                // the epochs that it needed no more, or that an earlier process had trained
+                state.epochs[result.number] = 0;
             }
-            // the epochs that it needed no more, or that an earlier process had trained
-            let skipped =
-                run.config.epochs.saturating_sub(state.epochs.remove(&result.number).unwrap_or(0));
-            state.left -= run.parameters as f64 * skipped as f64;
-            self.show(state);
+            if is_over || !result.history.is_empty() {
+                let layout = state.columns();
+                let count = format!("{}/{}", state.ended, self.runs.len());
+                let row = row(&layout, Stream::Err.width(), result, &count, &run.name);
+                state.live.print(&row);
+            }
+            self.draw(state);
         });
     }
 
     /// Removes the bars.
     pub fn finish(&self) {
-        self.all.finish_and_clear();
+        self.with_state(|state| state.live.clear());
     }
 }
 
-/// A run that has ended as a row under [`HEADER`].
-fn row(result: &RunResult, count: &str, name: &str) -> String {
-    let outcome = match (result.status, &result.error) {
-        (Status::Failed, error) => {
-            return format!("{count:>7}  failed      {name}: {}", error.as_deref().unwrap_or("?"));
-        }
-        (Status::Diverged, _) => "  diverged",
-        (Status::Done | Status::Unfinished, _) => "",
-    };
-    let accuracy = result.best().and_then(|best| best.val_accuracy);
-    format!(
-        "{count:>7}  {:>10}  {:>10}  {:>8.1}  {name}{outcome}",
-        accuracy.map_or_else(|| "-".to_owned(), percent),
-        format!("{}/{}", result.best_epoch, result.history.len()),
-        result.seconds(),
-    )
-}
-
-/// The ranking as a table for people: the first `shown` runs.
-pub fn ranking(results: &[RunResult], runs: &[SweepRun], shown: usize) -> String {
-    let mut text = " rank  validation      loss  best epoch  parameters       time  run".to_owned();
-    for (i, result) in results.iter().take(shown).enumerate() {
-        let (best, run) = (result.best(), &runs[result.number]);
-        let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
-        let status = match result.status {
-            Status::Done => "",
-            Status::Diverged => "  diverged",
-            Status::Failed => "  failed",
-            Status::Unfinished => "  unfinished",
+impl State {
+    /// The seconds that are left at most; `None` as long as nothing is known.
+    fn left(&self, seconds: f64) -> Option<f64> {
+        let going_on = |(&number, running): (&usize, &Running)| {
+            (running.share - running.first_share.unwrap_or(running.share)) * self.work[number]
         };
-        text += &format!(
-            "\n{:>5}  {:>10}  {:>8}  {:>10}  {:>10}  {:>9}  {}{status}",
-            i + 1,
-            best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent),
-            number(best.and_then(|best| best.val_loss)),
-            format!("{}/{}", result.best_epoch, result.history.len()),
-            grouped(run.parameters as u64),
-            duration(result.seconds()),
-            run.name,
-        );
+        let begun: f64 = self.running.iter().map(going_on).sum();
+        let all: f64 = self.epochs.iter().zip(&self.work).map(|(&n, work)| n as f64 * work).sum();
+        let (done, left) = (self.done + begun, all - begun);
+        (done > 0.0 && left > 0.0 && seconds > 1.0).then(|| seconds * left / done)
     }
-    if results.len() > shown {
-        text += &format!("\n  and {} more", results.len() - shown);
+
+    /// The columns that fit now; writes the header over those that were not there before.
+    fn columns(&mut self) -> Layout<'static> {
+        let layout = Layout::new(&COLUMNS, before_names(Stream::Err.width()));
+        if self.layout.as_ref() != Some(&layout) {
+            let head = format!("{}  settings", layout.head());
+            self.live.print(&Text::default().with(Paint::Head, head));
+            self.layout = Some(layout.clone());
+        }
+        layout
+    }
+}
+
+/// `45 runs, at most 9,000 epochs, about 52 min 10 s`
+fn announcement(runs: &[SweepRun], plan: &Plan) -> String {
+    let all: usize = runs.iter().map(|run| run.config.epochs).sum();
+    let left: usize = plan.epochs.iter().sum();
+    let mut text = format!("{}, at most {}", plural(runs.len(), "run"), plural(all, "epoch"));
+    if left < all {
+        text += &format!("; {} of them left", grouped(left as u64));
+    }
+    if let Some(seconds) = plan.seconds.filter(|_| left > 0) {
+        let patience = runs.iter().any(|run| run.config.patience.is_some());
+        let most = if patience { "at most " } else { "" };
+        text += &format!(", {most}about {}", duration(seconds));
     }
     text
+}
+
+/// The columns of a bar that the name of a run may take.
+fn name_width(width: usize) -> usize {
+    (width * 2 / 5).clamp(8, 32)
+}
+
+/// What is left for the columns before names.
+fn before_names(width: Option<usize>) -> Option<usize> {
+    width.map(|width| width.saturating_sub(NAME + 2))
+}
+
+/// A name after the columns of a table, and a word after that; the name is cut to what is left of the line.
+pub(super) fn named(layout: &Layout<'_>, width: Option<usize>, name: &str, word: &str) -> String {
+    let name = match width {
+        Some(width) => cut(name, width.saturating_sub(layout.total() + 2 + word.len()).max(8)),
+        None => name.to_owned(),
+    };
+    format!("  {name}{word}")
+}
+
+/// A run that has ended as a row.
+fn row(
+    layout: &Layout<'_>,
+    width: Option<usize>,
+    result: &RunResult,
+    count: &str,
+    name: &str,
+) -> Text {
+    let outcome = match (result.status, &result.error) {
+        (Status::Failed, error) => {
+            let why = error.as_deref().unwrap_or("?");
+            return Text::from(format!("{count:>7}  "))
+                .with(Paint::Error, "failed")
+                .with(Paint::Plain, format!("      {name}: {why}"));
+        }
+        (Status::Diverged, _) => "  diverged",
+        (Status::Unfinished, _) => "  unfinished",
+        (Status::Done, _) => "",
+    };
+    let accuracy = result.best().and_then(|best| best.val_accuracy);
+    let cells = layout.row([
+        count.to_owned(),
+        accuracy.map_or_else(|| "-".to_owned(), percent),
+        format!("{}/{}", result.best_epoch, result.history.len()),
+        format!("{:.1}", result.seconds()),
+    ]);
+    Text::from(cells + &named(layout, width, name, outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::TrainConfig;
+
+    fn runs() -> Vec<SweepRun> {
+        let run = |name: &str| {
+            let config = TrainConfig::default().with(|config| config.epochs = 200);
+            SweepRun::new(name.to_owned(), config, 1_863_690)
+        };
+        vec![run("01_784-784-784_lr0.01_b100"), run("02_784-784-784_lr0.01_b500")]
+    }
+
+    #[test]
+    fn a_sweep_is_announced_with_its_epochs_and_an_estimate() {
+        let runs = runs();
+        let plan = |epochs: [usize; 2], seconds| Plan {
+            epochs: epochs.to_vec(),
+            epoch_seconds: None,
+            seconds,
+        };
+        let text = announcement(&runs, &plan([200, 200], Some(4200.0)));
+        assert_eq!(text, "2 runs, at most 400 epochs, about 1 h 10 min");
+        let text = announcement(&runs, &plan([0, 150], Some(100.0)));
+        assert_eq!(text, "2 runs, at most 400 epochs; 150 of them left, about 1 min 40 s");
+        assert_eq!(
+            announcement(&runs, &plan([0, 0], Some(0.0))),
+            "2 runs, at most 400 epochs; 0 of them left"
+        );
+        assert_eq!(announcement(&runs, &plan([200, 200], None)), "2 runs, at most 400 epochs");
+    }
 }

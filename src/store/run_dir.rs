@@ -291,18 +291,21 @@ pub(super) fn read_config(path: &Path) -> Result<RunConfig> {
 /// The runs of some directories, ranked, and the data of each by number.
 ///
 /// # Errors
-/// If one of them holds no run, or none has a finished epoch.
+/// If one of them holds no run, or a run without a finished epoch that has not diverged.
 pub fn read_runs(directories: &[PathBuf]) -> Result<(RankedRuns, Vec<String>)> {
     let (mut runs, mut results, mut data) = (Vec::new(), Vec::new(), Vec::new());
     for directory in directories {
         let SavedRun { config, state, .. } = RunDir::read(directory)?;
-        if let Some(state) = state.filter(|state| state.epoch() > 0) {
-            results.push(RunResult::of(runs.len(), &state));
-            let parameters = state.optimizer().params().len();
-            let train = config.train.with(|train| train.threads = Some(state.threads()));
-            runs.push(SweepRun::new(directory.display().to_string(), train, parameters));
-            data.push(config.options.data);
-        }
+        let begun = |state: &TrainerState| state.epoch() > 0 || state.diverged().is_some();
+        let Some(state) = state.filter(begun) else {
+            let problem = "the run has no finished epoch; continue it with `densely train --resume`, or leave it out";
+            return Err(Error::invalid_file(directory, problem));
+        };
+        results.push(RunResult::of(runs.len(), &state));
+        let parameters = state.optimizer().params().len();
+        let train = config.train.with(|train| train.threads = Some(state.threads()));
+        runs.push(SweepRun::new(directory.display().to_string(), train, parameters));
+        data.push(config.options.data);
     }
     Ok((RankedRuns::new(runs, results)?, data))
 }

@@ -153,8 +153,9 @@ impl SweepDir {
     pub fn ranked_runs(&self, runs: &[SweepRun]) -> Result<RankedRuns> {
         let mut results = Vec::new();
         for (number, run) in runs.iter().enumerate() {
-            if !self.run_path(run).exists() {
-                continue;
+            let path = self.run_path(run);
+            if !path.exists() || path.is_dir() && !RunDir::is_one(&path) {
+                continue; // it has not begun, or only its directory has been made
             }
             match self.read_run(run).map(|saved| saved.state) {
                 Ok(Some(state)) if state.epoch() > 0 || state.is_finished() => {
@@ -169,7 +170,28 @@ impl SweepDir {
         RankedRuns::new(runs.to_vec(), results)
     }
 
-    /// Writes the results, in the order of their ranks, as a table and as JSON lines.
+    /// The epochs that each run has left at most, as far as that can be told without reading its checkpoint.
+    #[cfg(feature = "cli")]
+    pub(crate) fn epochs_left(&self, runs: &[SweepRun]) -> Vec<usize> {
+        let text = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
+        let rows =
+            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let ended: std::collections::HashSet<String> = rows
+            .filter(|row| row["status"] == "done" || row["status"] == "diverged")
+            .filter_map(|row| row["run"].as_str().map(str::to_owned))
+            .collect();
+        let left = |run: &SweepRun| match ended.contains(&run.name) {
+            true => 0,
+            false => {
+                let metrics = self.run_path(run).join(super::names::METRICS);
+                let done = files::read_text(&metrics).map_or(0, |text| text.lines().count());
+                run.config.epochs.saturating_sub(done)
+            }
+        };
+        runs.iter().map(left).collect()
+    }
+
+    /// Writes the results, in the order of their ranks, as a table and as JSON lines. What has come to no result has no rank.
     ///
     /// # Errors
     /// What the operating system says.
@@ -255,7 +277,7 @@ mod tests {
         let lines: Vec<&str> = csv.lines().collect();
         let head = "rank,hidden,activations,lr,batch_size,seed,val_accuracy,val_loss,parameters,";
         assert!(lines[0].starts_with(head) && lines[0].ends_with(",run,error,beta1"), "{csv}");
-        assert!(lines[1].starts_with("1,\"7,5\",,0.25,500,0,,,123,auto,"), "{csv}");
+        assert!(lines[1].starts_with(",\"7,5\",,0.25,500,0,,,123,auto,"), "{csv}");
         assert!(lines[1].ends_with(",failed,,,,1,\"no, \"\"never\"\"\",0.9"), "{csv}");
         let json = fs::read_to_string(root.path().join(RESULTS_JSON)).unwrap();
         let value: Value = serde_json::from_str(&json).unwrap();

@@ -122,6 +122,7 @@ pub fn row(
     let settings = |keys: &[&str]| -> Vec<(String, Value)> {
         keys.iter().map(|&key| (key.to_owned(), setting(key))).collect()
     };
+    let rank = result.is_ranked().then_some(rank);
     let mut columns = vec![("rank".to_owned(), json!(rank))];
     columns.extend(settings(&FIRST_SETTINGS));
     let mut push = |name: &str, value: Value| columns.push((name.to_owned(), value));

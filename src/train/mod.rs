@@ -5,6 +5,8 @@
 //! [`TrainConfig`] declares every setting of a training, once.
 
 pub(crate) mod config;
+#[cfg(feature = "cli")]
+mod estimate;
 mod grid;
 mod measure;
 mod observer;
@@ -15,6 +17,8 @@ mod sweep;
 mod trainer;
 
 pub use config::{Sharing, TrainConfig};
+#[cfg(feature = "cli")]
+pub(crate) use estimate::{epoch_seconds, total_seconds};
 pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
 pub use record::EpochRecord;

@@ -65,11 +65,13 @@ impl Axis {
         let size = high - low;
         let widen = match size < 1e-9 * high.abs().max(1e-300) {
             true if log => 0.3,
-            true => 0.1 * if high == 0.0 { 1.0 } else { high.abs() },
+            true if high == 0.0 => 1.0,
+            true => 0.1 * high.abs(),
             false => widen * size,
         };
         let mut start = low - widen;
-        let end = (high + widen).min(self.limits.1);
+        let limit = if log { self.limits.1.log10() } else { self.limits.1 };
+        let end = (high + widen).min(limit);
         if log && zeros {
             start -= 0.12 * (end - start); // a place for them below everything else
         }
@@ -124,7 +126,7 @@ impl Fitted {
         self.ticks.iter().map(|(position, label)| (self.share(*position), &label[..]))
     }
 
-    /// The characters of the longest label.
+    /// The longest label.
     pub fn longest_label(&self) -> &str {
         let longest = self.ticks.iter().max_by_key(|tick| tick.1.chars().count());
         longest.map_or("", |tick| &tick.1)
@@ -283,10 +285,15 @@ mod tests {
     #[test]
     fn shares_do_not_exceed_100_percent() {
         let axis = Axis::percent("accuracy");
-        for values in [&[99.0, 100.0][..], &[100.0], &[0.0], &[0.0, 100.0], &[50.0, 99.9]] {
+        let error = Axis { scale: Scale::Log, ..axis.clone() };
+        for values in [&[99.0, 100.0][..], &[100.0], &[0.0], &[0.0, 100.0], &[50.0, 99.9], &[90.0]]
+        {
             let fitted = axis.fit(values.iter().copied(), 0.06, 6.0);
             assert!(fitted.start >= 0.0 && fitted.end <= 100.0, "{values:?}: {fitted:?}");
+            let fitted = error.fit(values.iter().copied(), 0.06, 6.0);
+            assert!(fitted.end <= 2.0, "{values:?}: {fitted:?}");
             labels(&axis, values);
+            labels(&error, values);
         }
         let floor = Axis { floor: 90.0, ..axis };
         let fitted = floor.fit([10.0, 95.0, 96.0].into_iter(), 0.05, 5.0);

@@ -170,7 +170,9 @@ impl Canvas {
 
 /// About as wide as a text is drawn at a font size, in pixels.
 pub fn text_width(text: &str, size: usize) -> f64 {
-    0.56 * size as f64 * text.chars().count() as f64
+    // Chinese, Japanese and Korean characters are about square
+    let ems = text.chars().map(|c| if c >= '\u{1100}' { 1.0 } else { 0.56 });
+    size as f64 * ems.sum::<f64>()
 }
 
 /// At most so many characters, the last one `…` if there were more.
@@ -179,6 +181,21 @@ pub fn shortened(text: &str, longest: usize) -> String {
         false => text.to_owned(),
         true => text.chars().take(longest.saturating_sub(1)).chain(['…']).collect(),
     }
+}
+
+/// Words in lines of at most so many characters, where they have spaces.
+pub fn wrapped(text: &str, longest: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= longest => {
+                *line += " ";
+                *line += word;
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn escaped(text: &str) -> String {

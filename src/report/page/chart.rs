@@ -4,15 +4,16 @@
 //! (`data-box`, `data-x-words`), and of each series its name and its values (`data-name`, `data-x`, `data-y`).
 
 use super::axis::{Axis, Fitted, significant};
-use super::canvas::{Canvas, shortened, text_width};
+use super::canvas::{Canvas, shortened, text_width, wrapped};
 use super::picture::palette;
 
 /// Font sizes in pixels.
 const TEXT: usize = 13;
 const TITLE: usize = 14;
 
-/// The height of a row of the legend.
+/// The height of a row of the legend, and of a line of text.
 const ROW: f64 = 22.0;
+const LINE: f64 = 18.0;
 
 /// The most points of a curve that are drawn; more of a curve without a colour would not be seen.
 const POINTS: usize = 1000;
@@ -62,6 +63,8 @@ pub struct Chart<'a> {
     pub legend: bool,
     /// What is written before and after a value of x.
     pub x_words: (&'a str, &'a str),
+    /// The width of the labels of the y axis, where charts below each other share it.
+    pub left: Option<f64>,
 }
 
 /// A rectangle of a canvas: left, top, width and height.
@@ -105,11 +108,11 @@ impl Chart<'_> {
             palette::INK,
             &self.y.name,
         );
-        let below_legend = frame.top + 30.0 + self.draw_legend(canvas, frame);
-        let bottom = if self.x.name.is_empty() { 26.0 } else { 44.0 };
-        let y = self.y.fit(values(|point| point.1), 0.06, (frame.height / 45.0).clamp(3.0, 7.0));
-        // charts below each other begin at the same place
-        let left = text_width(y.longest_label(), TEXT).max(34.0) + 16.0;
+        let below_legend = frame.top + 34.0 + self.draw_legend(canvas, frame);
+        let name = wrapped(&self.x.name, (frame.width / text_width("x", TEXT)) as usize - 10);
+        let bottom = 26.0 + LINE * name.len() as f64;
+        let y = self.fit_y(frame.height);
+        let left = self.left.unwrap_or_else(|| self.label_width(frame.height));
         let plot = Frame {
             left: frame.left + left,
             top: below_legend,
@@ -119,7 +122,7 @@ impl Chart<'_> {
         let widen = if self.dots { 0.04 } else { 0.0 };
         let x = self.x.fit(values(|point| point.0), widen, (plot.width / 90.0).clamp(3.0, 9.0));
         draw_y_axis(canvas, &y, plot);
-        self.draw_x_axis(canvas, &x, plot);
+        self.draw_x_axis(canvas, &x, plot, &name);
         let in_box =
             format!("{:.1},{:.1},{:.1},{:.1}", plot.left, plot.top, plot.width, plot.height);
         let words = format!("{}|{}", self.x_words.0, self.x_words.1);
@@ -127,14 +130,30 @@ impl Chart<'_> {
         if let Some(mark) = &self.mark {
             let (at, _) = plot.place(&x, &y, (mark.x, 0.0));
             canvas.line((at, plot.top), (at, plot.bottom()), palette::MUTED, true);
-            let near_the_end = at > plot.left + 0.6 * plot.width;
-            let (anchor, at) = if near_the_end { ("end", at - 8.0) } else { ("start", at + 8.0) };
+            let width = text_width(&mark.words, TEXT);
+            let (anchor, at) = match (at + 8.0 + width > plot.right(), at - 8.0 - width < plot.left)
+            {
+                (false, _) => ("start", at + 8.0),
+                (true, false) => ("end", at - 8.0),
+                (true, true) => ("end", plot.right()),
+            };
             canvas.text((at, plot.top + 12.0), TEXT, anchor, palette::MUTED, &mark.words);
         }
         for series in self.series {
             self.draw_series(canvas, series, plot, (&x, &y));
         }
         canvas.close();
+    }
+
+    fn fit_y(&self, height: f64) -> Fitted {
+        let values =
+            self.series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
+        self.y.fit(values, 0.06, (height / 45.0).clamp(3.0, 7.0))
+    }
+
+    /// The width that the labels of the y axis take at a height of the chart.
+    pub fn label_width(&self, height: f64) -> f64 {
+        text_width(self.fit_y(height).longest_label(), TEXT) + 16.0
     }
 
     /// Names beside lines in their colours, in as many rows as they need; returns the height of the rows.
@@ -144,8 +163,11 @@ impl Chart<'_> {
         }
         let (mut x, mut row) = (frame.left + 8.0, 0.0);
         let longest = (frame.width - 60.0) / text_width("x", TEXT);
-        let mut named: Vec<&Series> =
-            self.series.iter().filter(|s| !s.name.is_empty() && s.colour.is_some()).collect();
+        let mut named: Vec<&Series> = self
+            .series
+            .iter()
+            .filter(|s| !s.name.is_empty() && s.colour.is_some() && !s.points.is_empty())
+            .collect();
         named.sort_by_key(|series| series.colour);
         if named.is_empty() {
             return 0.0;
@@ -166,7 +188,7 @@ impl Chart<'_> {
         row + ROW
     }
 
-    fn draw_x_axis(&self, canvas: &mut Canvas, x: &Fitted, plot: Frame) {
+    fn draw_x_axis(&self, canvas: &mut Canvas, x: &Fitted, plot: Frame, name: &[String]) {
         canvas.line(
             (plot.left, plot.bottom()),
             (plot.right(), plot.bottom()),
@@ -183,10 +205,10 @@ impl Chart<'_> {
                 free = middle + half + 8.0;
             }
         }
-        let middle = (plot.left + plot.width / 2.0, plot.bottom() + 38.0);
-        let longest = plot.width / text_width("x", TEXT);
-        let name = shortened(&self.x.name, longest as usize);
-        canvas.text(middle, TEXT, "middle", palette::MUTED, &name);
+        for (i, line) in name.iter().enumerate() {
+            let place = (plot.left + plot.width / 2.0, plot.bottom() + 38.0 + LINE * i as f64);
+            canvas.text(place, TEXT, "middle", palette::MUTED, line);
+        }
     }
 
     fn draw_series(
@@ -202,7 +224,11 @@ impl Chart<'_> {
         let class = series.colour.map_or_else(|| "series".to_owned(), |i| format!("series s{i}"));
         if self.dots || points.len() == 1 {
             canvas.open(&[("class", &class)]);
-            let (radius, opacity) = if series.colour.is_some() { (6.0, 1.0) } else { (4.0, 0.35) };
+            // equal dots of leaders stay visible as rings around each other
+            let (radius, opacity) = match series.colour {
+                Some(rank) => (5.0 + 1.5 * rank as f64, 1.0),
+                None => (4.0, 0.35),
+            };
             for point in points {
                 let link = series.link.as_deref().map(|link| canvas.open_link(link));
                 let below = y.is_below(point.1);
@@ -284,6 +310,7 @@ mod tests {
             mark: None,
             legend: true,
             x_words: ("epoch ", ""),
+            left: None,
         };
         let lines = svg(&chart);
         for part in [

@@ -23,7 +23,10 @@ pub fn confusion(counts: ArrayView2<'_, u64>, labels: &[String]) -> Result<Pictu
         let cell = ((width.pixels() - left - 4.0) / n as f64).clamp(least, most);
         let top = 52.0;
         let size = cell * n as f64;
-        let mut canvas = Canvas::new((left + size + 8.0).max(200.0), top + size + 8.0);
+        let mut canvas = Canvas::new(
+            (left + size + 8.0).max(width.choose(200.0, width.pixels())),
+            top + size + 8.0,
+        );
         canvas.text((left + size / 2.0, 20.0), 14, "middle", palette::MUTED, "prediction");
         canvas.text((8.0, top - 12.0), 14, "start", palette::MUTED, "truth");
         for (i, (label, row)) in labels.iter().zip(counts.rows()).enumerate() {

@@ -104,13 +104,17 @@ pub fn convergence(
             mark,
             legend,
             x_words: (before, &after),
+            left: None,
         };
         let loss = Axis::new("Loss in nats, logarithmic", Scale::Log);
         let without_name = Axis { name: String::new(), ..axis.clone() };
-        chart(loss, &losses, mark(&words), without_name, true).draw(&mut canvas, frame);
-        let frame = Frame { top: first, height: second, ..frame };
+        let mut losses = chart(loss, &losses, mark(&words), without_name, true);
         let accuracy = Axis::percent("Accuracy");
-        chart(accuracy, &accuracies, mark(""), axis.clone(), false).draw(&mut canvas, frame);
+        let mut accuracies = chart(accuracy, &accuracies, mark(""), axis.clone(), false);
+        let left = losses.label_width(first).max(accuracies.label_width(second));
+        (losses.left, accuracies.left) = (Some(left), Some(left));
+        losses.draw(&mut canvas, frame);
+        accuracies.draw(&mut canvas, Frame { top: first, height: second, ..frame });
         Ok(canvas)
     })
 }

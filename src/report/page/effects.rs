@@ -65,7 +65,7 @@ fn draw(canvas: &mut Canvas, effect: &Effect, floor: f64, frame: Frame) {
         let label = shortened(value, most(lines as f64).saturating_sub(1).max(2));
         canvas.text((middle, at), TEXT, "middle", palette::MUTED, &label);
         for (k, &accuracy) in accuracies.iter().enumerate() {
-            let shift = 0.24 * cell * (k as f64 / accuracies.len().max(2) as f64 - 0.5);
+            let shift = 0.24 * cell * ((k as f64 + 0.5) / accuracies.len() as f64 - 0.5);
             let title = format!("{} {value}: {} %", effect.name, significant(accuracy));
             let place = (middle + shift, height_of(accuracy));
             canvas.circle(place, 4.0, colour(Some(0)), 0.55, y.is_below(accuracy), Some(&title));

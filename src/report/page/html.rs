@@ -32,9 +32,18 @@ pub fn page(title: &str, body: &Markup) -> String {
             )
         })
         .collect();
+    let colours = |dark: bool| -> String {
+        let series = palette::SERIES.iter().enumerate();
+        let colour = |colour: (u8, u8, u8)| match DARK.iter().find(|(light, _)| *light == colour) {
+            Some((_, dark_colour)) if dark => (*dark_colour).to_owned(),
+            _ => palette::hex(colour),
+        };
+        series.map(|(i, &light)| format!(".c{i}{{color:{}}}", colour(light))).collect()
+    };
+    let (light_dots, dark_dots) = (colours(false), colours(true));
     let style = format!(
-        "{STYLE}@media (prefers-color-scheme:dark){{:root{{--page:#0d1117;--surface:#161b22;--ink:#e6edf3;--muted:#9aa4b2;\
-         --line:#30363d;--accent:#4aa8e8}}{dark}}}"
+        "{STYLE}{light_dots}@media (prefers-color-scheme:dark){{:root{{--page:#0d1117;--surface:#161b22;--ink:#e6edf3;--muted:#9aa4b2;\
+         --line:#30363d;--accent:#4aa8e8}}{dark}{dark_dots}}}"
     );
     let page = html! {
         (DOCTYPE)

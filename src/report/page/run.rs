@@ -202,8 +202,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
                 (figure(&format!("validation, epoch {} of {}", state.best_epoch(), state.epoch()), &percent(accuracy)))
             }
             (figure("parameters", &grouped(model.params().len() as u64)))
-            (figure("samples per second", &grouped((samples / seconds) as u64)))
-            (figure("in training passes", &duration(seconds)))
+            (figure(&format!("of training, {} samples/s", grouped((samples / seconds) as u64)), &duration(seconds)))
         }
         @if let (Some(by_epoch), Some(by_time)) = (shown("convergence"), shown("convergence-by-time")) {
             (section("Convergence", &choice("convergence", [("by epoch", &by_epoch), ("by time", &by_time)])))

@@ -23,7 +23,7 @@
       dot.style.color = colour;
       div.append(dot);
     }
-    div.append(text);
+    div.append(text.replaceAll(" %", "\u00a0%"));
     return div;
   };
 

@@ -9,14 +9,14 @@ use maud::{Markup, html};
 use super::convergence::Against;
 use super::effects::{Effect, effects};
 use super::html::{choice, figure, page, picture, section};
-use super::picture::{Picture, palette};
+use super::picture::Picture;
 use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, accuracy, accuracy_against, curves};
 use crate::error::Result;
 use crate::files;
 use crate::report::format::{date, duration, grouped, machine, percent, plural};
 use crate::store::names::{REPORT, RESULTS_CSV};
 use crate::text;
-use crate::train::setting::Configuration as _;
+use crate::train::setting::{Configuration as _, UNSET};
 use crate::train::{RankedRuns, RunResult, Status, TrainConfig};
 
 /// What the page of a sweep, or of several runs, is made from.
@@ -43,6 +43,8 @@ pub fn write_sweep_report(
     directory: &Path,
     links: Links<'_>,
 ) -> Result<PathBuf> {
+    let data: Vec<&str> = record.data.iter().map(|data| &data[..]).collect();
+    let record = &SweepRecord { data: &without_shared_directories(&data), ..*record };
     let (ranked, names) = (record.ranked, record.names());
     let mut pictures = vec![
         curves(ranked, &names, Against::Epochs)?,
@@ -69,7 +71,10 @@ fn setting_text(config: &TrainConfig, key: &str) -> String {
     {
         return first.to_string();
     }
-    TrainConfig::setting(key).map_or_else(String::new, |setting| setting.label(config))
+    match TrainConfig::setting(key).map(|setting| (setting.text)(config)) {
+        Some(text) if !text.is_empty() => text,
+        _ => UNSET.to_owned(),
+    }
 }
 
 /// The name of what the runs were trained on, among their settings.
@@ -84,16 +89,10 @@ impl SweepRecord<'_> {
         }
     }
 
-    /// The runs' names, by number, without the directories that all of them share.
+    /// The runs' names, by number.
     fn names(&self) -> Vec<String> {
         let names: Vec<&str> = self.ranked.runs().iter().map(|run| &run.name[..]).collect();
-        let shared = |name: &str| name.rfind('/').map_or(0, |end| end + 1);
-        let mut start = names.first().map_or(0, |name| shared(name));
-        let first = names.first().copied().unwrap_or_default();
-        while start > 0 && !names.iter().all(|name| name.starts_with(&first[..start])) {
-            start = shared(&first[..start - 1]);
-        }
-        names.iter().map(|name| name[start..].to_owned()).collect()
+        without_shared_directories(&names)
     }
 
     /// The names of the settings in which the runs differ.
@@ -121,7 +120,11 @@ impl SweepRecord<'_> {
             }
             Effect { name: name.replace('_', " "), values }
         };
-        self.varied().into_iter().map(effect).filter(|e| e.values.len() <= 12).collect()
+        self.varied()
+            .into_iter()
+            .map(effect)
+            .filter(|e| (2..=12).contains(&e.values.len()))
+            .collect()
     }
 
     /// The accuracies of runs that differ only in their seeds, by their other settings, in the order of the means.
@@ -145,6 +148,17 @@ impl SweepRecord<'_> {
     }
 }
 
+/// Paths without the directories that all of them share.
+fn without_shared_directories(paths: &[&str]) -> Vec<String> {
+    let end = |path: &str| path.rfind('/').map_or(0, |end| end + 1);
+    let first = paths.first().copied().unwrap_or_default();
+    let mut start = end(first);
+    while start > 0 && !paths.iter().all(|path| path.starts_with(&first[..start])) {
+        start = end(&first[..start - 1]);
+    }
+    paths.iter().map(|path| path[start..].to_owned()).collect()
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -161,10 +175,12 @@ fn body(record: &SweepRecord<'_>, pictures: &[Picture], links: Links<'_>) -> Mar
     let best = &ranked.results()[0];
     let seconds: f64 = ranked.results().iter().map(RunResult::seconds).sum();
     let epochs: usize = ranked.results().iter().map(|result| result.history.len()).sum();
+    let names = record.names();
+    let in_no_chart = ranked.results().iter().filter(|result| accuracy(result).is_none()).count();
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
     let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
     html! {
-        p.muted { "densely · " (plural(ranked.results().len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
+        p.muted { "densely · " @if ranked.results().len() < ranked.runs().len() { (grouped(ranked.results().len() as u64)) " of " } (plural(ranked.runs().len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
         }
         h1 { (record.title) }
         div.figures {
@@ -182,21 +198,24 @@ fn body(record: &SweepRecord<'_>, pictures: &[Picture], links: Links<'_>) -> Mar
         @if let (Some(parameters), Some(time)) = (shown("accuracy-by-parameters"), shown("accuracy-by-time")) {
             (section("Validation accuracy against cost", &choice("cost", [("parameters", &parameters), ("time", &time)])))
         }
+        @if in_no_chart > 0 {
+            p.muted { "Without a validation accuracy, and so in no chart: " (plural(in_no_chart, "run")) }
+        }
         @if let Some(effects) = shown("effects") {
             (section("What each setting does", &html! { p.muted { "a dot for each run, a bar for the median" } (effects) }))
         }
         @if !seeds.is_empty() {
             (section("Over seeds", &html! {
                 div.scroll { table {
-                    tr { th { "settings" } th { "runs" } th { "mean" } th { "standard deviation" } th { "lowest" } th { "highest" } }
+                    tr { th { "settings" } th { "mean" } th { "standard deviation" } th { "lowest" } th { "highest" } th { "runs" } }
                     @for (key, values) in &seeds {
                         tr {
-                            td { (key) }
-                            td { (values.len()) }
+                            td.wrap { (key) }
                             td { (percent(mean(values) / 100.0)) }
                             td { (format!("{:.3}", deviation(values))) }
                             td { (percent(values.iter().copied().fold(f64::INFINITY, f64::min) / 100.0)) }
                             td { (percent(values.iter().copied().fold(0.0, f64::max) / 100.0)) }
+                            td { (values.len()) }
                         }
                     }
                 } }
@@ -206,12 +225,12 @@ fn body(record: &SweepRecord<'_>, pictures: &[Picture], links: Links<'_>) -> Mar
             p.muted { "by validation accuracy, then validation loss, then fewer parameters" }
             div.scroll { table {
                 tr {
-                    th { "rank" }
+                    th { "rank" } th.left { "run" } th { "validation" } th { "test" }
                     @for name in &settings { th { (name.replace('_', " ")) } }
-                    th { "validation" } th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" } th { "test" } th { "run" }
+                    th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" }
                 }
                 @for (i, result) in ranked.results().iter().enumerate().take(DRAWN) {
-                    (row(i, result, record, &settings, links))
+                    (row(i, (result, &names[result.number]), record, &settings, links))
                 }
             } }
             @if ranked.results().len() > DRAWN {
@@ -228,7 +247,7 @@ fn body(record: &SweepRecord<'_>, pictures: &[Picture], links: Links<'_>) -> Mar
 
 fn row(
     i: usize,
-    result: &RunResult,
+    (result, name): (&RunResult, &str),
     record: &SweepRecord<'_>,
     settings: &[&str],
     links: Links<'_>,
@@ -238,11 +257,18 @@ fn row(
     html! {
         tr.best[i == 0] {
             td {
-                (i + 1)
-                @if i < LEADERS { span style=(format!("color:{}", palette::hex(palette::SERIES[i]))) { " ●" } }
+                @if result.is_ranked() { (i + 1) } @else { "-" }
+                @if i < LEADERS && accuracy(result).is_some() { span class=(format!("c{i}")) { " ●" } }
             }
-            @for name in settings { td { (record.value(result.number, name)) } }
+            td.left {
+                @match links(run) {
+                    Some(link) => a href=(link) { (name) },
+                    None => (name),
+                }
+            }
             td { (best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent)) }
+            td { (result.test.map_or_else(|| "-".to_owned(), |test| percent(test.accuracy()))) }
+            @for name in settings { td { (record.value(result.number, name)) } }
             td { (loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))) }
             td {
                 (result.best_epoch) "/" (result.history.len())
@@ -256,13 +282,6 @@ fn row(
             td { (grouped(run.parameters as u64)) }
             td { (duration(result.seconds())) }
             td { (run.threads()) }
-            td { (result.test.map_or_else(|| "-".to_owned(), |test| percent(test.accuracy()))) }
-            td {
-                @match links(run) {
-                    Some(link) => a href=(link) { (run.name) },
-                    None => (run.name),
-                }
-            }
         }
     }
 }

@@ -47,9 +47,9 @@ fn of_rank(
     }
 }
 
-/// The background is drawn first, then the leaders by rank.
+/// The background is drawn first, the best run last.
 fn leaders_on_top(series: &mut [Series]) {
-    series.sort_by_key(|series| series.colour.is_some());
+    series.sort_by_key(|series| series.colour.map_or(0, |rank| LEADERS + 1 - rank));
 }
 
 /// A chart by itself.
@@ -95,6 +95,7 @@ pub fn curves(ranked: &RankedRuns, names: &[String], against: Against) -> Result
         mark: None,
         legend: true,
         x_words: (before, &after),
+        left: None,
     };
     draw(name, alt, &chart)
 }
@@ -146,6 +147,7 @@ pub fn accuracy_against(
         mark: None,
         legend: true,
         x_words: ("", after),
+        left: None,
     };
     draw(name, alt, &chart)
 }
