@@ -21,10 +21,35 @@
 //! # Ok::<(), densely::Error>(())
 //! ```
 //!
+//! Numbers to estimate instead of classes, a column for each target, in their own units:
+//!
+//! ```
+//! use densely::data::Dataset;
+//! use densely::engine::{Engine, EngineOptions};
+//! use densely::train::{TrainConfig, Trainer};
+//! use ndarray::Array2;
+//!
+//! let x = Array2::from_shape_fn((400, 2), |(i, j)| ((i * (7 + 5 * j)) % 199) as f32 / 99.0 - 1.0);
+//! let y = Array2::from_shape_fn((400, 1), |(i, _)| 20.0 + 5.0 * x[(i, 0)] - 3.0 * x[(i, 1)]);
+//! let data = Dataset::from_targets(x.view(), y.view())?;
+//! let mut config = TrainConfig::default();
+//! (config.hidden, config.batch_size, config.epochs, config.lr) = (vec![16], 20, 30, 0.01);
+//! let mut trainer = Trainer::new(config, &data)?;
+//! let outcome = trainer.run(&mut ())?;
+//! assert!(outcome.test_r2.unwrap() > 0.95);
+//!
+//! let model = trainer.best_model();
+//! let mut engine = Engine::of_model(&model, EngineOptions::new(1))?;
+//! let values = engine.predict(model.params(), &data, &[0, 1, 2]); // (rows, targets)
+//! assert!((values[(0, 0)] - y[(0, 0)]).abs() < 2.0);
+//! # Ok::<(), densely::Error>(())
+//! ```
+//!
 //! | module | |
 //! |---|---|
 //! | [`train`] | [`train::Trainer`]: epochs, validation, the best epoch; [`train::sweep()`]: many runs side by side |
 //! | [`data`] | [`data::Dataset`]: examples in memory, from arrays or files; how they are split |
+//! | [`task`] | classes or numbers: losses, and the metrics that say which epoch is better |
 //! | [`model`] | networks, initial weights, model files |
 //! | [`engine`] | the layer below: steps, gradients and predictions over flat vectors, for training loops of your own |
 //! | [`store`] | the directories of runs and sweeps, checkpoints, configuration files |
@@ -57,6 +82,7 @@ mod report;
 mod rng;
 pub mod store;
 mod sync;
+pub mod task;
 mod text;
 pub mod train;
 

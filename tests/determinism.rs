@@ -36,7 +36,7 @@ fn trained(config: &TrainConfig, data: &Dataset) -> (Vec<u32>, Vec<[u64; 4]>) {
     let bits = vectors.into_iter().flat_map(|vector| vector.iter().map(|x| x.to_bits())).collect();
     let figures = state.history().iter().map(|record| {
         let val = [record.val_loss.unwrap(), record.val_accuracy.unwrap()];
-        [record.train_loss, record.train_accuracy, val[0], val[1]].map(f64::to_bits)
+        [record.train_loss, record.train_accuracy.unwrap(), val[0], val[1]].map(f64::to_bits)
     });
     (bits, figures.collect())
 }

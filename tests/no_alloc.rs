@@ -9,6 +9,7 @@ use densely::data::Dataset;
 use densely::engine::{Adam, Engine, EngineOptions, State};
 use densely::gemm::Backend;
 use densely::model::{Activation, Spec};
+use densely::task::Loss;
 use ndarray::Array2;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -32,17 +33,26 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations between the first step of a second epoch and its last.
-fn count(backend: Backend, threads: usize, deterministic: bool) -> u64 {
+/// Allocations between the first step of a second epoch and its last, of five classes or, with weights, of five numbers.
+fn count(backend: Backend, threads: usize, deterministic: bool, loss: Loss) -> u64 {
     let lit = |j: usize| u8::from(!j.is_multiple_of(3)); // a third of the inputs is blank
     let pixels = Array2::from_shape_fn((500, 19), |(i, j)| (i * 31 + j * 7) as u8 * lit(j));
     let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
-    let data = Dataset::from_pixels(pixels.view(), &labels).unwrap();
+    let data = match loss {
+        Loss::CrossEntropy => Dataset::from_pixels(pixels.view(), &labels).unwrap(),
+        _ => {
+            let x = pixels.mapv(|x| f32::from(x) / 255.0);
+            let y = Array2::from_shape_fn((500, 5), |(i, j)| (i * j % 7) as f32);
+            let data = Dataset::from_targets(x.view(), y.view()).unwrap();
+            data.with_weights((0..500).map(|i| i as f32).collect()).unwrap()
+        }
+    };
     let spec = Spec::new(19, &[133, 16], &[Activation::Gelu, Activation::Selu], 5).unwrap();
     let options = EngineOptions::new(100).with(|c| {
         c.backend = backend;
         c.threads = threads;
         c.deterministic = deterministic;
+        c.loss = loss;
     });
     let mut engine = Engine::new(&spec, options).unwrap();
     let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
@@ -66,8 +76,10 @@ fn steps_do_not_allocate() {
     for backend in Backend::all() {
         for threads in [1, 2, 3] {
             for deterministic in [false, true] {
-                let count = count(backend, threads, deterministic);
-                assert_eq!(count, 0, "{backend:?}, {threads} threads, {deterministic}");
+                for loss in [Loss::CrossEntropy, Loss::Mse, Loss::Poisson] {
+                    let count = count(backend, threads, deterministic, loss);
+                    assert_eq!(count, 0, "{backend:?}, {threads} threads, {deterministic}, {loss}");
+                }
             }
         }
     }

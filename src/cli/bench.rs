@@ -304,8 +304,10 @@ impl Args {
                 for &threads in &threads {
                     for &backend in &backends {
                         for &deterministic in deterministic {
-                            let options =
-                                EngineOptions { backend, threads, batch_size, deterministic };
+                            let options = EngineOptions::new(batch_size).with(|options| {
+                                (options.backend, options.threads) = (backend, threads);
+                                options.deterministic = deterministic;
+                            });
                             cells.push(Cell::new(hidden, options, data)?);
                         }
                     }

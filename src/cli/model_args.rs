@@ -103,6 +103,6 @@ impl EngineArgs {
         let what = format!("the output of {samples} samples");
         require_memory(values, &what)?;
         let options = EngineOptions { backend, threads: self.threads(), ..EngineOptions::new(1) };
-        Engine::new(&model.spec, options)
+        Engine::of_model(model, options)
     }
 }

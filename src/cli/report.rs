@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         [one] if SweepDir::is_one(one) => {
             let (directory, config) = SweepDir::at(one)?;
             let data = load(&config.options.data, true)?;
-            let runs = config.grid.runs(data.n_features(), data.n_classes())?;
+            let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
             let ranked = directory.ranked_runs(&runs)?;
             let out = args.out.as_deref().unwrap_or(one);
             of_sweep(&directory, out, &config.options.data, &data, &ranked)?
@@ -133,7 +133,7 @@ fn measure(
         (test, _) => ("test", test.to_vec()),
     };
     let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
-    let mut engine = Engine::new(model.spec(), options)?;
+    let mut engine = Engine::of_model(model, options)?;
     let score = engine.evaluate(model.params(), data, &rows);
     let logits = engine.logits(model.params(), data, &rows);
     let probabilities = engine.predict(model.params(), data, &rows);

@@ -220,7 +220,7 @@ fn config(asked: &Asked) -> Result<SweepConfig> {
 
 /// The runs on the data. Each has a validation part, which ranks it.
 fn runs(config: &SweepConfig, data: &Dataset, quiet: bool) -> Result<Vec<SweepRun>> {
-    let runs = config.grid.runs(data.n_features(), data.n_classes())?;
+    let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
     let mut splits = Vec::new();
     for TrainConfig { split, split_seed, .. } in runs.iter().map(|run| &run.config) {
         if splits.contains(&(*split, *split_seed)) {

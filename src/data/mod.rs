@@ -10,13 +10,18 @@ pub mod idx;
 mod idx_directory;
 mod mnist;
 mod occupancy;
+mod parts;
 mod sampler;
 mod source;
+
+pub mod prepare;
 mod split;
+pub mod table;
 
 pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
+pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
 pub use source::{Loaded, load, load_images};
-pub use split::{Part, Parts, Split};
+pub use split::Split;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Dataset;
+use super::{Dataset, Parts};
 use crate::error::{Error, Result};
 use crate::rng::{Purpose, Rng};
 
@@ -27,31 +27,6 @@ pub enum Split {
     Counts([usize; 3]),
     /// These fractions of all samples, rounded down, in file order; the rest is unused.
     Fractions([f64; 3]),
-}
-
-/// A part of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Part {
-    /// The part to train on.
-    Train,
-    /// The part that chooses the best epoch.
-    Val,
-    /// The part to measure the final model on.
-    Test,
-    /// Every sample of the data set, used or not.
-    All,
-}
-
-/// The rows of each part, as indices into the data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parts {
-    /// Rows to train on.
-    pub train: Vec<u32>,
-    /// Rows to validate on.
-    pub val: Vec<u32>,
-    /// Rows to test on.
-    pub test: Vec<u32>,
 }
 
 impl Split {
@@ -126,9 +101,11 @@ fn stratified(data: &Dataset, seed: u64) -> Parts {
             (0..n, tenth, tenth)
         }
     };
-    let mut of_class = vec![Vec::new(); data.n_classes()];
+    // without classes, all samples are drawn alike
+    let mut of_class = vec![Vec::new(); data.n_classes().max(1)];
     for row in rows {
-        of_class[data.labels()[row] as usize].push(row as u32);
+        let class = data.labels().get(row).map_or(0, |&class| class as usize);
+        of_class[class].push(row as u32);
     }
     for (class, rows) in of_class.iter_mut().enumerate() {
         Rng::new(seed, Purpose::Split, class as u64).shuffle(rows);
@@ -156,41 +133,6 @@ fn draw(of_class: &mut [Vec<u32>], count: usize) -> Vec<u32> {
     let mut rows = taken.collect::<Vec<_>>().concat();
     rows.sort_unstable();
     rows
-}
-
-impl Parts {
-    /// A line for each part that has no samples of some classes of `data`, unless the part is empty.
-    pub fn lacking(&self, data: &Dataset) -> Vec<String> {
-        let parts = [("training", &self.train), ("validation", &self.val), ("test", &self.test)];
-        let lacking = |(name, rows): (&str, &Vec<u32>)| {
-            let mut has = vec![false; data.n_classes()];
-            rows.iter().for_each(|&row| has[data.labels()[row as usize] as usize] = true);
-            let classes = data.classes().iter().zip(has);
-            let missing: Vec<&str> =
-                classes.filter(|(_, has)| !has).map(|(class, _)| &class[..]).collect();
-            let (count, shown) = (missing.len(), missing.iter().take(8).copied());
-            let shown = shown.collect::<Vec<_>>().join(", ");
-            match count {
-                0 => None,
-                1 => Some(format!("the {name} part has no sample of class {shown}")),
-                2..=8 => Some(format!("the {name} part has no sample of the classes {shown}")),
-                _ => {
-                    Some(format!("the {name} part has no sample of {count} classes: {shown}, ..."))
-                }
-            }
-        };
-        parts.into_iter().filter(|(_, rows)| !rows.is_empty()).filter_map(lacking).collect()
-    }
-
-    /// The rows of one part of a data set of `n` samples.
-    pub fn rows(&self, part: Part, n: usize) -> Vec<u32> {
-        match part {
-            Part::Train => self.train.clone(),
-            Part::Val => self.val.clone(),
-            Part::Test => self.test.clone(),
-            Part::All => (0..n as u32).collect(),
-        }
-    }
 }
 
 fn proportion(n: usize, numerator: u128, denominator: u128) -> usize {

@@ -11,8 +11,8 @@ use super::forward::{self, GatheredColumns};
 use super::gather::gather_samples;
 use super::kernels::activation;
 use super::kernels::columns::Columns;
-use super::kernels::loss::{Score, softmax_cross_entropy};
 use super::partition::even_range;
+use super::score::Score;
 use super::workers::Member;
 use crate::gemm::gemm;
 use crate::model::{LayerLayout, matrix};
@@ -159,14 +159,18 @@ fn forward_region(
     forward::layer_forward(context, l, z, slope, input, &region.columns, gathered);
 }
 
-/// The score of some rows; overwrites their logits with the `dz` of the output layer.
+/// The score of some rows; overwrites their outputs with the `dz` of the output layer.
 fn loss_of_rows(context: &Context<'_>, batch: &[u32], rows: &Range<usize>) -> Score {
-    let (last, n_classes) = (context.layout.layers().len() - 1, context.spec.n_out());
+    let (last, n_out) = (context.layout.layers().len() - 1, context.spec.n_out());
     let buffer = &context.offsets.layers[last].dz;
     // SAFETY: phase 1, own rows, the only reference.
-    let logits = unsafe { context.arena.write(rows_of(buffer, n_classes, rows)) };
-    let (labels, scale) = (context.data.labels(), 1.0 / batch.len() as f32);
-    softmax_cross_entropy(context.isa, logits, labels, &batch[rows.clone()], n_classes, scale)
+    let outputs = unsafe { context.arena.write(rows_of(buffer, n_out, rows)) };
+    // every chunk adds up the weights of the whole batch, in its order: cheaper than a barrier, and the same for all
+    let scale = match context.data.weight_of(batch) {
+        0.0 => 0.0,
+        weight => (1.0 / weight) as f32,
+    };
+    context.loss(outputs, &batch[rows.clone()], scale)
 }
 
 /// Writes a region of the `dz` of the layer below: `da = dz w`, then `da * f'(z)`.

@@ -28,17 +28,23 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::chunk_counter::ChunkCounter;
 use super::halt::Halt;
-use super::kernels::loss::Score;
+use super::kernels::loss::softmax_cross_entropy;
+use super::kernels::regression::{Truth, regression_loss};
+use super::score::Score;
 use super::shared::Shared;
 use super::workspace::{ChunkScore, Offsets, WorkerState};
 use crate::data::Dataset;
 use crate::gemm::Backend;
 use crate::isa::Isa;
 use crate::model::{Activation, Layout, Spec, matrix};
+use crate::task::{Loss, TargetScale};
 
 /// Everything that the workers of one job share.
 pub struct Context<'a> {
     pub spec: &'a Spec,
+    pub loss: Loss,
+    /// Of the outputs of a regression; empty for classes.
+    pub scales: &'a [TargetScale],
     pub layout: &'a Layout,
     pub backend: Backend,
     pub isa: Isa,
@@ -86,6 +92,21 @@ impl Context<'_> {
     /// The activation of a layer.
     pub fn activation(&self, l: usize) -> Activation {
         self.spec.layers()[l].activation
+    }
+
+    /// The score of some samples; overwrites their outputs (samples, n_out) with the gradient of `scale` times their loss.
+    pub fn loss(&self, outputs: &mut [f32], samples: &[u32], scale: f32) -> Score {
+        let (data, weights) = (self.data, self.data.weights());
+        match self.loss {
+            Loss::CrossEntropy => {
+                let (labels, n_out) = (data.labels(), self.spec.n_out());
+                softmax_cross_entropy(self.isa, outputs, labels, weights, samples, n_out, scale)
+            }
+            loss => {
+                let truth = Truth { targets: data.targets(), weights, scales: self.scales };
+                regression_loss(self.isa, outputs, truth, loss, samples, scale)
+            }
+        }
     }
 
     /// Stores the score of a chunk of the batch; for phase 1.

@@ -7,30 +7,34 @@ use std::sync::{Mutex, PoisonError};
 use super::context::{Context, matrix_mut};
 use super::forward;
 use super::gather::gather_samples;
-use super::kernels::loss::{Score, softmax, softmax_cross_entropy};
+use super::kernels::loss::softmax;
+use super::kernels::regression::values;
+use super::score::Score;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
 use crate::model::matrix;
+use crate::task::Loss;
 
 /// What a prediction holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    Logits,
-    Probabilities,
+    /// What the last layer computes.
+    Raw,
+    /// Probabilities of classes, or values in the targets' units.
+    Meaning,
 }
 
 /// Job: the scores of some samples, one in `out` for each chunk of [`EVALUATION_ROWS`]. All members of a crew run it at once,
 /// with equal arguments.
 pub fn evaluate(context: &Context<'_>, member: &Member<'_>, rows: &[u32], out: &[Mutex<Score>]) {
-    let (labels, n_out) = (context.data.labels(), context.spec.n_out());
     draw_chunks(context, rows, out, |samples, out| {
-        // SAFETY: the member's own number; the logits before are no longer used; this is an evaluation.
-        let logits = unsafe { logits(context, member.number(), samples) };
-        *out = softmax_cross_entropy(context.isa, logits, labels, samples, n_out, 1.0);
+        // SAFETY: the member's own number; the outputs before are no longer used; this is an evaluation.
+        let outputs = unsafe { outputs(context, member.number(), samples) };
+        *out = context.loss(outputs, samples, 1.0);
     });
 }
 
-/// Job: the logits of some samples, or the probabilities of the classes: `out` has a slice (samples, n_out) for each chunk of
+/// Job: the outputs for some samples, or what they mean: `out` has a slice (samples, n_out) for each chunk of
 /// [`EVALUATION_ROWS`]. All members of a crew run it at once, with equal arguments.
 pub fn predict(
     context: &Context<'_>,
@@ -41,11 +45,13 @@ pub fn predict(
 ) {
     draw_chunks(context, rows, out, |samples, out| {
         // SAFETY: as in `evaluate`.
-        let logits = unsafe { logits(context, member.number(), samples) };
-        if output == Output::Probabilities {
-            softmax(context.isa, logits, context.spec.n_out());
+        let outputs = unsafe { outputs(context, member.number(), samples) };
+        match (output, context.loss) {
+            (Output::Raw, _) => {}
+            (_, Loss::CrossEntropy) => softmax(context.isa, outputs, context.spec.n_out()),
+            (_, loss) => values(outputs, loss, context.scales),
         }
-        out.copy_from_slice(logits);
+        out.copy_from_slice(outputs);
     });
 }
 
@@ -63,16 +69,16 @@ fn draw_chunks<T>(
     }
 }
 
-/// Runs at most [`EVALUATION_ROWS`] samples forward on one worker; returns their logits (samples, n_out). Where one is not finite,
+/// Runs at most [`EVALUATION_ROWS`] samples forward on one worker; returns their outputs (samples, n_out). Where one is not finite,
 /// all of its sample are NaN.
 ///
 /// # Safety
 /// `worker` is the number of the member that calls; what an earlier call returned is no longer used; nobody writes the
 /// parameters.
-unsafe fn logits<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) -> &'a mut [f32] {
+unsafe fn outputs<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) -> &'a mut [f32] {
     assert!(
         samples.len() <= EVALUATION_ROWS,
-        "logits: {} samples; expected at most {EVALUATION_ROWS}",
+        "outputs: {} samples; expected at most {EVALUATION_ROWS}",
         samples.len()
     );
     let offsets = &context.offsets.workers[worker];
@@ -98,12 +104,12 @@ unsafe fn logits<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) -
         forward::layer_forward(context, l, z, slope, input, &(0..n_out), None);
     }
     let n_out = context.spec.n_out();
-    let logits = buffer(context.layout.layers().len(), n_out);
-    // a sample with an output that overflowed has no class: all its outputs are NaN
-    for row in logits.chunks_exact_mut(n_out) {
+    let outputs = buffer(context.layout.layers().len(), n_out);
+    // a sample with an output that overflowed has no class and no value: all its outputs are NaN
+    for row in outputs.chunks_exact_mut(n_out) {
         if !row.iter().all(|z| z.is_finite()) {
             row.fill(f32::NAN);
         }
     }
-    logits
+    outputs
 }

@@ -20,7 +20,9 @@ mod forward;
 mod gather;
 mod halt;
 mod kernels;
+mod options;
 mod partition;
+mod score;
 mod shared;
 mod speed;
 mod state;
@@ -39,14 +41,16 @@ pub use broken::Broken;
 pub use buffer::{Buffer, require_memory};
 pub use clock::Phases;
 pub use kernels::adam::{Adam, AdamStep};
-pub use kernels::loss::Score;
+pub use options::{EngineOptions, MAX_THREADS, default_threads};
+pub use score::Score;
 pub use speed::{peak_gflops, product_gflops};
 pub use state::State;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
-use crate::model::{Layout, Spec};
+use crate::model::{Layout, Model, Spec};
+use crate::task::{Loss, TargetScale};
 use chunk_counter::ChunkCounter;
 use context::{Context, Params};
 use evaluation::Output;
@@ -56,43 +60,6 @@ use shared::Shared;
 use step::{Pass, Report};
 use workers::{Member, Workers};
 use workspace::{EVALUATION_ROWS, Workspace};
-
-/// The most threads that an engine accepts: builds of OpenBLAS reserve buffers for a limited number of callers.
-pub const MAX_THREADS: usize = 64;
-
-/// The settings of an [`Engine`].
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct EngineOptions {
-    /// The library that computes the matrix products.
-    pub backend: Backend,
-    /// The number of workers, including the calling thread: 1 to [`MAX_THREADS`].
-    pub threads: usize,
-    /// The most samples in a batch.
-    pub batch_size: usize,
-    /// Whether results are independent of `threads`: the work is then cut into chunks of fixed sizes.
-    pub deterministic: bool,
-}
-
-impl EngineOptions {
-    /// The same options with some of them changed.
-    #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
-    /// The best backend of this build, and one thread per core.
-    pub fn new(batch_size: usize) -> Self {
-        let backend = Backend::auto();
-        Self { backend, threads: default_threads(), batch_size, deterministic: false }
-    }
-}
-
-/// The number of cores that this process may use, at most [`MAX_THREADS`].
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
-}
 
 /// The result of a pass over training samples.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +77,9 @@ pub struct Trained {
 #[derive(Debug)]
 pub struct Engine {
     spec: Spec,
+    loss: Loss,
+    /// One for each output of a regression; empty for classes.
+    scales: Vec<TargetScale>,
     layout: Layout,
     backend: Backend,
     isa: Isa,
@@ -118,12 +88,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the threads and allocates everything that steps and evaluations need.
+    /// Starts the threads and allocates everything that steps and evaluations need. The targets of a regression are learned as
+    /// they are, unless [`Engine::with_targets`] says otherwise.
     ///
     /// # Errors
     /// If a size is out of range or overflows, if memory cannot be allocated, or if a thread cannot be started.
     pub fn new(spec: &Spec, options: EngineOptions) -> Result<Self> {
-        let EngineOptions { backend, threads, batch_size, deterministic } = options;
+        let EngineOptions { backend, threads, batch_size, deterministic, loss } = options;
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(Error::usage(format!("{threads} threads: expected 1 to {MAX_THREADS}")));
         }
@@ -136,7 +107,37 @@ impl Engine {
         // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
         let workspace = Workspace::new(spec, &layout, batch_size, partition)?;
-        Ok(Self { spec: spec.clone(), layout, backend, isa: Isa::detect(), workers, workspace })
+        let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
+        let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();
+        let (spec, isa) = (spec.clone(), Isa::detect());
+        Ok(Self { spec, loss, scales, layout, backend, isa, workers, workspace })
+    }
+
+    /// An engine for a model: with the loss that it was trained by, and its targets. The loss of `options` is ignored.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn of_model(model: &Model, options: EngineOptions) -> Result<Self> {
+        let task = model.task();
+        let engine = Self::new(model.spec(), EngineOptions { loss: task.loss(), ..options })?;
+        engine.with_targets(task.targets().to_vec())
+    }
+
+    /// The same engine with targets that are standardised: steps and losses see `(y - center) / scale`; errors and predictions
+    /// are in the targets' units.
+    ///
+    /// # Errors
+    /// If the loss is one for numbers and there is not one for each output, or there are some for classes.
+    pub fn with_targets(mut self, targets: Vec<TargetScale>) -> Result<Self> {
+        if targets.len() != self.scales.len() {
+            return Err(Error::argument(
+                "targets",
+                format!("{} of them", targets.len()),
+                format!("{}, for the loss {}", self.scales.len(), self.loss),
+            ));
+        }
+        self.scales = targets;
+        Ok(self)
     }
 
     /// The network that this engine trains and evaluates.
@@ -156,7 +157,8 @@ impl Engine {
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
     ///
-    /// Each batch is one Adam step on the mean loss of its own samples. After each step, `on_step` is called on this thread with
+    /// Each batch is one Adam step on the mean loss of its own samples, each times its weight if the data has weights, divided by
+    /// the sum of these weights. After each step, `on_step` is called on this thread with
     /// the score that the samples had before it, and may end the pass: a later pass over the rest of `order` computes the same
     /// as one that was not interrupted. A step that meets a number that is not finite ends the pass as well.
     ///
@@ -178,6 +180,7 @@ impl Engine {
             "train: batch size {batch_size}; expected 1 to {}",
             offsets.batch
         );
+        self.require_truth(data);
         if offsets.partition.looks_for_zero_columns(batch_size.min(order.len())) {
             data.occupancy(); // computed here, not in the first step
         }
@@ -248,6 +251,7 @@ impl Engine {
         let (batch, len) = (self.workspace.offsets.batch, self.layout.len());
         let found = rows.len();
         assert!((1..=batch).contains(&found), "gradient: {found} rows; expected 1 to {batch}");
+        self.require_truth(data);
         assert_eq!(grads.len(), len, "gradient: grads do not have the length of the layout");
         let mut total = Score::default();
         let grads = Shared::new(grads);
@@ -261,11 +265,12 @@ impl Engine {
         total
     }
 
-    /// The score of the samples of `rows`: their loss and accuracy.
+    /// The score of the samples of `rows`: their loss, and their accuracy or their errors.
     ///
     /// # Panics
     /// If the parameters or the data do not fit the network, or if a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
+        self.require_truth(data);
         let chunks = rows.len().div_ceil(EVALUATION_ROWS);
         let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
         self.run(
@@ -282,21 +287,33 @@ impl Engine {
         total
     }
 
-    /// The probabilities of the classes for the samples of `rows`, (rows, n_out).
+    /// The probabilities of the classes for the samples of `rows`, (rows, n_out); for a regression, the estimated values in the
+    /// targets' units. The classes or targets of `data` do not matter.
     ///
     /// # Panics
     /// As [`Engine::evaluate`].
     pub fn predict(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
-        self.outputs(params, data, rows, Output::Probabilities)
+        self.outputs(params, data, rows, Output::Meaning)
     }
 
     /// The logits, of which [`Engine::predict`] takes the softmax, (rows, n_out). They rank the classes as [`Engine::evaluate`]
-    /// does, even where probabilities round to equal numbers.
+    /// does, even where probabilities round to equal numbers. Of a regression, the standardised outputs.
     ///
     /// # Panics
     /// As [`Engine::evaluate`].
     pub fn logits(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
-        self.outputs(params, data, rows, Output::Logits)
+        self.outputs(params, data, rows, Output::Raw)
+    }
+
+    /// Panics unless `data` has what the loss compares the outputs with.
+    fn require_truth(&self, data: &Dataset) {
+        let (n_out, loss) = (self.spec.n_out(), self.loss);
+        if loss.is_regression() {
+            let found = data.target_names().len();
+            assert_eq!(found, n_out, "the data has {found} targets, the network {n_out} outputs");
+        } else {
+            assert!(!data.is_regression(), "the data has targets, the loss {loss} needs classes");
+        }
     }
 
     fn outputs(
@@ -335,7 +352,7 @@ impl Engine {
         job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
-        let Self { spec, layout, backend, isa, workers, workspace } = self;
+        let Self { spec, loss, scales, layout, backend, isa, workers, workspace } = self;
         if let Params::Fixed(params) = params {
             assert_eq!(params.len(), layout.len(), "params do not have the length of the layout");
         }
@@ -345,6 +362,8 @@ impl Engine {
         assert!(classes <= n_out, "the data has {classes} classes, the network {n_out} outputs");
         let context = Context {
             spec,
+            loss: *loss,
+            scales,
             layout,
             backend: *backend,
             isa: *isa,

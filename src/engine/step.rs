@@ -23,7 +23,7 @@
 use super::clock::Clock;
 use super::context::Context;
 use super::kernels::adam::Adam;
-use super::kernels::loss::Score;
+use super::score::Score;
 use super::shared::Shared;
 use super::update::Update;
 use super::workers::Member;

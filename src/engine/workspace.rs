@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::buffer::Buffer;
 use super::clock::Phases;
 use super::kernels::columns::Columns;
-use super::kernels::loss::Score;
 use super::partition::Partition;
+use super::score::Score;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Layout, Spec};
 

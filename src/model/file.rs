@@ -14,13 +14,16 @@ use crate::checksum;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::memory::{require_memory, too_large, try_reserve};
+use crate::task::Regression;
 
 /// The metadata key of densely. Keys of other programs are ignored.
 const METADATA_KEY: &str = "densely";
 /// The metadata key of a checkpoint, which is no model.
 pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
+/// What a model of classes is written as: version 3 has added regressions, and nothing to these.
+const CLASSES_VERSION: u32 = 2;
 
 /// The JSON under [`METADATA_KEY`].
 #[derive(Serialize, Deserialize)]
@@ -66,7 +69,10 @@ impl Model {
         let header = match &self.metadata {
             Some(metadata) => {
                 let header = Header {
-                    format_version: FORMAT_VERSION,
+                    format_version: match metadata.regression {
+                        Some(_) => FORMAT_VERSION,
+                        None => CLASSES_VERSION,
+                    },
                     activations: self.spec.activations(),
                     metadata: metadata.clone(),
                 };
@@ -166,14 +172,15 @@ impl Model {
             None => Spec::new(n_in, hidden, activations, n_out)?,
         };
         let metadata = header.map(|header| header.metadata);
-        if let Some(Metadata { labels, image, .. }) = &metadata {
+        if let Some(metadata) = &metadata {
+            let (image, named) = (metadata.image, metadata.n_outputs());
             let pixels = image.map(|(height, width)| height.checked_mul(width));
-            if labels.len() != n_out || pixels.is_some_and(|pixels| pixels != Some(n_in)) {
+            if named != n_out || pixels.is_some_and(|pixels| pixels != Some(n_in)) {
                 return Err(invalid(format!(
-                    "damaged metadata: {} labels and images of {image:?} for {n_out} classes and {n_in} inputs",
-                    labels.len()
+                    "damaged metadata: {named} labels and images of {image:?} for {n_out} outputs and {n_in} inputs"
                 )));
             }
+            metadata.regression.as_ref().map_or(Ok(()), Regression::check)?;
         }
         if let Some((value, checksum)) = seal {
             checksum::verify(&checksum, &value, &[&params])
@@ -343,7 +350,7 @@ mod tests {
             assert!(message(&file(&tensors, None), &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
-        let newer = file(&[w0, b0], Some(r#"{"format_version":3}"#));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":4}"#));
         assert!(message(&newer, &[]).contains("a newer densely wrote it"));
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Layout, Spec};
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
+use crate::task::{Regression, Task};
 
 /// A network with its weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +38,11 @@ pub struct Metadata {
     pub scaling: InputScaling,
     /// Height and width, if the inputs are pixels.
     pub image: Option<(usize, usize)>,
-    /// The name of each class.
+    /// The name of each class; empty for a regression.
     pub labels: Vec<String>,
+    /// What the outputs of a regression mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regression: Option<Regression>,
     /// The split that the model was trained with.
     pub split: Split,
     /// What [`Split::Auto`] drew by.
@@ -67,17 +71,33 @@ impl InputScaling {
 }
 
 impl Metadata {
-    /// The metadata of a model trained on `data` with `split`. `data_fingerprint` is [`Dataset::fingerprint`], which takes
+    /// The metadata of a model trained on `data` with `split`; see [`Metadata::with_task`] for a regression. `data_fingerprint` is [`Dataset::fingerprint`], which takes
     /// time to compute.
     pub fn of(data: &Dataset, split: Split, split_seed: u64, data_fingerprint: String) -> Self {
         Self {
             scaling: InputScaling::of(data),
             image: data.image(),
             labels: data.classes().to_vec(),
+            regression: None,
             split,
             split_seed,
             data_fingerprint,
         }
+    }
+
+    /// The same metadata of a model that was trained for this task.
+    #[must_use]
+    pub fn with_task(mut self, task: &Task) -> Self {
+        (self.labels, self.regression) = match task {
+            Task::Classification { classes } => (classes.clone(), None),
+            Task::Regression(regression) => (Vec::new(), Some(regression.clone())),
+        };
+        self
+    }
+
+    /// The number of outputs that it names.
+    pub(super) fn n_outputs(&self) -> usize {
+        self.regression.as_ref().map_or(self.labels.len(), |regression| regression.targets.len())
     }
 }
 
@@ -95,12 +115,12 @@ impl Model {
                 format!("{expected}, the number of the network's parameters"),
             ));
         }
-        let labels = metadata.as_ref().map_or(spec.n_out(), |metadata| metadata.labels.len());
+        let labels = metadata.as_ref().map_or(spec.n_out(), Metadata::n_outputs);
         if labels != spec.n_out() {
             return Err(Error::argument(
                 "labels",
                 format!("{labels} names"),
-                format!("{}, one for each class", spec.n_out()),
+                format!("{}, one for each output", spec.n_out()),
             ));
         }
         Ok(Self { spec, params, metadata })
@@ -119,6 +139,14 @@ impl Model {
     /// Where the model comes from; `None` for a file that another program wrote.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()
+    }
+
+    /// What the outputs mean. A model without metadata is taken for one of classes.
+    pub fn task(&self) -> Task {
+        match self.metadata.as_ref().and_then(|metadata| metadata.regression.clone()) {
+            Some(regression) => Task::Regression(regression),
+            None => Task::Classification { classes: self.labels() },
+        }
     }
 
     /// The name of each class: from the metadata, or else its number.
@@ -151,13 +179,33 @@ impl Model {
         }
     }
 
-    /// Gives `data` the model's classes: by name, or by number if the model has no names.
+    /// Gives `data` the model's classes: by name, or by number if the model has no names. A regression needs the model's targets.
     ///
     /// # Errors
-    /// If the data has a class that the model does not know.
+    /// If the data has a class that the model does not know, or other targets than it estimates.
     pub fn match_classes(&self, data: Dataset) -> Result<Dataset> {
         let n_out = self.spec.n_out();
         match &self.metadata {
+            Some(Metadata { regression: Some(regression), .. }) => {
+                let names = || regression.targets.iter().map(|target| &target.name);
+                match data.target_names().iter().eq(names()) {
+                    true => Ok(data),
+                    false => {
+                        let expected = names().cloned().collect::<Vec<_>>().join(", ");
+                        let found = match data.target_names() {
+                            [] => "classes".to_owned(),
+                            names => names.join(", "),
+                        };
+                        let problem =
+                            format!("the targets are {found}; the model estimates {expected}");
+                        Err(Error::invalid(data.name(), problem))
+                    }
+                }
+            }
+            _ if data.is_regression() => {
+                let problem = "the targets are numbers; the model knows classes";
+                Err(Error::invalid(data.name(), problem))
+            }
             Some(metadata) => data.with_classes_of(&metadata.labels),
             None if data.n_classes() <= n_out => Ok(data),
             None => {

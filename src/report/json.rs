@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::engine::Isa;
 use crate::error::{Error, Result};
 use crate::store::{RunConfig, RunOptions, done_event, epoch_line};
+use crate::task::Choice;
 use crate::train::{Divergence, EpochEnd, Observer, Outcome, Request, Trainer};
 
 /// Writes `start`, an `epoch` for each, and `done`; `stopped` as the last line if the run was stopped, `diverged` if its
@@ -87,6 +88,8 @@ impl<W: Write> Observer for JsonLines<W> {
         let mut config = RunConfig::of(trainer.config().clone());
         config.options = self.options.clone();
         config.train.threads = Some(trainer.threads());
+        (config.train.loss, config.train.metric) =
+            (Choice::Of(trainer.task().loss()), Choice::Of(trainer.metric()));
         let line = to_line(&Start {
             event: "start",
             version: env!("CARGO_PKG_VERSION"),

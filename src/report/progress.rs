@@ -143,7 +143,7 @@ fn row(layout: &Layout<'_>, record: &EpochRecord, epochs: usize, is_best: bool) 
     let cells = layout.row([
         format!("{}/{epochs}", record.epoch),
         number(record.train_loss),
-        percent(record.train_accuracy),
+        record.train_accuracy.map_or_else(|| "-".to_owned(), percent),
         val_loss,
         val_accuracy,
         format!("{:.3}", record.seconds),
@@ -164,11 +164,12 @@ mod tests {
         let record = EpochRecord {
             epoch: 3,
             train_loss: 0.123_45,
-            train_accuracy: 0.965,
+            train_accuracy: Some(0.965),
             val_loss: Some(0.2),
             val_accuracy: Some(0.9511),
             seconds: 0.71,
             samples_per_second: 70_422.5,
+            ..EpochRecord::default()
         };
         let shown = |width| {
             let layout = epoch_columns(width);

@@ -15,6 +15,7 @@ mod run_dir;
 mod runs;
 mod saver;
 mod sweep_dir;
+mod sweep_rows;
 mod verify;
 
 pub use checkpoint::Checkpoint;
@@ -32,5 +33,6 @@ pub use run_dir::{RunDir, SavedRun, read_runs};
 pub use runs::{
     LATEST, Listed, ListedKind, RUNS, config_beside, last_trained, list, model_path, run_path,
 };
-pub use sweep_dir::{SweepDir, add_tests};
+pub use sweep_dir::SweepDir;
+pub use sweep_rows::add_tests;
 pub use verify::verify_path;

@@ -10,15 +10,26 @@ use crate::train::Outcome;
 pub fn done_event(outcome: &Outcome, run_dir: &Path) -> Value {
     let test = outcome.test.as_ref();
     let finite = |x: f64| x.is_finite().then_some(x);
-    json!({
+    let mut event = json!({
         "event": "done",
         "best_epoch": outcome.best_epoch,
         "epochs": outcome.last_epoch,
-        "val_accuracy": outcome.val_accuracy,
         "test_loss": test.and_then(|test| finite(test.loss())),
-        "test_accuracy": test.map(|test| test.accuracy()),
         "diverged": outcome.diverged.map(|divergence| divergence.to_string()),
         "seconds": outcome.seconds,
         "run_dir": run_dir.display().to_string(),
-    })
+    });
+    match outcome.metric.is_regression() {
+        true => {
+            event["val_rmse"] = json!(outcome.val_rmse.and_then(finite));
+            event["test_rmse"] = json!(test.and_then(|test| finite(test.rmse())));
+            event["test_mae"] = json!(test.and_then(|test| finite(test.mae())));
+            event["test_r2"] = json!(outcome.test_r2.and_then(finite));
+        }
+        false => {
+            event["val_accuracy"] = json!(outcome.val_accuracy);
+            event["test_accuracy"] = json!(test.map(|test| test.accuracy()));
+        }
+    }
+    event
 }

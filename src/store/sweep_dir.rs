@@ -1,22 +1,15 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
-
 use super::config::{DATA, difference};
-use super::csv::csv_field;
 use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
+use super::sweep_rows::{Figures, Row, add_tests, row, varied};
 use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
 use crate::data::Dataset;
-use crate::engine::Score;
 use crate::error::{Error, Occupant, Result};
 use crate::files::{self, Lock};
-use crate::train::setting::Configuration as _;
-use crate::train::{RankedRuns, RunResult, SweepRun, TrainConfig, TrainerState};
+use crate::train::{RankedRuns, RunResult, SweepRun, TrainerState};
 
 /// The comment at the top of `sweep.toml` that says what the data is, wherever it is.
 const FINGERPRINT: &str = "# data fingerprint: ";
@@ -201,11 +194,13 @@ impl SweepDir {
     #[cfg(feature = "cli")]
     pub(crate) fn epochs_left(&self, runs: &[SweepRun]) -> Vec<usize> {
         let text = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
-        let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let ended = rows.filter(|row| row["status"] == "done" || row["status"] == "diverged");
-        let ended: HashMap<String, Value> =
-            ended.filter_map(|row| Some((row["run"].as_str()?.to_owned(), row))).collect();
-        let left = |run: &SweepRun| match ended.contains_key(&run.name) {
+        let rows =
+            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let ended: std::collections::HashSet<String> = rows
+            .filter(|row| row["status"] == "done" || row["status"] == "diverged")
+            .filter_map(|row| row["run"].as_str().map(str::to_owned))
+            .collect();
+        let left = |run: &SweepRun| match ended.contains(&run.name) {
             true => 0,
             false => {
                 let metrics = self.run_path(run).join(super::names::METRICS);
@@ -221,9 +216,9 @@ impl SweepDir {
     /// # Errors
     /// What the operating system says.
     pub fn write_results(&self, results: &[RunResult], runs: &[SweepRun]) -> Result<()> {
-        let varied = varied(runs);
+        let (varied, figures) = (varied(runs), Figures::of(results));
         let rows: Vec<Row> = (results.iter().enumerate())
-            .map(|(i, result)| row(i + 1, result, &runs[result.number], &varied))
+            .map(|(i, result)| row(i + 1, result, &runs[result.number], &varied, &figures))
             .collect();
         let mut json = String::new();
         for row in &rows {
@@ -250,120 +245,14 @@ fn parsed(file: &Path, text: &str) -> Result<SweepConfig> {
     SweepConfig::from_toml(text).map_err(|error| Error::invalid_file(file, error.to_string()))
 }
 
-/// Adds the scores on the test part from the text of `results.jsonl`; a line that no sweep writes is left out.
-pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
-    let positions: HashMap<&str, usize> =
-        results.iter().enumerate().map(|(i, result)| (&runs[result.number].name[..], i)).collect();
-    for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let position = row["run"].as_str().and_then(|name| positions.get(name));
-        let (Some(&position), Some(accuracy), Some(loss), Some(samples)) = (
-            position,
-            row["test_accuracy"].as_f64().filter(|share| (0.0..=1.0).contains(share)),
-            row["test_loss"].as_f64(),
-            row["test_samples"].as_u64().filter(|&samples| (1..=MOST_SAMPLES).contains(&samples)),
-        ) else {
-            continue;
-        };
-        let correct = (accuracy * samples as f64).round() as u64;
-        results[position].test = Some(Score { loss_sum: loss * samples as f64, correct, samples });
-    }
-}
-
-/// Samples are numbered in 32 bits.
-const MOST_SAMPLES: u64 = u32::MAX as u64;
-
-/// A line of the results: names and values, in order.
-struct Row(Vec<(String, Value)>);
-
-/// The settings that every row has, before the scores and after them; others follow where they vary.
-const FIRST_SETTINGS: [&str; 5] = ["hidden", "activations", "lr", "batch_size", "seed"];
-const OTHER_SETTINGS: [&str; 2] = ["init", "weight_decay"];
-
-/// The settings in which the runs differ, besides those that every row has.
-fn varied(runs: &[SweepRun]) -> Vec<&'static str> {
-    let always = |key: &str| FIRST_SETTINGS.contains(&key) || OTHER_SETTINGS.contains(&key);
-    let differs = |get: fn(&TrainConfig) -> Option<toml::Value>| {
-        runs.windows(2).any(|pair| get(&pair[0].config) != get(&pair[1].config))
-    };
-    let others = TrainConfig::SETTINGS.iter().filter(|setting| !always(setting.key));
-    let others = others.filter(|setting| setting.key != "threads" && differs(setting.get));
-    others.map(|setting| setting.key).collect()
-}
-
-fn row(rank: usize, result: &RunResult, run: &SweepRun, varied: &[&'static str]) -> Row {
-    let best = result.best();
-    let finite = |x: f64| x.is_finite().then_some(x);
-    let setting = |key: &str| -> Value {
-        let Some(setting) = TrainConfig::setting(key) else { return Value::Null };
-        match (setting.get)(&run.config) {
-            // lists read as they are written on the command line
-            Some(toml::Value::Array(_)) => (setting.text)(&run.config).into(),
-            Some(value) => json!(value),
-            None => Value::Null,
-        }
-    };
-    let settings = |keys: &[&str]| -> Vec<(String, Value)> {
-        keys.iter().map(|&key| (key.to_owned(), setting(key))).collect()
-    };
-    let rank = result.is_ranked().then_some(rank);
-    let mut columns = vec![("rank".to_owned(), json!(rank))];
-    columns.extend(settings(&FIRST_SETTINGS));
-    let mut push = |name: &str, value: Value| columns.push((name.to_owned(), value));
-    push("val_accuracy", json!(best.and_then(|best| best.val_accuracy)));
-    push("val_loss", json!(best.and_then(|best| best.val_loss).and_then(finite)));
-    push("parameters", json!(run.parameters));
-    columns.extend(settings(&OTHER_SETTINGS));
-    let mut push = |name: &str, value: Value| columns.push((name.to_owned(), value));
-    push("best_epoch", json!(best.map(|best| best.epoch)));
-    push("epochs", json!(result.history.len()));
-    push("seconds", json!(result.seconds()));
-    push("threads", json!(run.threads()));
-    push("status", json!(result.status));
-    push("test_accuracy", json!(result.test.map(|test| test.accuracy())));
-    push("test_loss", json!(result.test.and_then(|test| finite(test.loss()))));
-    push("test_samples", json!(result.test.map(|test| test.samples)));
-    push("run", json!(run.name));
-    push("error", json!(result.error));
-    for (key, value) in settings(varied) {
-        let taken = columns.iter().any(|(name, _)| *name == key); // `epochs` are those that were trained
-        columns.push((if taken { format!("{key}_setting") } else { key }, value));
-    }
-    Row(columns)
-}
-
-impl Row {
-    /// The first line of the table.
-    fn keys(&self) -> String {
-        self.0.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>().join(",")
-    }
-
-    fn csv_line(&self) -> String {
-        self.0.iter().map(|(_, value)| csv_value(value)).collect::<Vec<_>>().join(",")
-    }
-}
-
-impl Serialize for Row {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        self.0.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
-        map.end()
-    }
-}
-
-/// A value as a field of a table; nothing for null.
-fn csv_value(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => csv_field(text),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use serde_json::Value;
+
     use super::*;
+    use crate::train::{EpochRecord, TrainConfig};
 
     fn config(lr: f64) -> SweepConfig {
         let mut config = SweepConfig::default();
@@ -414,5 +303,35 @@ mod tests {
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["hidden"], "7,5");
         assert_eq!(value.as_object().unwrap().len(), lines[0].split(',').count());
+    }
+    #[test]
+    fn results_of_a_regression_have_its_figures_and_are_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let sweep = SweepDir::open(root.path(), &config(0.1), &data()).unwrap();
+        let record = EpochRecord {
+            epoch: 1,
+            train_rmse: Some(3.0),
+            val_loss: Some(0.5),
+            val_rmse: Some(2.0),
+            val_mae: Some(1.5),
+            ..EpochRecord::default()
+        };
+        let mut result = RunResult::failed(0, &Error::usage("no"));
+        (result.history, result.best_epoch) = (vec![record], 1);
+        let mut score = crate::engine::Score::new(2.0, 0, 4);
+        (score.squared_error_sum, score.absolute_error_sum) = (16.0, 6.0);
+        result.test = Some(score);
+        let runs = [SweepRun::new("1".to_owned(), TrainConfig::default(), 123)];
+        sweep.write_results(&[result.clone()], &runs).unwrap();
+        let text = fs::read_to_string(root.path().join(RESULTS_JSON)).unwrap();
+        let row: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&row["val_rmse"], &row["val_mae"], &row["test_rmse"]),
+            (&2.0.into(), &1.5.into(), &2.0.into())
+        );
+        assert!(!text.contains("accuracy"), "{text}");
+        result.test = None;
+        add_tests(std::slice::from_mut(&mut result), &runs, &text);
+        assert_eq!(result.test, Some(score));
     }
 }

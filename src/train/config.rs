@@ -6,6 +6,7 @@ use crate::engine::{Adam, MAX_THREADS};
 use crate::error::Result;
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
+use crate::task::{Choice, Loss, Metric, Task};
 
 /// The headings under which help lists settings.
 pub mod group {
@@ -102,6 +103,17 @@ settings! {
             value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.patience != Some(0), expected: "at least 1",
         }
+        /// What training minimises: cross-entropy for classes; mse, mae, huber, poisson (counts and rates) or quantile:Q (such as
+        /// quantile:0.9) for numbers
+        loss: Choice<Loss> = Choice::Auto, {
+            value_name: "LOSS", group: RUN, sweep: Sweep::Commas, run_name: Some(""),
+            default: Some("auto: cross-entropy for classes, mse for numbers"),
+        }
+        /// What chooses the best epoch, ends the patience and ranks runs, on the validation part
+        metric: Choice<Metric> = Choice::Auto, {
+            value_name: "METRIC", group: RUN, sweep: Sweep::Commas,
+            default: Some("auto: accuracy for classes, rmse for numbers"),
+        }
         /// Training, validation and test parts: auto (a test file, or else a tenth, tests; what validates is drawn from every
         /// class; mnist is pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F
         /// fractions
@@ -186,6 +198,15 @@ impl TrainConfig {
     /// As [`Split::apply`].
     pub fn parts(&self, data: &Dataset) -> Result<Parts> {
         self.split.apply(data, self.split_seed)
+    }
+
+    /// What the outputs of a network for this data mean, divided into these parts: the loss, and how targets are standardised by
+    /// the training part.
+    ///
+    /// # Errors
+    /// If the loss does not fit the data; as [`Task::of`].
+    pub fn task(&self, data: &Dataset, parts: &Parts) -> Result<Task> {
+        Task::of(data, &parts.train, self.loss)
     }
 
     /// The optimizer's part.

@@ -8,7 +8,9 @@ pub(crate) mod config;
 #[cfg(feature = "cli")]
 mod estimate;
 mod grid;
+mod measure;
 mod observer;
+mod record;
 pub(crate) mod setting;
 mod state;
 mod sweep;
@@ -18,7 +20,8 @@ pub use config::{Sharing, TrainConfig};
 #[cfg(feature = "cli")]
 pub(crate) use estimate::{epoch_seconds, total_seconds};
 pub use grid::{Grid, MAX_RUNS};
-pub use observer::{EpochEnd, EpochRecord, Observer, Outcome, Progress, Request};
+pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
+pub use record::EpochRecord;
 pub use state::{Divergence, PartialEpoch, TrainerState};
 pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
 pub use trainer::Trainer;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::observer::is_plausible_time;
+use super::record::is_plausible_time;
 use super::setting::Configuration as _;
 use super::{EpochRecord, TrainConfig};
 use crate::data::Dataset;
@@ -57,8 +57,7 @@ impl PartialEpoch {
     }
 
     fn is_plausible(&self) -> bool {
-        let Score { loss_sum, correct, samples } = self.score;
-        loss_sum.is_finite() && correct <= samples && is_plausible_time(self.seconds)
+        self.score.is_plausible() && is_plausible_time(self.seconds)
     }
 }
 
@@ -172,8 +171,10 @@ impl TrainerState {
     pub fn best_model(&self, data: &Dataset) -> Result<Model> {
         self.require_data(data)?;
         let TrainConfig { hidden, activations, split, split_seed, .. } = &self.config;
-        let spec = Spec::new(data.n_features(), hidden, activations, data.n_classes())?;
+        let spec = Spec::new(data.n_features(), hidden, activations, data.n_outputs())?;
+        let task = self.config.task(data, &self.config.parts(data)?)?;
         let metadata = Metadata::of(data, *split, *split_seed, self.data_fingerprint.clone());
+        let metadata = metadata.with_task(&task);
         Model::new(spec, self.best_params.to_vec(), Some(metadata))
     }
 

@@ -11,6 +11,7 @@ use super::{EpochRecord, Observer, TrainConfig, Trainer, TrainerState};
 use crate::data::Dataset;
 use crate::engine::Score;
 use crate::error::{Error, Result};
+use crate::task::Metric;
 
 /// A run of a sweep.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,24 +119,36 @@ impl RunResult {
     }
 }
 
-/// Orders results from the best to the worst: by validation accuracy, then validation loss, then fewer parameters, then the order of
-/// the grid. A run without a finished epoch, or whose validation loss is not a number, comes last.
+/// Orders results from the best to the worst: by the runs' metric on the validation part, then validation loss, then fewer
+/// parameters, then the order of the grid. A run without a finished epoch, or whose validation loss is not a number, comes last.
+///
+/// Where the runs have several metrics, none of them compares all: the one that is the default then ranks.
 pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
+    let metric = ranking_metric(results, runs);
     let key = |result: &RunResult| {
         let best = result.best().filter(|_| result.is_ranked());
-        let accuracy = best.and_then(|best| best.val_accuracy).unwrap_or(f64::NEG_INFINITY);
-        let loss = best.and_then(|best| best.val_loss).filter(|loss| !loss.is_nan());
-        (accuracy, loss.unwrap_or(f64::INFINITY))
+        let value = best.and_then(|best| best.value(metric)).unwrap_or(f64::NAN);
+        (value, best.and_then(|best| best.val_loss).unwrap_or(f64::NAN))
     };
     results.sort_by(|a, b| {
-        let ((accuracy_a, loss_a), (accuracy_b, loss_b)) = (key(a), key(b));
+        let ((value_a, loss_a), (value_b, loss_b)) = (key(a), key(b));
         let parameters = |result: &RunResult| runs[result.number].parameters;
-        accuracy_b
-            .total_cmp(&accuracy_a)
-            .then(loss_a.total_cmp(&loss_b))
+        metric
+            .order(value_a, value_b)
+            .then(Metric::LogLoss.order(loss_a, loss_b))
             .then(parameters(a).cmp(&parameters(b)))
             .then(a.number.cmp(&b.number))
     });
+}
+
+/// The metric that all runs share, or else the default of their task.
+fn ranking_metric(results: &[RunResult], runs: &[SweepRun]) -> Metric {
+    let mut records = results.iter().flat_map(|result| &result.history);
+    let default = Metric::default_for(records.next().is_some_and(EpochRecord::is_regression));
+    let metric = |run: &SweepRun| run.config.metric.or_else(|| default);
+    let mut metrics = results.iter().map(|result| metric(&runs[result.number]));
+    let first = metrics.next().unwrap_or(default);
+    if metrics.all(|metric| metric == first) { first } else { default }
 }
 
 /// Several runs and their results, the best first.
@@ -169,6 +182,11 @@ impl RankedRuns {
     /// The results, in the order of their ranks; there is at least one.
     pub fn results(&self) -> &[RunResult] {
         &self.results
+    }
+
+    /// What ranks them: the metric that all runs share, or else the default of their task.
+    pub fn metric(&self) -> Metric {
+        ranking_metric(&self.results, &self.runs)
     }
 
     /// The run of a result.
@@ -283,16 +301,16 @@ fn train<H: SweepHost>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Choice;
 
     fn result(number: usize, accuracy: Option<f64>, loss: f64) -> RunResult {
         let record = EpochRecord {
             epoch: 1,
             train_loss: 0.1,
-            train_accuracy: 0.9,
+            train_accuracy: Some(0.9),
             val_loss: Some(loss),
             val_accuracy: accuracy,
-            seconds: 1.0,
-            samples_per_second: 1.0,
+            ..EpochRecord::default()
         };
         RunResult {
             number,
@@ -325,5 +343,12 @@ mod tests {
         rank(&mut results, &runs);
         let order: Vec<usize> = results.iter().map(|result| result.number).collect();
         assert_eq!(order, [3, 2, 1, 0, 4, 5, 6]);
+        let runs = runs.map(|mut run| {
+            run.config.metric = Choice::Of(Metric::LogLoss);
+            run
+        });
+        rank(&mut results, &runs);
+        let order: Vec<usize> = results.iter().map(|result| result.number).collect();
+        assert_eq!(order, [4, 2, 1, 0, 3, 5, 6]);
     }
 }

@@ -82,7 +82,7 @@ pub fn model(bytes: &[u8]) {
             c.backend = Backend::Rust;
             c.threads = 1;
         });
-        let mut engine = Engine::new(model.spec(), options).expect("it is small");
+        let mut engine = Engine::of_model(&model, options).expect("it is small");
         let data = Array2::from_elem((2, model.spec().n_in()), 7);
         let data = Dataset::from_pixels(data.view(), &[0, 0]).expect("the lengths agree");
         let outputs = engine.predict(model.params(), &data, &[0, 1]);

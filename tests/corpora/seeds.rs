@@ -5,11 +5,13 @@
 
 use std::io::Write as _;
 
-use densely::data::Split;
+use densely::data::{Dataset, Split};
 use densely::engine::{Broken, Buffer, Score};
 use densely::model::{Activation, Layout, Metadata, Model, Spec};
 use densely::store::{Checkpoint, RunConfig, RunOptions};
+use densely::task::{Loss, Regression, Task};
 use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer};
+use ndarray::Array2;
 
 use super::readers::samples;
 
@@ -50,11 +52,25 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let turned = replaced(&plain, b"[2,4]", b"[4,2]");
     let of_bytes = replaced(&plain, b"\"F32\"", b"\"I32\"");
     let elsewhere = replaced(&plain, b"layers.1.bias", b"layers.9.bias");
-    let newer = replaced(&full, b"format_version\\\":2", b"format_version\\\":3");
+    let newer = replaced(&full, b"format_version\\\":2", b"format_version\\\":9");
+    let estimates = {
+        let y = Array2::from_shape_fn((14, 3), |(i, j)| (i + j) as f32);
+        let data = Dataset::from_targets(Array2::zeros((14, 4)).view(), y.view()).unwrap();
+        let mut regression = Regression::fit(&data, &[0, 5], Loss::Quantile(0.75)).unwrap();
+        assert_eq!(regression.targets[0].scale, 2.5);
+        regression.targets[2].name = "price, €".to_owned();
+        let metadata = Metadata::of(&data, Split::Auto, 0, data.fingerprint());
+        let spec = Spec::new(4, &[2], &[], 3).unwrap();
+        let params = vec![0.25; Layout::new(&spec).unwrap().len()];
+        let metadata = metadata.with_task(&Task::Regression(regression));
+        Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
+    };
     let mut endless = plain.clone();
     endless[..8].fill(0xff);
     [
         ("softmax-regression", model(&[], true)),
+        ("targets-of-no-scale", replaced(&estimates, b"2.5", b"0.0")),
+        ("estimates", estimates),
         ("cut", full[..full.len() - 3].to_vec()),
         ("three-hidden", model(&[2, 1, 2], true)),
         ("endless-header", endless),
@@ -218,6 +234,7 @@ fn texts() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         ("grid", "too-many", "seed = [1,2,3,4,5,6,7,8,9,10]\nlr = [1e-1,1e-2,1e-3,1e-4,1e-5,1e-6]\nbatch_size = [1,2,3,4,5,6]\nweight_decay = [0,1e-1,1e-2,1e-3,1e-4,1e-5]\n"),
         ("grid", "jobs", "jobs = -1\nthreads = 99\n"),
         ("results", "a-line", "{\"run\":\"01_784-784-784_lr0.01_b100\",\"test_accuracy\":0.98,\"test_loss\":0.07,\"test_samples\":15000}\n"),
+        ("results", "errors", "{\"run\":\"01_784-784-784_lr0.01_b100\",\"test_rmse\":2.5,\"test_mae\":1e300,\"test_loss\":0.07,\"test_samples\":15000}\n{\"run\":\"02_784-784-784_lr0.01_b500\",\"test_rmse\":2.5,\"test_mae\":2,\"test_loss\":0.07,\"test_samples\":15000}\n"),
         ("results", "out-of-range", "{\"run\":\"02_784-784-784_lr0.01_b500\",\"test_accuracy\":1e300,\"test_loss\":-1e308,\"test_samples\":18446744073709551615}\n[]\n{\n\"run\"\n"),
         ("split", "pooled", "pooled"),
         ("split", "canonical", "canonical"),

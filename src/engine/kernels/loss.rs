@@ -1,46 +1,8 @@
 //! Softmax cross-entropy with its gradient, and softmax alone.
 
-use serde::{Deserialize, Serialize};
-
 use super::exp;
+use crate::engine::score::Score;
 use crate::isa::kernel;
-
-/// The loss and the accuracy over some samples, as sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Score {
-    /// The sum of the samples' losses, in nats.
-    pub loss_sum: f64,
-    /// The number of samples whose own class was ranked first.
-    pub correct: u64,
-    /// The number of samples.
-    pub samples: u64,
-}
-
-impl Score {
-    /// The sum of the losses of `samples` samples, and how many of them were classified correctly.
-    pub fn new(loss_sum: f64, correct: u64, samples: u64) -> Self {
-        Self { loss_sum, correct, samples }
-    }
-
-    /// The mean loss per sample; NaN if there are no samples.
-    pub fn loss(&self) -> f64 {
-        self.loss_sum / self.samples as f64
-    }
-
-    /// The fraction of samples whose class was ranked first, 0 to 1; NaN if there are no samples.
-    pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.samples as f64
-    }
-}
-
-impl std::ops::AddAssign for Score {
-    fn add_assign(&mut self, other: Self) {
-        self.loss_sum += other.loss_sum;
-        self.correct += other.correct;
-        self.samples += other.samples;
-    }
-}
 
 /// A block of rows has about this many values, 8 KiB: they stay in the first-level cache from pass to pass.
 const BLOCK_VALUES: usize = 2048;
@@ -64,41 +26,65 @@ fn subtract_maximum(row: &mut [f32]) -> (usize, f32) {
     (index, maximum)
 }
 
+#[inline(always)]
+fn cross_entropy_rows<const FMA: bool>(
+    logits: &mut [f32],
+    labels: &[u32],
+    weight: impl Fn(u32) -> f32,
+    samples: &[u32],
+    n: usize,
+    scale: f32,
+) -> Score {
+    assert_eq!(logits.len(), samples.len() * n, "loss: the logits do not fit the samples");
+    let mut score = Score { samples: samples.len() as u64, ..Score::default() };
+    let rows = rows_per_block(n);
+    for (block, samples) in logits.chunks_mut(rows * n).zip(samples.chunks(rows)) {
+        for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
+            let label = labels[sample as usize] as usize;
+            let (first, maximum) = subtract_maximum(row);
+            score.correct += u64::from(first == label && !maximum.is_nan());
+            score.loss_sum -= f64::from(weight(sample)) * f64::from(row[label]);
+        }
+        block.iter_mut().for_each(|z| *z = exp::exp::<FMA>(*z));
+        for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
+            let sum: f32 = row.iter().sum();
+            let weight = weight(sample);
+            score.loss_sum += f64::from(weight) * f64::from(sum.ln());
+            score.weight_sum += f64::from(weight);
+            let scale = weight * scale;
+            let factor = scale / sum;
+            row.iter_mut().for_each(|p| *p *= factor);
+            row[labels[sample as usize] as usize] -= scale;
+        }
+    }
+    score
+}
+
 kernel! {
     /// Mean softmax cross-entropy (natural logarithm, maximum subtracted) and its gradient, in place.
     ///
-    /// `logits` is (rows, n) and becomes `dz = scale (softmax(z) - onehot(label))`; with `scale = 1 / batch` that is the
-    /// gradient of the mean over the batch. Row `r` has the label `labels[samples[r]]`. The score is over these rows,
-    /// unscaled. Of equal logits the first counts as ranked first; a row with a NaN counts as wrong.
+    /// `logits` is (rows, n) and becomes `dz = scale w (softmax(z) - onehot(label))`, where `w` is the sample's weight, or 1; with
+    /// `scale = 1 / sum of the batch's weights` that is the gradient of the batch's loss. Row `r` has the label
+    /// `labels[samples[r]]` and the weight `weights[samples[r]]`. The score is over these rows, unscaled. Of equal logits the
+    /// first counts as ranked first; a row with a NaN counts as wrong.
     ///
     /// Panics if a label is not below `n`.
     pub fn softmax_cross_entropy(
         logits: &mut [f32],
         labels: &[u32],
+        weights: Option<&[f32]>,
         samples: &[u32],
         n: usize,
         scale: f32,
     ) -> Score {
-        assert_eq!(logits.len(), samples.len() * n, "loss: the logits do not fit the samples");
-        let mut score = Score { samples: samples.len() as u64, ..Score::default() };
-        let rows = rows_per_block(n);
-        for (block, samples) in logits.chunks_mut(rows * n).zip(samples.chunks(rows)) {
-            for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
-                let label = labels[sample as usize] as usize;
-                let (first, maximum) = subtract_maximum(row);
-                score.correct += u64::from(first == label && !maximum.is_nan());
-                score.loss_sum -= f64::from(row[label]);
-            }
-            block.iter_mut().for_each(|z| *z = exp::exp::<FMA>(*z));
-            for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
-                let sum: f32 = row.iter().sum();
-                score.loss_sum += f64::from(sum.ln());
-                let factor = scale / sum;
-                row.iter_mut().for_each(|p| *p *= factor);
-                row[labels[sample as usize] as usize] -= scale;
+        match weights {
+            // a product with the constant 1 is exact, and the compiler leaves it out
+            None => cross_entropy_rows::<FMA>(logits, labels, |_| 1.0, samples, n, scale),
+            Some(weights) => {
+                let weight = |sample| weights[sample as usize];
+                cross_entropy_rows::<FMA>(logits, labels, weight, samples, n, scale)
             }
         }
-        score
     }
 }
 
@@ -138,7 +124,7 @@ mod tests {
                 let labels: Vec<u32> = (0..rows).map(|_| rng.below(n as u32)).collect();
                 let samples: Vec<u32> = (0..rows as u32).collect();
                 let mut dz = logits.clone();
-                let score = softmax_cross_entropy(isa, &mut dz, &labels, &samples, n, 0.25);
+                let score = softmax_cross_entropy(isa, &mut dz, &labels, None, &samples, n, 0.25);
                 let (mut loss_sum, mut correct) = (0.0, 0);
                 for (r, &label) in labels.iter().enumerate() {
                     let mut row: Vec<f64> =
@@ -164,17 +150,49 @@ mod tests {
     }
 
     #[test]
+    fn weights_multiply_losses_and_gradients_and_weights_of_1_change_nothing() {
+        on_each_isa(|isa| {
+            let logits = [1.0, -0.5, 2.0, 0.25, 0.5, -1.0];
+            let (labels, samples) = ([0, 1, 2], [2, 1]);
+            let run = |weights: Option<&[f32]>| {
+                let mut dz = logits;
+                let score = softmax_cross_entropy(isa, &mut dz, &labels, weights, &samples, 3, 0.5);
+                (score, dz)
+            };
+            assert_eq!(run(None), run(Some(&[1.0; 3])));
+            let ((score, dz), (weighted, weighted_dz)) = (run(None), run(Some(&[9.0, 0.0, 3.0])));
+            let row = |which: usize| {
+                loss(
+                    &[logits[3 * which], logits[3 * which + 1], logits[3 * which + 2]]
+                        .map(f64::from),
+                    labels[samples[which] as usize] as usize,
+                )
+            };
+            assert!((score.loss_sum - row(0) - row(1)).abs() < 1e-6);
+            assert!((weighted.loss_sum - 3.0 * row(0)).abs() < 1e-6);
+            assert_eq!(
+                (weighted.weight_sum, weighted.correct, weighted.samples),
+                (3.0, score.correct, 2)
+            );
+            for i in 0..6 {
+                let expected = if i < 3 { 3.0 * dz[i] } else { 0.0 };
+                assert!((weighted_dz[i] - expected).abs() < 1e-6, "{weighted_dz:?} {dz:?}");
+            }
+        });
+    }
+
+    #[test]
     fn extreme_logits_stay_finite_and_nan_is_wrong() {
         on_each_isa(|isa| {
             let mut dz = [1e30, -1e30, 0.0];
-            let score = softmax_cross_entropy(isa, &mut dz, &[9, 0], &[1], 3, 1.0);
+            let score = softmax_cross_entropy(isa, &mut dz, &[9, 0], None, &[1], 3, 1.0);
             assert_eq!((score.loss_sum, score.correct), (0.0, 1));
             assert!(dz.iter().all(|x| x.abs() < 1e-30), "{dz:?}");
             for position in 0..3 {
                 for label in 0..3 {
                     let mut dz = [5.0, 1.0, 2.0];
                     dz[position] = f32::NAN;
-                    let score = softmax_cross_entropy(isa, &mut dz, &[label], &[0], 3, 1.0);
+                    let score = softmax_cross_entropy(isa, &mut dz, &[label], None, &[0], 3, 1.0);
                     assert!(score.loss_sum.is_nan());
                     assert_eq!(score.correct, 0, "NaN at {position}, label {label}");
                 }

@@ -9,6 +9,7 @@ pub mod adam;
 pub mod columns;
 pub mod exp;
 pub mod loss;
+pub mod regression;
 pub mod rows;
 
 /// `a * b + c`: rounded once if the instruction set has FMA, else twice, because `mul_add` would then call a library function

@@ -77,7 +77,7 @@ pub fn convergence(
         Series::curve("validation", curve(&|r| r.val_loss), 0),
     ];
     let accuracies = [
-        Series::curve("training", curve(&|r| Some(100.0 * r.train_accuracy)), 1),
+        Series::curve("training", curve(&|r| r.train_accuracy.map(|a| 100.0 * a)), 1),
         Series::curve("validation", curve(&|r| r.val_accuracy.map(|a| 100.0 * a)), 0),
     ];
     let best = positions.iter().zip(history).find(|(_, record)| record.epoch == best_epoch);

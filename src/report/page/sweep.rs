@@ -297,11 +297,12 @@ mod tests {
         let record = |i: usize, epoch: usize| EpochRecord {
             epoch,
             train_loss: 0.1,
-            train_accuracy: 0.9,
+            train_accuracy: Some(0.9),
             val_loss: Some(0.1),
             val_accuracy: Some(0.9 + 1e-9 * (i * epoch) as f64),
             seconds: 0.123_456_789,
             samples_per_second: 1.0,
+            ..EpochRecord::default()
         };
         let result = |i: usize| RunResult {
             number: i,

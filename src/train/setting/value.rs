@@ -9,6 +9,7 @@ use toml::Value;
 use crate::data::Split;
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
+use crate::task::{Choice, Loss, Metric};
 
 /// The word for a setting that is not set: `--patience none`.
 pub const UNSET: &str = "none";
@@ -273,6 +274,34 @@ impl SettingValue for BackendChoice {
 
     fn text(&self) -> String {
         self.name().to_owned()
+    }
+
+    by_serde!();
+}
+
+impl SettingValue for Choice<Loss> {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    by_serde!();
+}
+
+impl SettingValue for Choice<Metric> {
+    fn choices() -> Vec<&'static str> {
+        std::iter::once("auto").chain(Metric::ALL.map(Metric::name)).collect()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 
     by_serde!();

@@ -1,8 +1,11 @@
 //! The epoch loop.
 
+mod access;
+
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::measure::{measure, measure_r2};
 use super::{
     Divergence, EpochEnd, EpochRecord, Observer, Outcome, PartialEpoch, Progress, Request,
     TrainConfig, TrainerState,
@@ -14,6 +17,7 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
+use crate::task::{Metric, Task};
 
 /// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
 /// of those four that is being saved, and the bytes of a checkpoint or a model.
@@ -55,6 +59,8 @@ pub struct Trainer<'d> {
     data: &'d Dataset,
     parts: Parts,
     spec: Spec,
+    task: Task,
+    metric: Metric,
     metadata: Metadata,
     backend: Backend,
     engine: Engine,
@@ -78,7 +84,7 @@ impl<'d> Trainer<'d> {
     pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
         config.check()?;
         let spec =
-            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
+            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
         config.activations = spec.activations();
         config.split = config.split.resolved(data);
         let layout = Layout::new(&spec)?;
@@ -99,7 +105,8 @@ impl<'d> Trainer<'d> {
         Self::assemble(state, spec, data)
     }
 
-    /// A run from the weights of a model, which also determines sizes and activations.
+    /// A run from the weights of a model, which also determines sizes and activations. The targets of a regression are
+    /// standardised by this run's training part, whatever those of the model were.
     ///
     /// # Errors
     /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
@@ -112,15 +119,19 @@ impl<'d> Trainer<'d> {
             COPIES * model.params().len(),
             "the network with its optimizer and checkpoint",
         )?;
-        if spec.n_in() != data.n_features() || spec.n_out() != data.n_classes() {
+        let other_task =
+            model.metadata().is_some() && model.task().is_regression() != data.is_regression();
+        if spec.n_in() != data.n_features() || spec.n_out() != data.n_outputs() || other_task {
+            let kind = |is_regression| if is_regression { "targets" } else { "classes" };
             return Err(Error::usage(format!(
-                "the model has {} inputs and {} classes, {} has {} features and {} classes; \
-                 expected the same",
+                "the model has {} inputs and {} {}, {} has {} features and {} {}; expected the same",
                 spec.n_in(),
                 spec.n_out(),
+                kind(other_task != data.is_regression()),
                 data.name(),
                 data.n_features(),
-                data.n_classes()
+                data.n_outputs(),
+                kind(data.is_regression())
             )));
         }
         let state = TrainerState {
@@ -146,7 +157,7 @@ impl<'d> Trainer<'d> {
         config.check()?;
         state.require_data(data)?;
         let spec =
-            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_classes())?;
+            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
         let expected = Layout::new(&spec)?.len();
         if state.optimizer.params.len() != expected {
             return Err(Error::invalid(
@@ -163,6 +174,9 @@ impl<'d> Trainer<'d> {
     fn assemble(mut state: TrainerState, spec: Spec, data: &'d Dataset) -> Result<Self> {
         let config = &mut state.config;
         let parts = config.parts(data)?;
+        let task = config.task(data, &parts)?;
+        let metric = task.metric(config.metric)?;
+        parts.require_weight(data)?;
         let backend = Backend::of(config.backend)?;
         config.backend = backend.choice();
         let batch_size = config.batch_size.min(parts.train.len());
@@ -175,6 +189,7 @@ impl<'d> Trainer<'d> {
             threads: state.threads,
             batch_size,
             deterministic: config.deterministic,
+            loss: task.loss(),
         };
         if let Some(PartialEpoch { score, .. }) = state.partial {
             let (batch, samples) = (options.batch_size as u64, parts.train.len() as u64);
@@ -188,11 +203,25 @@ impl<'d> Trainer<'d> {
                 ));
             }
         }
-        let engine = Engine::new(&spec, options)?;
+        let engine = Engine::new(&spec, options)?.with_targets(task.targets().to_vec())?;
         let metadata =
             Metadata::of(data, config.split, config.split_seed, state.data_fingerprint.clone());
+        let metadata = metadata.with_task(&task);
         let order = Vec::with_capacity(parts.train.len());
-        Ok(Self { state, data, parts, spec, metadata, backend, engine, order, order_of: 0 })
+        let order_of = 0;
+        Ok(Self {
+            state,
+            data,
+            parts,
+            spec,
+            task,
+            metric,
+            metadata,
+            backend,
+            engine,
+            order,
+            order_of,
+        })
     }
 
     /// Trains to the end and tests the weights that were kept.
@@ -206,12 +235,16 @@ impl<'d> Trainer<'d> {
         self.train(observer)?;
         let kept_something = self.state.best_epoch > 0;
         let test = if kept_something { self.test() } else { None };
+        let test_r2 = test.and_then(|_| self.test_r2());
         let state = &self.state;
         let outcome = Outcome {
             best_epoch: state.best_epoch,
             last_epoch: state.epoch(),
+            metric: self.metric,
             val_accuracy: state.best().and_then(|best| best.val_accuracy),
+            val_rmse: state.best().and_then(|best| best.val_rmse),
             test,
+            test_r2,
             diverged: state.diverged,
             seconds: start.elapsed().as_secs_f64(),
         };
@@ -261,6 +294,13 @@ impl<'d> Trainer<'d> {
         (!rows.is_empty()).then(|| self.engine.evaluate(params, self.data, &rows))
     }
 
+    /// The coefficient of determination of the weights that are kept on the test part; `None` if it is empty or there are classes.
+    pub fn test_r2(&mut self) -> Option<f64> {
+        let rows = self.parts.test.clone();
+        (self.task.is_regression() && !rows.is_empty())
+            .then(|| measure_r2(&mut self.engine, &self.state.best_params, self.data, &rows))
+    }
+
     /// Trains until the end of the epoch, or until there is a reason to pause.
     fn advance(&mut self, observer: &mut dyn Observer) -> Pause {
         let Self { state, data, parts, engine, order, order_of, .. } = self;
@@ -297,7 +337,7 @@ impl<'d> Trainer<'d> {
 
     /// Validates, and keeps the weights if they are the best so far.
     fn finish_epoch(&mut self) -> Pause {
-        let Self { state, data, parts, engine, .. } = self;
+        let Self { state, data, parts, engine, task, metric, .. } = self;
         let TrainerState { optimizer, history, partial, .. } = state;
         let PartialEpoch { score, seconds } = partial.take().unwrap_or_default();
         let val =
@@ -307,82 +347,20 @@ impl<'d> Trainer<'d> {
             let (epoch, step) = (history.len() + 1, optimizer.steps);
             return Pause::Diverged(Divergence { epoch, step, broken: Broken::Outputs { layer } });
         }
-        let record = EpochRecord {
-            epoch: history.len() + 1,
-            train_loss: score.loss(),
-            train_accuracy: score.accuracy(),
-            val_loss: val.map(|val| val.loss()),
-            val_accuracy: val.map(|val| val.accuracy()),
-            seconds,
-            samples_per_second: score.samples as f64 / seconds,
-        };
+        let epoch = history.len() + 1;
+        let mut record = EpochRecord::of(epoch, task.is_regression(), score, val, seconds);
+        if !parts.val.is_empty()
+            && let Some(value) = measure(*metric, engine, &optimizer.params, data, &parts.val)
+        {
+            record.set_value(*metric, value);
+        }
         let best = state.best_epoch.checked_sub(1).map(|best| &history[best]);
-        let is_best = best.is_none_or(|best| record.is_better_than(best));
+        let is_best = best.is_none_or(|best| record.is_better_than(best, *metric));
         history.push(record);
         if is_best {
             state.best_epoch = history.len();
             state.best_params.copy_from_slice(&optimizer.params);
         }
         Pause::Epoch { is_best }
-    }
-
-    /// The state between two steps.
-    pub fn state(&self) -> &TrainerState {
-        &self.state
-    }
-
-    /// The number of worker threads.
-    pub fn threads(&self) -> usize {
-        self.state.threads
-    }
-
-    /// The whole state of the run; the workers end, and their memory is free.
-    pub fn into_state(self) -> TrainerState {
-        self.state
-    }
-
-    /// The resolved settings: activations and backend are those that run.
-    pub fn config(&self) -> &TrainConfig {
-        &self.state.config
-    }
-
-    /// The data set.
-    pub fn data(&self) -> &Dataset {
-        self.data
-    }
-
-    /// The rows of the training, validation and test parts.
-    pub fn parts(&self) -> &Parts {
-        &self.parts
-    }
-
-    /// The network.
-    pub fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    /// What computes the matrix products.
-    pub fn backend(&self) -> Backend {
-        self.backend
-    }
-
-    /// The model with the weights that are kept: of the best epoch, or the last one without a validation part.
-    pub fn best_model(&self) -> Model {
-        self.model(&self.state.best_params)
-    }
-
-    /// The model with the weights of the last epoch.
-    pub fn last_model(&self) -> Model {
-        self.model(&self.state.optimizer.params)
-    }
-
-    /// Everything of a model except its parameters.
-    pub(crate) fn model_without_params(&self) -> Model {
-        self.model(&[])
-    }
-
-    fn model(&self, params: &[f32]) -> Model {
-        let metadata = Some(self.metadata.clone());
-        Model { spec: self.spec.clone(), params: params.to_vec(), metadata }
     }
 }

@@ -1,0 +1,80 @@
+//! The parts of a data set: training, validation, test.
+
+use super::Dataset;
+use crate::error::{Error, Result};
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The part to train on.
+    Train,
+    /// The part that chooses the best epoch.
+    Val,
+    /// The part to measure the final model on.
+    Test,
+    /// Every sample of the data set, used or not.
+    All,
+}
+
+/// The rows of each part, as indices into the data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Rows to train on.
+    pub train: Vec<u32>,
+    /// Rows to validate on.
+    pub val: Vec<u32>,
+    /// Rows to test on.
+    pub test: Vec<u32>,
+}
+
+impl Parts {
+    /// A line for each part that has no samples of some classes of `data`, unless the part is empty.
+    pub fn lacking(&self, data: &Dataset) -> Vec<String> {
+        let parts = [("training", &self.train), ("validation", &self.val), ("test", &self.test)];
+        let lacking = |(name, rows): (&str, &Vec<u32>)| {
+            let mut has = vec![false; data.n_classes()];
+            let classes = rows.iter().filter_map(|&row| data.labels().get(row as usize));
+            classes.for_each(|&class| has[class as usize] = true);
+            let classes = data.classes().iter().zip(has);
+            let missing: Vec<&str> =
+                classes.filter(|(_, has)| !has).map(|(class, _)| &class[..]).collect();
+            let (count, shown) = (missing.len(), missing.iter().take(8).copied());
+            let shown = shown.collect::<Vec<_>>().join(", ");
+            match count {
+                0 => None,
+                1 => Some(format!("the {name} part has no sample of class {shown}")),
+                2..=8 => Some(format!("the {name} part has no sample of the classes {shown}")),
+                _ => {
+                    Some(format!("the {name} part has no sample of {count} classes: {shown}, ..."))
+                }
+            }
+        };
+        parts.into_iter().filter(|(_, rows)| !rows.is_empty()).filter_map(lacking).collect()
+    }
+
+    /// Rejects weights that leave nothing to train on, or to validate on.
+    ///
+    /// # Errors
+    /// If all weights of the training part, or of a validation part, are 0.
+    pub(crate) fn require_weight(&self, data: &Dataset) -> Result<()> {
+        for (rows, part) in [(&self.train, "training"), (&self.val, "validation")] {
+            if !rows.is_empty() && data.weight_of(rows) == 0.0 {
+                let problem =
+                    format!("all weights of the {part} part are 0; expected some above 0");
+                return Err(Error::invalid(data.name(), problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of one part of a data set of `n` samples.
+    pub fn rows(&self, part: Part, n: usize) -> Vec<u32> {
+        match part {
+            Part::Train => self.train.clone(),
+            Part::Val => self.val.clone(),
+            Part::Test => self.test.clone(),
+            Part::All => (0..n as u32).collect(),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Learns from the training rows of a table.
+
+use super::{Input, Missing, Prepare, Roles, Scale, TableOptions, Target};
+use crate::data::Features;
+use crate::data::table::{Kind, MISSING, Table};
+use crate::error::{Error, Result};
+
+/// The most levels of a column that become inputs: the most frequent ones.
+const MOST_LEVELS: usize = 200;
+
+/// Texts with more levels than this, of which most occur once, are names or keys.
+const KEY_LEVELS: usize = 20;
+
+/// What one pass over the training rows finds out about a column of numbers.
+#[derive(Clone, Copy, Debug)]
+struct Moments {
+    count: usize,
+    missing: usize,
+    least: f64,
+    largest: f64,
+    /// The first value: sums are taken of the distances from it, so that they keep their digits.
+    origin: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    const NONE: Self = Self {
+        count: 0,
+        missing: 0,
+        least: f64::INFINITY,
+        largest: f64::NEG_INFINITY,
+        origin: 0.0,
+        sum: 0.0,
+        squares: 0.0,
+    };
+
+    fn add(&mut self, value: f32) {
+        if value.is_nan() {
+            self.missing += 1;
+            return;
+        }
+        let value = f64::from(value);
+        if self.count == 0 {
+            self.origin = value;
+        }
+        self.count += 1;
+        (self.least, self.largest) = (self.least.min(value), self.largest.max(value));
+        let distance = value - self.origin;
+        self.sum += distance;
+        self.squares += distance * distance;
+    }
+
+    /// Mean and standard deviation, where `fill` takes the place of what is missing.
+    fn mean_and_deviation(&self, fill: f64) -> (f64, f64) {
+        let (n, extra) = ((self.count + self.missing) as f64, self.missing as f64);
+        let distance = fill - self.origin;
+        let mean = (self.sum + extra * distance) / n;
+        let variance = (self.squares + extra * distance * distance) / n - mean * mean;
+        (self.origin + mean, variance.max(0.0).sqrt())
+    }
+}
+
+impl Prepare {
+    /// Learns from the training rows of a table. Columns from which nothing can be learnt are left out; the lines say which, and how
+    /// to keep them.
+    ///
+    /// # Errors
+    /// If nothing is left, or a number is missing where that is an error.
+    pub fn fit(
+        table: &Table,
+        roles: &Roles,
+        options: &TableOptions,
+        train: &[u32],
+    ) -> Result<(Self, Vec<String>)> {
+        let mut is_train = vec![false; table.n_rows()];
+        train.iter().for_each(|&row| is_train[row as usize] = true);
+        let moments = moments(table, &is_train);
+        let (mut inputs, mut constant, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut notices = Vec::new();
+        for &column in &roles.inputs {
+            let name = &table.columns()[column].name;
+            match &table.columns()[column].kind {
+                Kind::Number => {
+                    let found = &moments[table.place(column)];
+                    if found.missing > 0 && options.missing == Missing::Error {
+                        return Err(missing_number(table, column));
+                    }
+                    let is_constant =
+                        found.count == 0 || found.least == found.largest && found.missing == 0;
+                    match is_constant {
+                        true => constant.push(&name[..]),
+                        false => inputs.push(number(table, column, found, options, &is_train)),
+                    }
+                }
+                Kind::Text(levels) => {
+                    let (counts, missing) = level_counts(table, column, levels.len(), &is_train);
+                    let occurring = counts.iter().filter(|&&count| count > 0).count();
+                    let rows: usize = counts.iter().sum();
+                    let asked_for = options.categorical.contains(name);
+                    if occurring + usize::from(missing > 0) < 2 {
+                        constant.push(name);
+                    } else if !asked_for && occurring > KEY_LEVELS && 2 * occurring > rows {
+                        keys.push(&name[..]);
+                    } else {
+                        if occurring > MOST_LEVELS {
+                            notices.push(format!(
+                                "`{name}` has {occurring} levels; the {MOST_LEVELS} most frequent ones are inputs"
+                            ));
+                        }
+                        let levels = most_frequent(levels, &counts);
+                        let column = name.clone();
+                        inputs.push(Input::Category { column, levels, missing: missing > 0 });
+                    }
+                }
+            }
+        }
+        if !constant.is_empty() {
+            notices.push(format!(
+                "left out, because the training part has one value there: {}",
+                listed(&constant)
+            ));
+        }
+        if !keys.is_empty() {
+            notices.push(format!(
+                "left out, because the texts hardly repeat: {}; --categorical keeps them",
+                listed(&keys)
+            ));
+        }
+        if inputs.is_empty() {
+            let problem = "no column is left to learn from; expected one with at least two values";
+            return Err(Error::invalid(table.name(), problem));
+        }
+        let name = |&column: &usize| table.columns()[column].name.clone();
+        let target = match &roles.classes {
+            Some(classes) => {
+                Target::Classes { column: name(&roles.targets[0]), classes: classes.clone() }
+            }
+            None => Target::Numbers { columns: roles.targets.iter().map(name).collect() },
+        };
+        Ok((Self { inputs, target, weight: roles.weight.as_ref().map(name) }, notices))
+    }
+}
+
+/// Names in a row, shortened where there are many.
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0..=8 => shown,
+        n => format!("{shown} and {} more", n - 8),
+    }
+}
+
+fn missing_number(table: &Table, column: usize) -> Error {
+    let row = table.numbers(column).position(f32::is_nan).unwrap_or_default();
+    Error::invalid(
+        table.name(),
+        format!(
+            "`{}` has no number in row {}; expected one, or --missing impute",
+            table.columns()[column].name,
+            row + 1
+        ),
+    )
+}
+
+/// Of all columns of numbers, over the training rows.
+fn moments(table: &Table, is_train: &[bool]) -> Vec<Moments> {
+    let width = table.n_numbers();
+    let mut all = vec![Moments::NONE; width];
+    let mut rows = is_train.iter();
+    for chunk in table.chunks() {
+        for (row, _) in (0..chunk.n_rows).zip(&mut rows).filter(|(_, is_train)| **is_train) {
+            let range = row * width..(row + 1) * width;
+            match &chunk.numbers {
+                Features::F32(values) => {
+                    all.iter_mut().zip(&values[range]).for_each(|(all, &value)| all.add(value));
+                }
+                Features::U8(values) => {
+                    let values = values[range].iter().map(|&value| f32::from(value));
+                    all.iter_mut().zip(values).for_each(|(all, value)| all.add(value));
+                }
+            }
+        }
+    }
+    all
+}
+
+fn number(
+    table: &Table,
+    column: usize,
+    found: &Moments,
+    options: &TableOptions,
+    is_train: &[bool],
+) -> Input {
+    let robust = options.scale == Scale::Robust;
+    let sorted = (found.missing > 0 || robust).then(|| {
+        let rows = table.numbers(column).zip(is_train);
+        let mut values: Vec<f32> =
+            rows.filter(|(value, train)| **train && !value.is_nan()).map(|(x, _)| x).collect();
+        values.sort_unstable_by(f32::total_cmp);
+        values
+    });
+    let quantile = |q: f64| sorted.as_ref().map_or(0.0, |sorted| quantile(sorted, q));
+    let fill = quantile(0.5);
+    let (mean, deviation) = found.mean_and_deviation(fill);
+    let (center, scale) = match options.scale {
+        Scale::None => (0.0, 1.0),
+        Scale::Unit => (found.least, found.largest - found.least),
+        Scale::Auto | Scale::Standard => (mean, deviation),
+        Scale::Robust => (fill, quantile(0.75) - quantile(0.25)),
+    };
+    // quartiles that are equal, or one value beside missing ones
+    let fallback = [scale, deviation, found.largest - found.least, 1.0];
+    let scale = fallback.into_iter().find(|scale| *scale > 0.0 && scale.is_finite());
+    Input::Number {
+        column: table.columns()[column].name.clone(),
+        fill: (options.missing == Missing::Impute).then_some(match sorted {
+            Some(_) => fill,
+            None => mean,
+        }),
+        center,
+        scale: scale.unwrap_or(1.0),
+        indicator: found.missing > 0,
+    }
+}
+
+/// A quantile of sorted values, between two of them by linear interpolation.
+fn quantile(sorted: &[f32], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let at = q * last as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    let (low_value, high_value) = (f64::from(sorted[low]), f64::from(sorted[high]));
+    low_value + (at - low as f64) * (high_value - low_value)
+}
+
+/// How often each level occurs in the training rows, and how many texts are missing.
+fn level_counts(
+    table: &Table,
+    column: usize,
+    levels: usize,
+    is_train: &[bool],
+) -> (Vec<usize>, usize) {
+    let (mut counts, mut missing) = (vec![0; levels], 0);
+    for (code, _) in table.codes(column).zip(is_train).filter(|(_, is_train)| **is_train) {
+        match code {
+            MISSING => missing += 1,
+            code => counts[code as usize] += 1,
+        }
+    }
+    (counts, missing)
+}
+
+/// The levels that occur, at most [`MOST_LEVELS`] of the most frequent, by alphabet.
+fn most_frequent(levels: &[String], counts: &[usize]) -> Vec<String> {
+    let mut occurring: Vec<(&String, usize)> =
+        levels.iter().zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect();
+    occurring.sort_by_key(|&(level, count)| (std::cmp::Reverse(count), level));
+    let mut names: Vec<String> =
+        occurring.into_iter().take(MOST_LEVELS).map(|(level, _)| level.clone()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,198 @@
+//! What each column of a table is for.
+
+use std::collections::HashMap;
+
+use crate::data::table::{Kind, MISSING, Table};
+use crate::error::{Error, Result};
+
+/// Whether classes or numbers are to be learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskChoice {
+    /// Classes where the target is a text, or whole numbers with at most 20 values; numbers otherwise.
+    #[default]
+    Auto,
+    /// Every value of the target is a class.
+    Classification,
+    /// The target is a number.
+    Regression,
+}
+
+/// What a user says about the columns of a table.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct TableOptions {
+    /// The columns to predict; none: the last column.
+    pub target: Vec<String>,
+    /// Classes or numbers.
+    pub task: TaskChoice,
+    /// Columns that are no inputs.
+    pub ignore: Vec<String>,
+    /// Columns whose values are names, even if they are numbers or hardly repeat.
+    pub categorical: Vec<String>,
+    /// The column with the weights of the rows.
+    pub weight: Option<String>,
+    /// How numbers are scaled.
+    pub scale: super::Scale,
+    /// What is done about missing numbers.
+    pub missing: super::Missing,
+}
+
+/// The most values of whole numbers that are taken for classes.
+const MOST_CLASSES: usize = 20;
+
+/// What each column of a table is for, by position.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Roles {
+    /// The columns that may become inputs.
+    pub inputs: Vec<usize>,
+    /// The columns to predict.
+    pub targets: Vec<usize>,
+    /// The column with the weights of the rows.
+    pub weight: Option<usize>,
+    /// The names of the classes; `None` if numbers are predicted.
+    pub classes: Option<Vec<String>>,
+    /// What was decided, a line each.
+    pub notices: Vec<String>,
+}
+
+impl Roles {
+    /// Decides what the columns are for.
+    ///
+    /// # Errors
+    /// If a column that an option names does not exist or does not suit its purpose, or nothing is left to learn from.
+    pub fn of(table: &Table, options: &TableOptions) -> Result<Self> {
+        let find = |name: &String, flag: &str| position(table, name, flag);
+        let targets: Vec<usize> = match options.target.is_empty() {
+            true => vec![table.columns().len().saturating_sub(1)],
+            false => {
+                options.target.iter().map(|name| find(name, "target")).collect::<Result<_>>()?
+            }
+        };
+        if table.columns().len() < 2 {
+            let problem = format!(
+                "expected at least two columns, one of them the target, found {}",
+                table.columns().len()
+            );
+            return Err(Error::invalid(table.name(), problem));
+        }
+        let ignore: Vec<usize> =
+            options.ignore.iter().map(|name| find(name, "ignore")).collect::<Result<_>>()?;
+        for name in &options.categorical {
+            find(name, "categorical")?;
+        }
+        let weight = options.weight.as_ref().map(|name| find(name, "weight")).transpose()?;
+        let chosen: Vec<usize> = targets.iter().copied().chain(weight).collect();
+        for (i, column) in chosen.iter().enumerate() {
+            if chosen[..i].contains(column) || ignore.contains(column) {
+                let name = &table.columns()[*column].name;
+                return Err(Error::usage(format!(
+                    "column `{name}` is named for two purposes (`target`, `weight`, `ignore`); expected one"
+                )));
+            }
+        }
+        let inputs: Vec<usize> = (0..table.columns().len())
+            .filter(|column| !chosen.contains(column) && !ignore.contains(column))
+            .collect();
+        if inputs.is_empty() {
+            return Err(Error::usage("no column is left as an input; expected at least one"));
+        }
+        let mut notices = Vec::new();
+        let classes = classes(table, &targets, options, &mut notices)?;
+        Ok(Self { inputs, targets, weight, classes, notices })
+    }
+}
+
+/// The column of a name.
+pub fn position(table: &Table, name: &str, purpose: &str) -> Result<usize> {
+    let found = table.columns().iter().position(|column| column.name == *name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = table.columns().iter().map(|column| &column.name[..]).collect();
+        let closest = names
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        let hint = closest.map_or_else(String::new, |closest| format!("; is it `{closest}`?"));
+        Error::usage(format!(
+            "{purpose} `{name}`: {} has no column of that name{hint}",
+            table.name()
+        ))
+    })
+}
+
+/// The names of the classes of a target; `None` if it is to be predicted as a number.
+fn classes(
+    table: &Table,
+    targets: &[usize],
+    options: &TableOptions,
+    notices: &mut Vec<String>,
+) -> Result<Option<Vec<String>>> {
+    let [target] = targets[..] else {
+        if options.task == TaskChoice::Classification {
+            return Err(Error::usage("classification of several targets; expected one target"));
+        }
+        targets.iter().try_for_each(|&target| require_numbers(table, target))?;
+        return Ok(None);
+    };
+    let name = &table.columns()[target].name;
+    let is_named = options.categorical.contains(name);
+    let values = match &table.columns()[target].kind {
+        Kind::Text(levels) if options.task != TaskChoice::Regression => {
+            // a level may be left over from rows that are gone
+            let mut occurs = vec![false; levels.len()];
+            for code in table.codes(target).filter(|&code| code != MISSING) {
+                occurs[code as usize] = true;
+            }
+            let occurring = levels.iter().zip(occurs).filter(|(_, occurs)| *occurs);
+            let mut names: Vec<String> = occurring.map(|(level, _)| level.clone()).collect();
+            names.sort();
+            return Ok(Some(names));
+        }
+        Kind::Text(_) => {
+            require_numbers(table, target)?;
+            return Ok(None);
+        }
+        Kind::Number => distinct(table.numbers(target)),
+    };
+    let whole = values.iter().all(|value| value.fract() == 0.0 && value.is_finite());
+    let few = values.len() <= MOST_CLASSES;
+    let is_class = match options.task {
+        TaskChoice::Classification => true,
+        TaskChoice::Regression => false,
+        TaskChoice::Auto => is_named || whole && few,
+    };
+    if options.task == TaskChoice::Auto {
+        notices.push(match is_class {
+            true => format!(
+                "`{name}` has {} values, each a class; --task regression predicts it as a number",
+                values.len()
+            ),
+            false => format!(
+                "`{name}` is predicted as a number; --task classification takes each value for a class"
+            ),
+        });
+    }
+    Ok(is_class.then(|| values.iter().map(|value| value.to_string()).collect()))
+}
+
+/// The different values that are not missing, by size.
+fn distinct(values: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut seen: HashMap<u32, f32> = HashMap::new();
+    for value in values.filter(|value| !value.is_nan()) {
+        let value = if value == 0.0 { 0.0 } else { value };
+        seen.entry(value.to_bits()).or_insert(value);
+    }
+    let mut values: Vec<f32> = seen.into_values().collect();
+    values.sort_by(f32::total_cmp);
+    values
+}
+
+fn require_numbers(table: &Table, target: usize) -> Result<()> {
+    match &table.columns()[target] {
+        column if column.kind == Kind::Number => Ok(()),
+        column => Err(Error::invalid(
+            table.name(),
+            format!("target `{}` holds texts; expected numbers for a regression", column.name),
+        )),
+    }
+}

@@ -1,0 +1,169 @@
+//! Tables: typed columns as a file has them, before anything is learnt from them.
+//!
+//! A [`Table`] holds numbers and texts in chunks of rows, so that several threads can read a file, and so that what is made of a table
+//! can free it chunk by chunk.
+
+mod append;
+mod cells;
+mod csv;
+
+use std::collections::HashMap;
+
+pub use csv::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
+
+use super::Features;
+use crate::error::{Error, Result};
+
+/// The code of a text that is missing.
+pub const MISSING: u32 = u32::MAX;
+
+/// What a cell of a column holds.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Numbers; NaN where one is missing.
+    Number,
+    /// Texts: a cell is the position of its text among these levels, or [`MISSING`].
+    Text(Vec<String>),
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What its cells hold.
+    pub kind: Kind,
+}
+
+/// Some rows of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// Row-major (rows, columns of numbers), in the order of the columns.
+    pub numbers: Features,
+    /// Row-major (rows, columns of texts), in the order of the columns.
+    pub codes: Vec<u32>,
+    /// The number of rows.
+    pub n_rows: usize,
+}
+
+/// Columns of numbers and texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    name: String,
+    columns: Vec<Column>,
+    chunks: Vec<Chunk>,
+    n_rows: usize,
+}
+
+impl Table {
+    /// A table from chunks that fit the columns.
+    ///
+    /// # Errors
+    /// If a chunk has another number of values than its rows and the columns ask for, a code is out of range, or two columns have
+    /// the same name.
+    pub fn new(name: impl Into<String>, columns: Vec<Column>, chunks: Vec<Chunk>) -> Result<Self> {
+        let name = name.into();
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for (i, column) in columns.iter().enumerate() {
+            if let Some(first) = names.insert(&column.name, i) {
+                let problem =
+                    format!("columns {} and {} are both named `{}`", first + 1, i + 1, column.name);
+                return Err(Error::invalid(name, format!("{problem}; expected names that differ")));
+            }
+        }
+        let levels: Vec<usize> = columns
+            .iter()
+            .filter_map(|column| match &column.kind {
+                Kind::Text(levels) => Some(levels.len()),
+                Kind::Number => None,
+            })
+            .collect();
+        let (n_texts, n_numbers) = (levels.len(), columns.len() - levels.len());
+        for chunk in &chunks {
+            let numbers = chunk.numbers.len();
+            if numbers != chunk.n_rows * n_numbers || chunk.codes.len() != chunk.n_rows * n_texts {
+                let problem = format!(
+                    "{numbers} numbers and {} texts in {} rows; expected {n_numbers} and {n_texts} a row",
+                    chunk.codes.len(),
+                    chunk.n_rows
+                );
+                return Err(Error::invalid(name, problem));
+            }
+            let fits = |row: &[u32]| {
+                row.iter().zip(&levels).all(|(&code, &n)| code == MISSING || (code as usize) < n)
+            };
+            if n_texts > 0 && !chunk.codes.chunks_exact(n_texts).all(fits) {
+                return Err(Error::invalid(name, "a code of a text is out of range"));
+            }
+        }
+        let n_rows = chunks.iter().map(|chunk| chunk.n_rows).sum();
+        Ok(Self { name, columns, chunks, n_rows })
+    }
+
+    /// What messages call it: the file that it was read from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The columns, in the order of the file.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// The rows, chunk after chunk.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// The columns and the chunks, to be taken apart.
+    pub fn into_chunks(self) -> (Vec<Column>, Vec<Chunk>) {
+        (self.columns, self.chunks)
+    }
+}
+
+impl Table {
+    /// The position of a column among those of numbers, or among those of texts.
+    pub fn place(&self, column: usize) -> usize {
+        let is_text = |column: &Column| matches!(column.kind, Kind::Text(_));
+        let kind = is_text(&self.columns[column]);
+        self.columns[..column].iter().filter(|other| is_text(other) == kind).count()
+    }
+
+    /// How many columns hold numbers.
+    pub fn n_numbers(&self) -> usize {
+        self.columns.iter().filter(|column| column.kind == Kind::Number).count()
+    }
+
+    /// The values of a column of numbers, row by row.
+    ///
+    /// # Panics
+    /// If the column holds texts.
+    pub fn numbers(&self, column: usize) -> impl Iterator<Item = f32> {
+        assert_eq!(self.columns[column].kind, Kind::Number, "numbers: a column of texts");
+        let (place, width) = (self.place(column), self.n_numbers());
+        self.chunks.iter().flat_map(move |chunk| {
+            (0..chunk.n_rows).map(move |row| match &chunk.numbers {
+                Features::U8(values) => f32::from(values[row * width + place]),
+                Features::F32(values) => values[row * width + place],
+            })
+        })
+    }
+
+    /// The codes of a column of texts, row by row.
+    ///
+    /// # Panics
+    /// If the column holds numbers.
+    pub fn codes(&self, column: usize) -> impl Iterator<Item = u32> {
+        assert_ne!(self.columns[column].kind, Kind::Number, "codes: a column of numbers");
+        let (place, width) = (self.place(column), self.columns.len() - self.n_numbers());
+        self.chunks
+            .iter()
+            .flat_map(move |chunk| chunk.codes.iter().skip(place).step_by(width).copied())
+    }
+}
