@@ -315,7 +315,7 @@ impl Pass<'_> {
                 continue;
             }
             let line = record.position().map_or(0, csv::Position::line);
-            last = (line, record.iter().last().is_some_and(|cell| cell.contains(&b'\n')));
+            last = (line, record.iter().next_back().is_some_and(|cell| cell.contains(&b'\n')));
             if record.len() != self.names.len() {
                 return Err(self.ragged(&record, line));
             }
