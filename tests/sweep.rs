@@ -169,7 +169,10 @@ fn bad_grids_are_rejected_in_a_line_before_anything_starts() {
         (&["--lr", "-1"], "--lr"),
         (&["--lr", ""], "invalid value ''"),
         (&["--hidden", "5;x"], "`x`"),
-        (&["--hidden", "5,5", "--activations", "relu,relu,relu"], "3 activations, hidden layers: 2"),
+        (
+            &["--hidden", "5,5", "--activations", "relu,relu,relu"],
+            "3 activations, hidden layers: 2",
+        ),
         (&["--batch-size", &many, "--seed", &many], "expected at most 10000"),
         (&["--jobs", "0"], "--jobs 0"),
         (&["--split", "200,0,50"], "validation part"),

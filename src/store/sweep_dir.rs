@@ -152,12 +152,13 @@ impl SweepDir {
     /// If no run has a finished epoch.
     pub fn ranked_runs(&self, runs: &[SweepRun]) -> Result<RankedRuns> {
         let mut results = Vec::new();
-        let mut problem = None;
+        let (mut problem, mut known) = (None, false);
         for (number, run) in runs.iter().enumerate() {
             let path = self.run_path(run);
             if !path.exists() || path.is_dir() && !RunDir::is_one(&path) {
                 continue; // it has not begun, or only its directory has been made
             }
+            known = true;
             match self.read_run(run).map(|saved| saved.state) {
                 Ok(Some(state)) if state.epoch() > 0 || state.is_finished() => {
                     results.push(RunResult::of(number, &state));
@@ -174,7 +175,7 @@ impl SweepDir {
         {
             return Err(problem);
         }
-        if results.is_empty() && self.holds_runs() {
+        if !known && self.holds_runs() {
             let file = self.path.join(GRID);
             let problem = "none of the runs in the directory has these settings; expected those that the sweep began with";
             return Err(Error::invalid_file(&file, problem));
