@@ -263,3 +263,23 @@ fn a_second_process_is_kept_out_of_a_run_and_of_a_sweep() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(next.0.try_wait().unwrap().is_none(), "the run does not resume");
 }
+
+/// Some file systems answer `fsync`, of directories or of everything, with EBADF, EINVAL, ENOSYS or EOPNOTSUPP.
+#[test]
+fn a_file_system_that_cannot_sync_is_used_all_the_same() {
+    let sandbox = Sandbox::new();
+    let Some(shim) = sandbox.shim() else { return };
+    sandbox.ok(&train("whole", "3"));
+    for (error, is_accepted) in [(9, true), (22, true), (38, true), (95, true), (5, false)] {
+        let mut command = sandbox.command(&train("run", "3"));
+        command.env("LD_PRELOAD", &shim).env("DENSELY_SHIM", format!("fail fsync 1 {error}"));
+        command.env("DENSELY_SHIM_MARK", sandbox.path("mark"));
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        assert!(std::fs::remove_file(sandbox.path("mark")).is_ok(), "{error}: nothing was synced");
+        assert_eq!(output.status.success(), is_accepted, "{error}: {}", text(&output.stderr));
+        if is_accepted {
+            assert_equal(&sandbox, "run", "whole");
+        }
+        drop(std::fs::remove_dir_all(sandbox.path("run")));
+    }
+}
