@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use csv::ByteRecord;
 
 use super::cells::{self, Cell};
+use super::detect::{SAMPLE_BYTES, delimiter, has_header, is_blank, reader, sample_records};
 use super::{Chunk, Column, Kind, MISSING, Table};
 use crate::data::{Features, gzip};
 use crate::error::{Error, Result};
@@ -35,15 +36,6 @@ pub struct ReadTable {
     /// What was decided on the way, a line each.
     pub notices: Vec<String>,
 }
-
-/// Bytes at the beginning from which delimiter and header are detected.
-const SAMPLE_BYTES: usize = 1 << 18;
-
-/// Records of the sample that are compared.
-const SAMPLE_RECORDS: usize = 200;
-
-/// The delimiters that are tried; of equally good ones the first.
-const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
 
 /// Numbers of a chunk: 32 MiB, so that a chunk that is freed goes back to the system.
 const CHUNK_VALUES: usize = 8 << 20;
@@ -157,74 +149,6 @@ fn decompressed<'a>(mut source: impl Read + 'a) -> std::io::Result<Box<dyn Read 
         (_, true) => gzip::decoded(whole),
         _ => Ok(Box::new(whole)),
     }
-}
-
-fn reader<R: Read>(source: R, delimiter: u8) -> Reader<R> {
-    ReaderBuilder::new()
-        .delimiter(delimiter)
-        .has_headers(false)
-        .flexible(true)
-        .buffer_capacity(1 << 18)
-        .from_reader(source)
-}
-
-/// The complete records at the beginning.
-fn sample_records(sample: &[u8], delimiter: u8, is_whole: bool) -> Vec<ByteRecord> {
-    let mut records: Vec<ByteRecord> = reader(sample, delimiter)
-        .into_byte_records()
-        .map_while(|record| record.ok())
-        .filter(|record| !is_blank(record))
-        .take(SAMPLE_RECORDS)
-        .collect();
-    if !is_whole && records.len() < SAMPLE_RECORDS {
-        records.pop(); // may be cut
-    }
-    records
-}
-
-/// The delimiter that divides most records into the same number of cells, and into the most cells.
-fn delimiter(sample: &[u8]) -> u8 {
-    let quality = |&delimiter: &u8| {
-        let records = sample_records(sample, delimiter, sample.len() <= SAMPLE_BYTES);
-        let Some(first) = records.first().map(ByteRecord::len).filter(|&len| len > 1) else {
-            return (0, 0);
-        };
-        let same = records.iter().filter(|record| record.len() == first).count();
-        (100 * same / records.len(), first)
-    };
-    let best = DELIMITERS.iter().rev().max_by_key(|delimiter| quality(delimiter));
-    best.copied().filter(|best| quality(best) > (0, 0)).unwrap_or(b',')
-}
-
-fn text(cell: &[u8]) -> &str {
-    std::str::from_utf8(cell).unwrap_or_default()
-}
-
-/// A line of nothing but spaces.
-fn is_blank(record: &ByteRecord) -> bool {
-    record.len() == 1 && text(&record[0]).trim().is_empty()
-}
-
-/// Whether the first record names the columns: no cell of it is a number, unlike the cells below; or none is a number, and it has
-/// no cell that occurs again below.
-fn has_header(records: &[ByteRecord]) -> bool {
-    let Some((first, rest)) = records.split_first() else { return false };
-    let is_number =
-        |cell: &[u8]| matches!(cells::read(text(cell)), Cell::Number(_) | Cell::TooLarge(_));
-    if first.iter().any(is_number) {
-        return false;
-    }
-    let numeric_below = (0..first.len()).any(|column| {
-        let mut cells = rest.iter().filter_map(|record| record.get(column)).peekable();
-        cells.peek().is_some()
-            && cells.all(|cell| is_number(cell) || cells::is_missing(text(cell).trim()))
-    });
-    if rest.is_empty() || numeric_below {
-        return true;
-    }
-    // texts alone: a name does not occur as a value
-    let occurs = |column: usize| rest.iter().any(|record| record.get(column) == first.get(column));
-    !(0..first.len()).any(occurs)
 }
 
 fn column_names(

@@ -6,6 +6,7 @@
 mod append;
 mod cells;
 mod csv;
+mod detect;
 
 use std::collections::HashMap;
 
