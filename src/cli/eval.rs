@@ -128,14 +128,13 @@ fn source(args: &Args) -> Result<String> {
     }
 }
 
-/// The test part; where it is empty the validation part, or else the training part, which a note says.
+/// [`Parts::measurable`]; a note says where that is not the test part.
 fn measurable(parts: &Parts) -> Part {
-    let (part, name) = match (&parts.test[..], &parts.val[..]) {
-        ([], []) => (Part::Train, "training"),
-        ([], _) => (Part::Val, "validation"),
-        _ => return Part::Test,
-    };
-    print_note(&format!("the split leaves no test part; the {name} part is measured"));
+    let part = parts.measurable();
+    if part != Part::Test {
+        let name = part.name();
+        print_note(&format!("the split leaves no test part; the {name} part is measured"));
+    }
     part
 }
 
@@ -165,14 +164,14 @@ impl Measured {
                 "--split-seed has no effect: only the split `auto` draws samples, and this one is `{split}`"
             ));
         }
-        let part = match args.part {
-            Some(part) => part,
-            None if own.is_none() && args.split.is_none() => Part::All,
-            None => measurable(&split.apply(data, seed)?),
-        };
-        let rows = match part {
-            Part::All => (0..data.len() as u32).collect(),
-            part => split.apply(data, seed)?.rows(part, data.len()),
+        let other_data = own.is_none() && args.split.is_none();
+        let (part, rows) = match args.part.or(other_data.then_some(Part::All)) {
+            Some(Part::All) => (Part::All, (0..data.len() as u32).collect()),
+            asked => {
+                let parts = split.apply(data, seed)?;
+                let part = asked.unwrap_or_else(|| measurable(&parts));
+                (part, parts.rows(part, data.len()))
+            }
         };
         if rows.is_empty() {
             return Err(Error::usage(format!(
@@ -192,15 +191,15 @@ impl Measured {
                 ));
             }
         }
-        let (part, what) = match part {
-            Part::Train => ("train", "the training part"),
-            Part::Val => ("val", "the validation part"),
-            Part::Test => ("test", "the test part"),
-            Part::All => ("all", "all of it"),
-        };
         let what = match part {
-            "all" => what.to_owned(),
-            _ => format!("{what} (split {split})"),
+            Part::All => "all of it".to_owned(),
+            part => format!("the {} part (split {split})", part.name()),
+        };
+        let part = match part {
+            Part::Train => "train",
+            Part::Val => "val",
+            Part::Test => "test",
+            Part::All => "all",
         };
         Ok(Self { rows, what, part })
     }

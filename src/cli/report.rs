@@ -1,10 +1,11 @@
 //! `densely report`.
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{load, print_text};
-use crate::data::{Dataset, Parts};
+use crate::data::{Dataset, Part, Parts};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
@@ -75,9 +76,7 @@ fn of_directory(directory: &Path, out: &Path) -> Result<PathBuf> {
 
 /// The page of the sweep that a run is part of, relative to the directory of the run's report.
 fn sweep_of(directory: &Path, out: &Path) -> Option<String> {
-    let directory = directory.canonicalize().ok()?;
-    let sweep = directory.parent().filter(|parent| SweepDir::is_one(parent))?;
-    url(out, &sweep.join(REPORT))
+    url(out, &SweepDir::around(directory)?.join(REPORT))
 }
 
 /// A file as a link in a page that is in a directory.
@@ -127,11 +126,11 @@ fn measure(
     backend: Backend,
     threads: usize,
 ) -> Result<Option<Measured>> {
-    let (part, rows) = match (&parts.test[..], &parts.val[..]) {
-        ([], []) => return Ok(None),
-        ([], val) => ("validation", val.to_vec()),
-        (test, _) => ("test", test.to_vec()),
+    let part = match parts.measurable() {
+        Part::Train => return Ok(None),
+        part => part,
     };
+    let (part, rows) = (part.name(), parts.rows(part, data.len()));
     let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
     let mut engine = Engine::of_model(model, options)?;
     let score = engine.evaluate(model.params(), data, &rows);
@@ -188,14 +187,11 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
             sweep.display()
         )));
     }
-    for (i, directory) in directories.iter().enumerate() {
-        let same = |other: &PathBuf| other.canonicalize().ok() == directory.canonicalize().ok();
-        if directory.exists() && directories[..i].iter().any(same) {
-            return Err(Error::usage(format!(
-                "{} is named twice; expected different runs",
-                directory.display()
-            )));
-        }
+    let mut seen = HashSet::new();
+    let is_again = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| !seen.insert(path));
+    if let Some(again) = directories.iter().find(is_again) {
+        let again = again.display();
+        return Err(Error::usage(format!("{again} is named twice; expected different runs")));
     }
     let (ranked, data) = read_runs(directories)?;
     make(out)?;

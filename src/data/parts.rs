@@ -17,6 +17,18 @@ pub enum Part {
     All,
 }
 
+impl Part {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Val => "validation",
+            Self::Test => "test",
+            Self::All => "whole",
+        }
+    }
+}
+
 /// The rows of each part, as indices into the data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -29,10 +41,20 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// The part to measure a model on: the test part; where it is empty the validation part, or else the training part.
+    pub fn measurable(&self) -> Part {
+        match (&self.test[..], &self.val[..]) {
+            ([], []) => Part::Train,
+            ([], _) => Part::Val,
+            _ => Part::Test,
+        }
+    }
+
     /// A line for each part that has no samples of some classes of `data`, unless the part is empty.
     pub fn lacking(&self, data: &Dataset) -> Vec<String> {
-        let parts = [("training", &self.train), ("validation", &self.val), ("test", &self.test)];
-        let lacking = |(name, rows): (&str, &Vec<u32>)| {
+        let parts = [(Part::Train, &self.train), (Part::Val, &self.val), (Part::Test, &self.test)];
+        let lacking = |(part, rows): (Part, &Vec<u32>)| {
+            let name = part.name();
             let mut has = vec![false; data.n_classes()];
             let classes = rows.iter().filter_map(|&row| data.labels().get(row as usize));
             classes.for_each(|&class| has[class as usize] = true);
@@ -58,8 +80,9 @@ impl Parts {
     /// # Errors
     /// If all weights of the training part, or of a validation part, are 0.
     pub(crate) fn require_weight(&self, data: &Dataset) -> Result<()> {
-        for (rows, part) in [(&self.train, "training"), (&self.val, "validation")] {
+        for (rows, part) in [(&self.train, Part::Train), (&self.val, Part::Val)] {
             if !rows.is_empty() && data.weight_of(rows) == 0.0 {
+                let part = part.name();
                 let problem =
                     format!("all weights of the {part} part are 0; expected some above 0");
                 return Err(Error::invalid(data.name(), problem));

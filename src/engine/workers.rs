@@ -66,7 +66,7 @@ struct Crew {
 }
 
 // SAFETY: the caller alone writes `job`, while the others wait at the gate, and the others read it after the gate; the closure
-// behind the pointer is `Sync`. All other fields are `Sync` themselves.
+// that it points to is `Sync`. All other fields are `Sync` themselves.
 unsafe impl Sync for Crew {}
 // SAFETY: as above; no field is tied to a thread.
 unsafe impl Send for Crew {}

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::format::{grouped, percent};
 use super::style::{Paint, Text, cut};
 use super::table::{Column, Layout};
+use crate::task::{largest, mean_f1};
 
 /// Counts of (truth, prediction).
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ impl Confusion {
         for (row, truth) in outputs.rows().into_iter().zip(truth) {
             samples[truth as usize] += 1;
             if row.iter().all(|x| x.is_finite()) {
-                counts[(truth as usize, super::predictions::most_probable(row))] += 1;
+                counts[(truth as usize, largest(row))] += 1;
             }
         }
         Self { labels, counts, samples }
@@ -114,8 +115,10 @@ impl Confusion {
 
     /// The mean F1 of the classes that occur, in truth or in a prediction; `None` if none does.
     pub fn macro_f1(&self) -> Option<f64> {
-        let scores: Vec<f64> = self.classes().iter().filter_map(|class| class.f1).collect();
-        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+        let counts = (0..self.labels.len()).map(|class| {
+            (self.counts[(class, class)], self.samples[class] + self.counts.column(class).sum())
+        });
+        Some(mean_f1(counts)).filter(|f1| !f1.is_nan())
     }
 
     /// The scores of the classes and the matrix, as tables for people, which fit a terminal that is so wide.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use console::{Term, measure_text_width};
 
 use super::say;
-use super::style::{Stream, Text};
+use super::style::{Paint, Stream, Text};
+use super::table::Layout;
 
 /// Whether lines are shown, for the signal handler.
 static SHOWN: AtomicBool = AtomicBool::new(false);
@@ -19,6 +20,8 @@ pub struct Live {
     /// `None` where standard error is no terminal, or one that cannot move its cursor.
     term: Option<Term>,
     lines: Vec<Text>,
+    /// The columns under the last header.
+    layout: Option<Layout<'static>>,
 }
 
 impl Live {
@@ -27,7 +30,7 @@ impl Live {
         let term = Term::buffered_stderr();
         let usable =
             is_wanted && term.is_term() && !console::is_dumb() && Stream::Err.width().is_some();
-        Self { term: usable.then_some(term), lines: Vec::new() }
+        Self { term: usable.then_some(term), lines: Vec::new(), layout: None }
     }
 
     /// Whether nothing but rows is ever shown.
@@ -48,6 +51,14 @@ impl Live {
         match self.is_hidden() {
             true => say(row.clone()),
             false => self.redraw(Some(row)),
+        }
+    }
+
+    /// Prints the header of a table whose rows follow, and `after` at its end, unless the last header has the same columns.
+    pub fn print_head(&mut self, layout: &Layout<'static>, after: &str) {
+        if self.layout.as_ref() != Some(layout) {
+            self.print(&Text::default().with(Paint::Head, layout.head() + after));
+            self.layout = Some(layout.clone());
         }
     }
 

@@ -8,6 +8,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::store::csv_field;
+use crate::task::largest;
 
 /// The probabilities of the classes, (samples, classes), and the classes' names.
 #[derive(Clone, Debug)]
@@ -165,17 +166,12 @@ fn ranking(row: ArrayView1<'_, f32>, top: usize) -> Vec<usize> {
         return Vec::new();
     }
     if top <= 1 {
-        return vec![most_probable(row)];
+        return vec![largest(row)];
     }
     let mut classes: Vec<usize> = (0..row.len()).collect();
     classes.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     classes.truncate(top);
     classes
-}
-
-/// The class of the largest probability; of equal ones the first.
-pub fn most_probable(row: ArrayView1<'_, f32>) -> usize {
-    row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best })
 }
 
 #[cfg(test)]

@@ -32,8 +32,6 @@ const MARK: usize = 2;
 #[derive(Debug)]
 pub struct Terminal {
     live: Live,
-    /// The columns under the last header.
-    layout: Option<Layout<'static>>,
     epochs: usize,
     /// When this process began to train, and how many samples it had trained on before the current epoch.
     start: Instant,
@@ -50,7 +48,6 @@ impl Terminal {
         let now = Instant::now();
         Self {
             live: Live::new(is_wanted),
-            layout: None,
             epochs: 0,
             start: now,
             samples_before: 0,
@@ -63,10 +60,7 @@ impl Terminal {
     /// The columns that fit now; writes the header over those that were not there before.
     fn columns(&mut self) -> Layout<'static> {
         let layout = epoch_columns(Stream::Err.width());
-        if self.layout.as_ref() != Some(&layout) {
-            self.live.print(&Text::default().with(Paint::Head, layout.head()));
-            self.layout = Some(layout.clone());
-        }
+        self.live.print_head(&layout, "");
         layout
     }
 }

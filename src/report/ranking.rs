@@ -62,15 +62,7 @@ pub fn ranking(
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::train::TrainConfig;
-
-    fn runs() -> Vec<SweepRun> {
-        let run = |name: &str| {
-            let config = TrainConfig::default().with(|config| config.epochs = 200);
-            SweepRun::new(name.to_owned(), config, 1_863_690)
-        };
-        vec![run("01_784-784-784_lr0.01_b100"), run("02_784-784-784_lr0.01_b500")]
-    }
+    use crate::report::sweep_progress::tests::runs;
 
     #[test]
     fn tables_fit_the_terminal_and_no_run_without_a_result_has_a_rank() {

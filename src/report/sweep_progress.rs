@@ -51,7 +51,6 @@ pub struct SweepTerminal<'a> {
 #[derive(Debug)]
 struct State {
     live: Live,
-    layout: Option<Layout<'static>>,
     next_draw: Instant,
     running: BTreeMap<usize, Running>,
     /// The epochs that each run has left, and the work of one of them: its seconds, or the parameters of its network.
@@ -96,7 +95,6 @@ impl<'a> SweepTerminal<'a> {
         let parameters = || runs.iter().map(|run| run.parameters as f64).collect();
         let state = State {
             live: Live::new(bars_are_wanted),
-            layout: None,
             next_draw: Instant::now(),
             running: BTreeMap::new(),
             epochs: plan.epochs,
@@ -240,11 +238,7 @@ impl State {
     /// The columns that fit now; writes the header over those that were not there before.
     fn columns(&mut self) -> Layout<'static> {
         let layout = Layout::new(&COLUMNS, before_names(Stream::Err.width()));
-        if self.layout.as_ref() != Some(&layout) {
-            let head = format!("{}  settings", layout.head());
-            self.live.print(&Text::default().with(Paint::Head, head));
-            self.layout = Some(layout.clone());
-        }
+        self.live.print_head(&layout, "  settings");
         layout
     }
 }
@@ -323,11 +317,11 @@ fn row(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::train::TrainConfig;
 
-    fn runs() -> Vec<SweepRun> {
+    pub fn runs() -> Vec<SweepRun> {
         let run = |name: &str| {
             let config = TrainConfig::default().with(|config| config.epochs = 200);
             SweepRun::new(name.to_owned(), config, 1_863_690)

@@ -284,7 +284,7 @@ impl RunDir {
 }
 
 /// The settings and the state in a checkpoint.
-fn read_checkpoint(file: &Path) -> Result<(RunConfig, TrainerState)> {
+pub(super) fn read_checkpoint(file: &Path) -> Result<(RunConfig, TrainerState)> {
     let of_file = |error: Error| match error {
         Error::Invalid { problem, .. } => Error::invalid_file(file, problem),
         other => other,

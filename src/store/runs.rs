@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::names::{BEST, CHECKPOINT, CONFIG, GRID, METRICS, RESULTS, RESULTS_JSON};
+use super::metrics::read_metrics;
+use super::names::{BEST, CHECKPOINT, CONFIG, GRID, METRICS, RESULTS};
+use super::sweep_rows::ended_rows;
 use super::{RunConfig, RunDir, SweepDir};
 use crate::error::{Error, Result};
 use crate::files;
@@ -170,26 +172,11 @@ fn read(path: PathBuf) -> Option<Listed> {
     Some(Listed { path, changed, kind })
 }
 
-/// The figures of a run's finished epochs; none where the file is missing.
-fn read_metrics(path: &Path) -> Result<Vec<EpochRecord>> {
-    let metrics = path.join(METRICS);
-    match metrics.is_file() {
-        true => {
-            let text = files::read_text(&metrics)?;
-            Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
-        }
-        false => Ok(Vec::new()),
-    }
-}
-
 /// What the results of a sweep say, and the files of the runs that have not come to their end.
 fn read_sweep(path: &Path) -> Result<ListedKind> {
     let (_, config) = SweepDir::at(path)?;
     let runs = config.grid.runs(1, 1)?.len();
-    let text = files::read_text(&path.join(RESULTS_JSON)).unwrap_or_default();
-    let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ended: Vec<Value> =
-        rows.filter(|row| row["status"] == "done" || row["status"] == "diverged").collect();
+    let ended = ended_rows(path);
     let names: HashSet<&str> = ended.iter().filter_map(|row| row["run"].as_str()).collect();
     let mut best: Vec<f64> = ended.iter().filter_map(|row| row["val_accuracy"].as_f64()).collect();
     let mut begun = 0;
@@ -208,18 +195,14 @@ fn read_sweep(path: &Path) -> Result<ListedKind> {
 /// What the results of the sweep around a run say of it.
 fn results_of_sweep(run: &Path) -> Option<Value> {
     let name = run.file_name()?.to_string_lossy();
-    let text = files::read_text(&run.parent()?.join(RESULTS_JSON)).ok()?;
-    let mut rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let row = rows.find(|row| row["run"] == *name)?;
-    let is = |status: &str| row["status"] == status;
-    (is("done") || is("diverged")).then(|| {
-        serde_json::json!({
-            "epochs": row["epochs"],
-            "val_accuracy": row["val_accuracy"],
-            "test_accuracy": row["test_accuracy"],
-            "diverged": if is("diverged") { row["error"].clone() } else { Value::Null },
-        })
-    })
+    let row = ended_rows(run.parent()?).into_iter().find(|row| row["run"] == *name)?;
+    let diverged = row["status"] == "diverged";
+    Some(serde_json::json!({
+        "epochs": row["epochs"],
+        "val_accuracy": row["val_accuracy"],
+        "test_accuracy": row["test_accuracy"],
+        "diverged": if diverged { row["error"].clone() } else { Value::Null },
+    }))
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {

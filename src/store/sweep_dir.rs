@@ -1,10 +1,12 @@
 //! The directory of a sweep: its grid, a directory for each run, and the results so far.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::config::{DATA, difference};
+use super::metrics::read_metrics;
 use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
-use super::sweep_rows::{Figures, Row, add_tests, row, varied};
+use super::sweep_rows::{Figures, Row, add_tests, ended_rows, row, varied};
 use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Occupant, Result};
@@ -95,6 +97,12 @@ impl SweepDir {
     /// Whether a directory holds a sweep.
     pub fn is_one(path: &Path) -> bool {
         path.join(GRID).is_file()
+    }
+
+    /// The directory of the sweep that the run in a directory is part of, if it is.
+    pub fn around(run: &Path) -> Option<PathBuf> {
+        let run = run.canonicalize().ok()?;
+        run.parent().filter(|parent| Self::is_one(parent)).map(Path::to_owned)
     }
 
     /// The directory of a run.
@@ -192,20 +200,13 @@ impl SweepDir {
     }
 
     /// The epochs that each run has left at most, as far as that can be told without reading its checkpoint.
-    #[cfg(feature = "cli")]
-    pub(crate) fn epochs_left(&self, runs: &[SweepRun]) -> Vec<usize> {
-        let text = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
-        let rows =
-            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let ended: std::collections::HashSet<String> = rows
-            .filter(|row| row["status"] == "done" || row["status"] == "diverged")
-            .filter_map(|row| row["run"].as_str().map(str::to_owned))
-            .collect();
-        let left = |run: &SweepRun| match ended.contains(&run.name) {
+    pub fn epochs_left(&self, runs: &[SweepRun]) -> Vec<usize> {
+        let ended = ended_rows(&self.path);
+        let ended: HashSet<&str> = ended.iter().filter_map(|row| row["run"].as_str()).collect();
+        let left = |run: &SweepRun| match ended.contains(&run.name[..]) {
             true => 0,
             false => {
-                let metrics = self.run_path(run).join(super::names::METRICS);
-                let done = files::read_text(&metrics).map_or(0, |text| text.lines().count());
+                let done = read_metrics(&self.run_path(run)).map_or(0, |history| history.len());
                 run.config.epochs.saturating_sub(done)
             }
         };

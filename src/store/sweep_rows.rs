@@ -1,22 +1,36 @@
 //! The rows of a sweep's results.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::csv::csv_field;
+use super::names::RESULTS_JSON;
 use crate::engine::Score;
+use crate::files;
 use crate::task::Metric;
 use crate::train::setting::Configuration as _;
 use crate::train::{EpochRecord, RunResult, SweepRun, TrainConfig};
+
+/// The rows of the text of `results.jsonl`; a line that no sweep writes is left out.
+fn rows(text: &str) -> impl Iterator<Item = Value> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The rows of the runs that have come to their end, in the results of the sweep in a directory.
+pub fn ended_rows(sweep: &Path) -> Vec<Value> {
+    let text = files::read_text(&sweep.join(RESULTS_JSON)).unwrap_or_default();
+    rows(&text).filter(|row| row["status"] == "done" || row["status"] == "diverged").collect()
+}
 
 /// Adds the scores on the test part from the text of `results.jsonl`; a line that no sweep writes is left out.
 pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
     let positions: HashMap<&str, usize> =
         results.iter().enumerate().map(|(i, result)| (&runs[result.number].name[..], i)).collect();
-    for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for row in rows(text) {
         let position = row["run"].as_str().and_then(|name| positions.get(name));
         if let Some(&position) = position
             && let Some(score) = test_score(&row)

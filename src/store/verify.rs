@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::metrics::epoch_lines;
 use super::names::{BEST, CHECKPOINT, CONFIG, LAST, METRICS, PREVIOUS, RESULTS};
+use super::run_dir::{read_checkpoint, read_config};
 use super::{Checkpoint, RunConfig, RunDir, SweepDir};
 use crate::error::{Error, Result};
 use crate::files;
@@ -23,7 +24,7 @@ pub fn verify_path(path: &Path) -> Result<Verified> {
     }
     let bytes = files::read(path)?;
     let what = match Checkpoint::from_bytes(&bytes) {
-        Ok(checkpoint) => of_checkpoint(checkpoint)?.1,
+        Ok(checkpoint) => of_checkpoint(&checkpoint.into_state()?.1),
         Err(as_checkpoint) => match Model::load(path, &[]) {
             Ok(model) => of_model(&model, &bytes),
             // a file that says that it is a checkpoint is judged as one
@@ -48,7 +49,7 @@ fn verify_run(path: &Path) -> Result<Verified> {
         false => Err(missing(&path.join(name))),
     };
     let config_file = require(CONFIG)?;
-    let config = super::run_dir::read_config(&config_file)?;
+    let config = read_config(&config_file)?;
     let mut newest: Option<(RunConfig, TrainerState)> = None;
     if path.join(PREVIOUS).is_file() {
         require(CHECKPOINT)?;
@@ -58,11 +59,8 @@ fn verify_run(path: &Path) -> Result<Verified> {
         if !file.is_file() {
             continue;
         }
-        let of_file = |error: Error| Error::invalid_file(&file, error.to_string());
-        let checkpoint = Checkpoint::from_bytes(&files::read(&file)?).map_err(of_file)?;
-        let found = checkpoint.config.clone();
-        let (state, what) = of_checkpoint(checkpoint).map_err(of_file)?;
-        note(name, what);
+        let (found, state) = read_checkpoint(&file)?;
+        note(name, of_checkpoint(&state));
         newest.get_or_insert((found, state));
     }
     let (found, state) =
@@ -103,9 +101,7 @@ fn verify_run(path: &Path) -> Result<Verified> {
     note(METRICS, "agrees with the checkpoint".to_owned());
     let results = path.join(RESULTS);
     // the runs of a sweep have theirs in its table
-    let in_sweep =
-        path.canonicalize().is_ok_and(|path| path.parent().is_some_and(SweepDir::is_one));
-    if state.is_finished() && !in_sweep {
+    if state.is_finished() && SweepDir::around(path).is_none() {
         require(RESULTS)?;
     }
     if results.is_file() {
@@ -125,10 +121,9 @@ fn missing(file: &Path) -> Error {
     Error::invalid_file(file, "it is missing; `densely train --resume` writes it anew")
 }
 
-fn of_checkpoint(checkpoint: Checkpoint) -> Result<(TrainerState, String)> {
-    let (_, state) = checkpoint.into_state()?;
+fn of_checkpoint(state: &TrainerState) -> String {
     let (epoch, step) = (state.epochs_begun(), state.optimizer().steps());
-    Ok((state, format!("its checksum is right; epoch {epoch}, step {step}")))
+    format!("its checksum is right; epoch {epoch}, step {step}")
 }
 
 fn of_model(model: &Model, bytes: &[u8]) -> String {

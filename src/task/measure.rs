@@ -2,7 +2,7 @@
 //!
 //! What is undefined is NaN: the area under a curve without two classes, R2 of a constant target.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 /// The area under the ROC curve, with ties counted as a half (the Mann-Whitney statistic; `roc_auc_score` of scikit-learn).
 ///
@@ -46,19 +46,28 @@ fn area(mut samples: Vec<(f64, bool)>) -> f64 {
 /// If `truth` has not a class for each sample.
 pub fn macro_f1(outputs: ArrayView2<'_, f32>, truth: &[u32]) -> f64 {
     assert_eq!(outputs.nrows(), truth.len(), "macro_f1: lengths differ");
-    let mut counts = vec![(0u64, 0u64); outputs.ncols()]; // hits; samples and predictions
+    let mut counts = vec![(0, 0); outputs.ncols()];
     for (row, &class) in outputs.rows().into_iter().zip(truth) {
         counts[class as usize].1 += 1;
         if !row.iter().all(|z| z.is_finite()) {
             continue;
         }
-        let largest = |best, (i, &z)| if z > row[best] { i } else { best };
-        let predicted = row.iter().enumerate().fold(0, largest);
+        let predicted = largest(row);
         counts[predicted].1 += 1;
         counts[class as usize].0 += u64::from(predicted == class as usize);
     }
-    let seen = counts.into_iter().filter(|&(_, all)| all > 0);
+    mean_f1(counts.into_iter())
+}
+
+/// The mean over the classes of F1, from the hits of each class, and its samples and predictions together. NaN without any.
+pub(crate) fn mean_f1(counts: impl Iterator<Item = (u64, u64)>) -> f64 {
+    let seen = counts.filter(|&(_, all)| all > 0);
     mean(seen.map(|(hits, all)| 2.0 * hits as f64 / all as f64))
+}
+
+/// The position of the largest output; of equal ones the first.
+pub(crate) fn largest(row: ArrayView1<'_, f32>) -> usize {
+    row.iter().enumerate().fold(0, |best, (i, z)| if *z > row[best] { i } else { best })
 }
 
 /// The coefficient of determination, the mean over the targets of `1 - sum (y - p)^2 / sum (y - mean y)^2` (`r2_score` of

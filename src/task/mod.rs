@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use choice::Choice;
 pub use loss::Loss;
 pub use measure::{auc, macro_f1, mean_absolute_error, r2, root_mean_squared_error};
+#[cfg(feature = "cli")]
+pub(crate) use measure::{largest, mean_f1};
 pub use metric::Metric;
 
 use crate::data::Dataset;

@@ -34,6 +34,14 @@ impl Features {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// A value as it is stored.
+    pub(super) fn value(&self, at: usize) -> f32 {
+        match self {
+            Self::U8(values) => f32::from(values[at]),
+            Self::F32(values) => values[at],
+        }
+    }
 }
 
 /// Examples with a class each, or with numbers to estimate, and perhaps a weight.

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Input, Prepare, Target};
-use crate::data::Features;
-use crate::data::table::{Chunk, Kind, MISSING, Table};
+use crate::data::table::{Chunk, Kind, MISSING, Table, digits};
 use crate::error::{Error, Result};
 use crate::memory::require_memory;
 
@@ -103,10 +102,7 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn numbers(&self, place: usize) -> impl Iterator<Item = f32> {
         let width = self.n_numbers;
-        (0..self.chunk.n_rows).map(move |row| match &self.chunk.numbers {
-            Features::F32(values) => values[row * width + place],
-            Features::U8(values) => f32::from(values[row * width + place]),
-        })
+        (0..self.chunk.n_rows).map(move |row| self.chunk.numbers.value(row * width + place))
     }
 
     fn codes(&self, place: usize) -> impl Iterator<Item = u32> {
@@ -215,7 +211,7 @@ impl Step<'_> {
                 for (row, value) in out.zip(rows.numbers(self.from)) {
                     match value.is_nan() {
                         true => set(row, *missing, true),
-                        false => set(row, inputs.get(&value.to_string()).copied(), false),
+                        false => set(row, inputs.get(&digits(value)).copied(), false),
                     }
                 }
             }
@@ -252,8 +248,7 @@ enum OutputKind {
 impl Outputs {
     fn of(prepare: &Prepare, table: &Table) -> Result<Self> {
         let find = |name: &String| {
-            let found = table.columns().iter().position(|column| column.name == *name);
-            found.ok_or_else(|| {
+            table.position(name).ok_or_else(|| {
                 Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
             })
         };
@@ -324,7 +319,7 @@ impl Outputs {
                     if value.is_nan() {
                         return Err(missing(column, row));
                     }
-                    let text = if value == 0.0 { "0".to_owned() } else { value.to_string() };
+                    let text = digits(value);
                     let class = classes.get(&text).copied();
                     out.labels.push(class.ok_or_else(|| unknown(column, &text, row))?);
                 }

@@ -1,7 +1,6 @@
 //! Learns from the training rows of a table.
 
 use super::{Input, Missing, Prepare, Roles, Scale, TableOptions, Target};
-use crate::data::Features;
 use crate::data::table::{Kind, MISSING, Table};
 use crate::error::{Error, Result};
 
@@ -170,15 +169,8 @@ fn moments(table: &Table, is_train: &[bool]) -> Vec<Moments> {
     let mut rows = is_train.iter();
     for chunk in table.chunks() {
         for (row, _) in (0..chunk.n_rows).zip(&mut rows).filter(|(_, is_train)| **is_train) {
-            let range = row * width..(row + 1) * width;
-            match &chunk.numbers {
-                Features::F32(values) => {
-                    all.iter_mut().zip(&values[range]).for_each(|(all, &value)| all.add(value));
-                }
-                Features::U8(values) => {
-                    let values = values[range].iter().map(|&value| f32::from(value));
-                    all.iter_mut().zip(values).for_each(|(all, value)| all.add(value));
-                }
+            for (i, moments) in all.iter_mut().enumerate() {
+                moments.add(chunk.numbers.value(row * width + i));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::data::table::{Kind, MISSING, Table};
+use crate::data::table::{Kind, MISSING, Table, digits};
 use crate::error::{Error, Result};
 
 /// Whether classes or numbers are to be learnt.
@@ -106,8 +106,7 @@ impl Roles {
 
 /// The column of a name.
 pub fn position(table: &Table, name: &str, purpose: &str) -> Result<usize> {
-    let found = table.columns().iter().position(|column| column.name == *name);
-    found.ok_or_else(|| {
+    table.position(name).ok_or_else(|| {
         let names: Vec<&str> = table.columns().iter().map(|column| &column.name[..]).collect();
         let closest = names
             .iter()
@@ -172,14 +171,14 @@ fn classes(
             ),
         });
     }
-    Ok(is_class.then(|| values.iter().map(|value| value.to_string()).collect()))
+    Ok(is_class.then(|| values.into_iter().map(digits).collect()))
 }
 
 /// The different values that are not missing, by size.
 fn distinct(values: impl Iterator<Item = f32>) -> Vec<f32> {
     let mut seen: HashMap<u32, f32> = HashMap::new();
     for value in values.filter(|value| !value.is_nan()) {
-        let value = if value == 0.0 { 0.0 } else { value };
+        let value = value + 0.0; // -0 is 0
         seen.entry(value.to_bits()).or_insert(value);
     }
     let mut values: Vec<f32> = seen.into_values().collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Chunk, Column, Kind, MISSING, Table};
+use super::{Chunk, Column, Kind, MISSING, Table, digits};
 use crate::data::Features;
 use crate::error::{Error, Result};
 
@@ -51,8 +51,7 @@ impl Table {
                     texts.push(match other.numbers(position).all(f32::is_nan) {
                         true => (From::Nothing, Vec::new()),
                         false => {
-                            let digits: Vec<String> = digits(&other, position);
-                            let codes = merge(levels, &digits);
+                            let codes = merge(levels, &levels_of(&other, position));
                             (From::Numbers(place), codes)
                         }
                     });
@@ -86,12 +85,9 @@ fn merge(levels: &mut Vec<String>, more: &[String]) -> Vec<u32> {
 }
 
 /// The different numbers of a column as texts.
-fn digits(table: &Table, column: usize) -> Vec<String> {
-    let mut texts: Vec<String> = table
-        .numbers(column)
-        .filter(|value| !value.is_nan())
-        .map(|value| value.to_string())
-        .collect();
+fn levels_of(table: &Table, column: usize) -> Vec<String> {
+    let present = table.numbers(column).filter(|value| !value.is_nan());
+    let mut texts: Vec<String> = present.map(digits).collect();
     texts.sort();
     texts.dedup();
     texts
@@ -104,10 +100,7 @@ fn rearranged(
     texts: &[(From, Vec<u32>)],
     columns: &[Column],
 ) -> Chunk {
-    let value = |row: usize, place: usize| match &chunk.numbers {
-        Features::F32(values) => values[row * n_numbers + place],
-        Features::U8(values) => f32::from(values[row * n_numbers + place]),
-    };
+    let value = |row: usize, place: usize| chunk.numbers.value(row * n_numbers + place);
     let text_columns: Vec<&Column> =
         columns.iter().filter(|column| column.kind != Kind::Number).collect();
     let by_digits: Vec<HashMap<&str, u32>> = (text_columns.iter().zip(texts))
@@ -118,31 +111,26 @@ fn rearranged(
             _ => HashMap::new(),
         })
         .collect();
-    let mut new = Chunk {
-        numbers: Features::F32(Vec::with_capacity(0)),
-        codes: Vec::with_capacity(chunk.n_rows * texts.len()),
-        n_rows: chunk.n_rows,
-    };
+    let mut new_codes = Vec::with_capacity(chunk.n_rows * texts.len());
     let mut values = Vec::with_capacity(chunk.n_rows * numbers.len());
     for row in 0..chunk.n_rows {
         values.extend(numbers.iter().map(|from| match from {
             From::Numbers(place) => value(row, *place),
             _ => f32::NAN,
         }));
-        new.codes.extend(texts.iter().zip(&by_digits).map(|((from, codes), digits)| match *from {
+        new_codes.extend(texts.iter().zip(&by_digits).map(|((from, codes), known)| match *from {
             From::Texts(place) => match chunk.codes[row * n_texts + place] {
                 MISSING => MISSING,
                 code => codes[code as usize],
             },
             From::Numbers(place) => match value(row, place) {
                 value if value.is_nan() => MISSING,
-                value => digits.get(&value.to_string()[..]).copied().unwrap_or(MISSING),
+                value => known.get(&digits(value)[..]).copied().unwrap_or(MISSING),
             },
             From::Nothing => MISSING,
         }));
     }
-    new.numbers = Features::F32(values);
-    new
+    Chunk { numbers: Features::F32(values), codes: new_codes, n_rows: chunk.n_rows }
 }
 
 #[cfg(test)]

@@ -28,6 +28,12 @@ pub enum Kind {
     Text(Vec<String>),
 }
 
+/// A number as the text that names its class or its level: the shortest digits that are read back as the same number.
+pub(super) fn digits(number: f32) -> String {
+    // -0 is 0
+    (number + 0.0).to_string()
+}
+
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
@@ -129,6 +135,11 @@ impl Table {
 }
 
 impl Table {
+    /// The position of the column of a name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
     /// The position of a column among those of numbers, or among those of texts.
     pub fn place(&self, column: usize) -> usize {
         let is_text = |column: &Column| matches!(column.kind, Kind::Text(_));
@@ -149,10 +160,7 @@ impl Table {
         assert_eq!(self.columns[column].kind, Kind::Number, "numbers: a column of texts");
         let (place, width) = (self.place(column), self.n_numbers());
         self.chunks.iter().flat_map(move |chunk| {
-            (0..chunk.n_rows).map(move |row| match &chunk.numbers {
-                Features::U8(values) => f32::from(values[row * width + place]),
-                Features::F32(values) => values[row * width + place],
-            })
+            (0..chunk.n_rows).map(move |row| chunk.numbers.value(row * width + place))
         })
     }
 

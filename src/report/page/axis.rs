@@ -78,8 +78,11 @@ impl Axis {
         let start = if log { start } else { start.max(self.limits.0) };
         let mut fitted =
             Fitted { start, end, scale: self.scale, floor: self.floor, ticks: Vec::new() };
-        fitted.ticks =
-            if log { log_ticks(start, end, wanted) } else { self.ticks(start, end, wanted) };
+        let least_step = if self.whole { 1.0 } else { 0.0 };
+        fitted.ticks = match self.scale {
+            Scale::Log => log_ticks(start, end, wanted),
+            Scale::Linear => linear_ticks(start, end, wanted, least_step),
+        };
         if log && zeros {
             let least = start + 0.08 * (end - start);
             fitted.ticks.retain(|tick| tick.0 > least);
@@ -87,10 +90,6 @@ impl Axis {
         }
         fitted.ticks.iter_mut().for_each(|tick| tick.1 += self.unit);
         fitted
-    }
-
-    fn ticks(&self, start: f64, end: f64, wanted: f64) -> Vec<(f64, String)> {
-        linear_ticks(start, end, wanted, if self.whole { 1.0 } else { 0.0 })
     }
 }
 

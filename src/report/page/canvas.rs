@@ -3,8 +3,11 @@
 use base64::Engine as _;
 use resvg::tiny_skia::{IntSize, Pixmap};
 
-use super::picture::palette;
+use super::palette;
 use crate::error::{Error, Result};
+
+/// The font size of what is not a title, in pixels.
+pub const TEXT: usize = 13;
 
 type Point = (f64, f64);
 type Colour = (u8, u8, u8);

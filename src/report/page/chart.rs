@@ -4,11 +4,10 @@
 //! (`data-box`, `data-x-words`), and of each series its name and its values (`data-name`, `data-x`, `data-y`).
 
 use super::axis::{Axis, Fitted, significant};
-use super::canvas::{Canvas, shortened, text_width, wrapped};
-use super::picture::palette;
+use super::canvas::{Canvas, TEXT, shortened, text_width, wrapped};
+use super::palette;
 
-/// Font sizes in pixels.
-const TEXT: usize = 13;
+/// The font size of titles, in pixels.
 const TITLE: usize = 14;
 
 /// The height of a row of the legend, and of a line of text.

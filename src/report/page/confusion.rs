@@ -3,7 +3,8 @@
 use ndarray::ArrayView2;
 
 use super::canvas::{Canvas, shortened, text_width};
-use super::picture::{Picture, palette};
+use super::palette;
+use super::picture::Picture;
 use crate::error::Result;
 use crate::report::format::{grouped, percent};
 

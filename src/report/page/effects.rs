@@ -1,9 +1,10 @@
 //! What each setting of a sweep does to the accuracy.
 
 use super::axis::{Axis, significant};
-use super::canvas::{Canvas, shortened, text_width};
+use super::canvas::{Canvas, TEXT, shortened, text_width};
 use super::chart::{Frame, colour, draw_y_axis};
-use super::picture::{Picture, palette};
+use super::palette;
+use super::picture::Picture;
 use crate::error::Result;
 
 /// A hyperparameter: its name, and the accuracies in percent of the runs with each of its values.
@@ -13,7 +14,6 @@ pub struct Effect {
 }
 
 const HEIGHT: f64 = 280.0;
-const TEXT: usize = 13;
 
 /// For each hyperparameter, every run as a dot over its value, and the median as a bar.
 pub fn effects(all: &[Effect]) -> Result<Picture> {

@@ -2,8 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::canvas::{Canvas, shortened, text_width};
-use super::picture::{Picture, Width, palette};
+use super::canvas::{Canvas, TEXT, shortened, text_width};
+use super::palette;
+use super::picture::{Picture, Width};
 use crate::error::Result;
 
 /// An image of a data set and the words below it.
@@ -16,7 +17,6 @@ pub struct Tile {
 
 const SIDE: f64 = 70.0;
 const GAP: f64 = 12.0;
-const TEXT: usize = 13;
 
 /// The least side of an image; rows and columns of fewer values are numbers, of which an image shows nothing.
 const LEAST_SIDE: usize = 4;

@@ -2,7 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::picture::{Picture, palette};
+use super::palette;
+use super::picture::Picture;
 
 /// What the colours of [`palette`] become in dark mode.
 const DARK: [((u8, u8, u8), &str); 10] = [

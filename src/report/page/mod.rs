@@ -8,6 +8,7 @@ mod convergence;
 mod effects;
 mod gallery;
 mod html;
+mod palette;
 mod picture;
 mod run;
 mod sweep;

@@ -21,9 +21,9 @@ use crate::model::{Model, matrix};
 use crate::report::Confusion;
 use crate::report::classification::Confused;
 use crate::report::format::{date, duration, grouped, machine, network, percent, plural};
-use crate::report::predictions::most_probable;
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
+use crate::task::largest;
 use crate::text::{self, shell};
 use crate::train::TrainerState;
 
@@ -145,7 +145,7 @@ impl Measured {
     /// Position, prediction and probability of the most confident mistakes.
     fn mistakes(&self, data: &Dataset) -> Vec<(usize, usize, f32)> {
         let ranked = |row: ArrayView1<'_, f32>| {
-            let class = most_probable(row);
+            let class = largest(row);
             (class, row[class])
         };
         let truth = self.rows.iter().map(|&row| data.labels()[row as usize]);

@@ -13,7 +13,7 @@ use super::picture::Picture;
 use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, accuracy, accuracy_against, curves};
 use crate::error::Result;
 use crate::files;
-use crate::report::format::{date, duration, grouped, machine, percent, plural};
+use crate::report::format::{date, duration, grouped, machine, number, percent, plural};
 use crate::store::names::{REPORT, RESULTS_CSV};
 use crate::text;
 use crate::train::setting::{Configuration as _, UNSET};
@@ -29,7 +29,7 @@ pub struct SweepRecord<'a> {
     pub title: &'a str,
     /// When the last of the runs was trained.
     pub trained: SystemTime,
-    /// The command that makes the report of a run, but for its directory.
+    /// The command that makes the report of a run, with RUN in place of its directory.
     pub report: &'a str,
 }
 
@@ -58,7 +58,7 @@ pub fn write_sweep_report(
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
-    let body = body(record, &pictures, links);
+    let body = body(record, &names, &pictures, links);
     files::write_atomic(&path, text::xml(&page(record.title, &body)).as_bytes())?;
     Ok(path)
 }
@@ -170,12 +170,16 @@ fn deviation(values: &[f64]) -> f64 {
     (squares / (values.len() - 1) as f64).sqrt()
 }
 
-fn body(record: &SweepRecord<'_>, pictures: &[Picture], links: Links<'_>) -> Markup {
+fn body(
+    record: &SweepRecord<'_>,
+    names: &[String],
+    pictures: &[Picture],
+    links: Links<'_>,
+) -> Markup {
     let (ranked, settings) = (record.ranked, record.varied());
     let best = &ranked.results()[0];
     let seconds: f64 = ranked.results().iter().map(RunResult::seconds).sum();
     let epochs: usize = ranked.results().iter().map(|result| result.history.len()).sum();
-    let names = record.names();
     let in_no_chart = ranked.results().iter().filter(|result| accuracy(result).is_none()).count();
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
     let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
@@ -269,7 +273,7 @@ fn row(
             td { (best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent)) }
             td { (result.test.map_or_else(|| "-".to_owned(), |test| percent(test.accuracy()))) }
             @for name in settings { td { (record.value(result.number, name)) } }
-            td { (loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))) }
+            td { (loss.map_or_else(|| "-".to_owned(), number)) }
             td {
                 (result.best_epoch) "/" (result.history.len())
                 @match result.status {

@@ -82,11 +82,7 @@ pub fn curves(ranked: &RankedRuns, names: &[String], against: Against) -> Result
     };
     let alt = format!("Validation error of {}", plural(drawn.len(), "run"));
     let (axis, (before, after)) = against.axis(unit);
-    let y = Axis {
-        unit: " %",
-        limits: (0.0, 100.0),
-        ..Axis::new("Validation error, logarithmic", Scale::Log)
-    };
+    let y = Axis { scale: Scale::Log, ..Axis::percent("Validation error, logarithmic") };
     let chart = Chart {
         x: axis,
         y,
