@@ -283,3 +283,47 @@ fn a_file_system_that_cannot_sync_is_used_all_the_same() {
         drop(std::fs::remove_dir_all(sandbox.path("run")));
     }
 }
+
+/// What may not be read is said to be that, and not to be missing.
+#[test]
+fn files_that_may_not_be_read_are_named_as_such() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.ok(&train("run", "1"));
+    let mode = |name: &str, mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(sandbox.path(name), permissions).unwrap();
+    };
+    // root may read everything: there, another user runs a copy of the program
+    let is_root = sandbox.0.path().metadata().unwrap().uid() == 0;
+    std::fs::copy(env!("CARGO_BIN_EXE_densely"), sandbox.path("program")).unwrap();
+    mode(".", 0o755);
+    for (hidden, args, expected) in [
+        ("data", "eval run data", "data"),
+        ("data/train-labels-idx1-ubyte", "eval run data", "train-labels-idx1-ubyte"),
+        ("run/best.safetensors", "inspect run", "best.safetensors"),
+        ("run/config.toml", "train --config run/config.toml --print-config", "config.toml"),
+        ("run", "inspect run/best.safetensors", "best.safetensors"),
+        ("run", "train --resume run", "run"),
+    ] {
+        let before = std::fs::metadata(sandbox.path(hidden)).unwrap().permissions();
+        mode(hidden, 0);
+        let mut command = Command::new(sandbox.path("program"));
+        command.args(args.split(' ')).current_dir(sandbox.0.path()).stdin(Stdio::null());
+        if is_root {
+            command.uid(65534).gid(65534);
+        }
+        let output = command.output().unwrap();
+        std::fs::set_permissions(sandbox.path(hidden), before).unwrap();
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args}: {message}");
+        let error: Vec<&str> = message.lines().filter(|line| line.starts_with("error:")).collect();
+        assert!(
+            error.len() == 1
+                && error[0].contains("ermission denied")
+                && error[0].contains(expected),
+            "{args} without {hidden}: {message}"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! What was asked for: the settings in a configuration file and on the command line. Flags win.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use toml::Table;
@@ -37,7 +37,10 @@ impl Asked {
             let keys = if SWEEP { SweepConfig::keys() } else { RunConfig::keys() };
             let known = [keys, command_keys(SWEEP)].concat();
             let table = read(path).and_then(|text| parse_table(&text, &known));
-            asked.table = table.map_err(|error| asked.in_file(error))?;
+            asked.table = table.map_err(|error| match error {
+                Error::Io { .. } => error,
+                other => asked.in_file(other),
+            })?;
         }
         asked.table.extend(flags.table.clone());
         asked.require_paths()?;
@@ -108,7 +111,10 @@ fn read(path: &Path) -> Result<String> {
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST_FILE + 1).read_to_string(&mut text))
-        .map_err(|error| Error::usage(format!("cannot read it: {error}")))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => Error::io("read", path)(error),
+            _ => Error::usage(format!("cannot read it: {error}")),
+        })?;
     match text.len() as u64 > LONGEST_FILE {
         true => Err(Error::usage(format!("more than {LONGEST_FILE} bytes; expected settings"))),
         false => Ok(text),
