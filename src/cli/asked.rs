@@ -28,7 +28,7 @@ impl Asked {
     /// Reads the file, if there is one, and puts the flags over it.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the file cannot be read, or has a key that is not a setting.
+    /// [`Error::Usage`] if there is no such file, or it has a key that is not a setting; [`Error::Io`] if it may not be read.
     pub fn new<const SWEEP: bool>(flags: &SettingFlags<SWEEP>, file: &FileArgs) -> Result<Self> {
         let flag_keys = flags.table.keys().cloned().collect();
         let mut asked = Self { table: Table::new(), file: None, flags: flag_keys };
