@@ -89,8 +89,8 @@ impl<'s> Assembly<'s> {
         {
             self.n_appended += 1;
             self.failed = match rows {
-                Ok(rows) => {
-                    let appended = self.append(&rows);
+                Ok(mut rows) => {
+                    let appended = self.append(&mut rows);
                     self.spare.push(rows);
                     appended.err()
                 }
@@ -99,7 +99,7 @@ impl<'s> Assembly<'s> {
         }
     }
 
-    fn append(&mut self, rows: &Rows) -> Result<()> {
+    fn append(&mut self, rows: &mut Rows) -> Result<()> {
         let first_line = self.n_lines + 1;
         if let Some(problem) = &rows.problem {
             let text = format!("line {}{}", first_line + problem.line, problem.text);
@@ -123,22 +123,21 @@ impl<'s> Assembly<'s> {
             self.levels.iter_mut().for_each(|levels| *levels = IndexSet::default());
             return Ok(());
         }
-        let codes = self.append_levels(&rows.levels)?;
+        let codes = self.append_levels(std::mem::take(&mut rows.levels))?;
         self.append_values(rows, &codes)
     }
 
     /// Adds texts that are new. Returns, for each column, the codes in the table of the texts of the block.
-    fn append_levels(&mut self, levels: &[Vec<String>]) -> Result<Vec<Vec<u32>>> {
+    fn append_levels(&mut self, levels: Vec<Vec<String>>) -> Result<Vec<Vec<u32>>> {
         let mut codes = Vec::with_capacity(levels.len());
         for (all, levels) in self.levels.iter_mut().zip(levels) {
-            let mut code = |text: &String| {
-                let known = all.get_index_of(text);
-                known.unwrap_or_else(|| {
-                    self.level_bytes += 64 + text.len();
-                    all.insert_full(text.clone()).0
-                }) as u32
+            let code = |text: String| {
+                let length = text.len();
+                let (code, is_new) = all.insert_full(text);
+                self.level_bytes += if is_new { 64 + length } else { 0 };
+                code as u32
             };
-            codes.push(levels.iter().map(&mut code).collect());
+            codes.push(levels.into_iter().map(code).collect());
         }
         // the sets double when they are full
         require_bytes(self.level_bytes as u64, self.name, SMALLER_FILE)?;
