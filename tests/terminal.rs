@@ -20,7 +20,10 @@ fn on_terminal(sandbox: &Sandbox, columns: usize, env: &str, args: &str) -> Opti
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.0.path());
     command.env("XDG_CACHE_HOME", sandbox.path("cache")).env("TERM", "xterm");
-    command.env("SHELL", "/bin/sh").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.env("SHELL", "/bin/sh");
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(variable);
+    }
     let output = command.stdin(Stdio::null()).output().ok().filter(|out| out.status.success());
     if output.is_none() {
         process::say("skipped: `script` of util-linux makes the terminal of this test");
@@ -53,7 +56,12 @@ fn a_terminal_gets_colour_unless_it_is_not_wanted_and_tables_that_fit() {
     let Some(shown) = on_terminal(&sandbox, 80, "", &format!("{TRAIN} colour")) else { return };
     assert!(shown.contains("\u{1b}[1m\u{1b}[32m    1/3  "), "the best epoch: {shown}");
     assert!(shown.contains("\u{1b}[36mcolour/best.safetensors\u{1b}[0m"), "a path: {shown}");
-    for (env, out) in [("NO_COLOR=1", "none"), ("TERM=dumb", "dumb")] {
+    for (env, out) in [
+        ("NO_COLOR=1", "none"),
+        ("TERM=dumb", "dumb"),
+        ("TERM=dumb CI=true", "service"),
+        ("CLICOLOR=0 CI=true", "off"),
+    ] {
         let Some(shown) = on_terminal(&sandbox, 80, env, &format!("{TRAIN} {out}")) else { return };
         // bars may move the cursor, but nothing has a colour
         let colours = shown.split("\u{1b}[").filter(|part| {

@@ -29,7 +29,7 @@ use console::measure_text_width;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::gemm::Blas;
-use crate::report::{Paint, Stream, Text, say};
+use crate::report::{Paint, Stream, Text, respect_dumb_terminal, say};
 use crate::store::{RunOptions, model_path};
 use signals::Interrupted;
 
@@ -63,6 +63,7 @@ enum Command {
 
 /// The program: parses the command line, runs the command, reports an error, and returns the exit code.
 pub fn main() -> ExitCode {
+    respect_dumb_terminal();
     if let Some(blas) = Blas::new() {
         // SAFETY: the program begins here; there is no other thread.
         #[allow(unsafe_code)]

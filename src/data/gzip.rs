@@ -14,13 +14,18 @@ pub fn decoded<'a>(mut source: impl Read + 'a) -> Result<Box<dyn Read + 'a>> {
     let is_gzip = start == [0x1f, 0x8b];
     let source = BufReader::with_capacity(1 << 16, Cursor::new(start).chain(source));
     Ok(match is_gzip {
-        true => Box::new(Members(Some(GzDecoder::new(source)))),
+        true => Box::new(members(source)),
         false => Box::new(source),
     })
 }
 
+/// What a gzip stream holds, decompressed.
+pub fn members<R: BufRead>(source: R) -> Members<R> {
+    Members(Some(GzDecoder::new(source)))
+}
+
 /// The members of a gzip stream; `None` after the last.
-struct Members<R>(Option<GzDecoder<R>>);
+pub struct Members<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {

@@ -24,7 +24,7 @@ pub use page::{Measured, RunRecord, SweepRecord, write_run_report, write_sweep_r
 pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use ranking::ranking;
-pub use style::{Paint, Stream, Text, cut};
+pub use style::{Paint, Stream, Text, cut, respect_dumb_terminal};
 pub use sweep_progress::{Plan, SweepTerminal};
 pub use table::{Column, Layout};
 

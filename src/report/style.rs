@@ -1,6 +1,7 @@
 //! Text for people: made safe, then coloured where a terminal shows colour, and broken or cut to its width.
 //!
-//! Here alone is decided whether there is colour: on a terminal, unless `NO_COLOR` is set, `CLICOLOR` is 0 or `TERM` is `dumb`.
+//! Here alone is decided whether there is colour: on a terminal, unless `NO_COLOR` is set, `CLICOLOR` is 0 or `TERM` is `dumb`;
+//! and everywhere where `CLICOLOR_FORCE` is set.
 
 use std::path::Path;
 
@@ -65,6 +66,15 @@ impl Stream {
         };
         let (_, columns) = term.size_checked().filter(|_| term.is_term())?;
         Some(usize::from(columns)).filter(|&columns| columns > 0)
+    }
+}
+
+/// To be called once, before anything is written: a terminal that is `dumb` gets no colour, help and errors of the command line included.
+///
+/// `anstream` alone would colour it wherever the variable `CI` is set, because the logs of most such services show colour.
+pub fn respect_dumb_terminal() {
+    if console::is_dumb() && std::env::var_os("CLICOLOR_FORCE").is_none() {
+        ColorChoice::Never.write_global();
     }
 }
 

@@ -70,7 +70,7 @@ impl Sandbox {
     pub fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_densely"));
         command.args(args).current_dir(self.0.path());
-        command.env("XDG_CACHE_HOME", self.path("cache"));
+        command.env("XDG_CACHE_HOME", self.path("cache")).env_remove("CLICOLOR_FORCE");
         command.output().unwrap()
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use densely::Result;
+use densely::data::table::{Kind, MISSING, ReadOptions, read_csv_bytes};
 use densely::data::{self, Dataset, Split, idx};
 use densely::engine::{Engine, EngineOptions};
 use densely::gemm::Backend;
@@ -20,7 +21,7 @@ use ndarray::Array2;
 pub type Reader = fn(&[u8]);
 
 /// The name of a corpus and its reader.
-pub const READERS: [(&str, Reader); 9] = [
+pub const READERS: [(&str, Reader); 10] = [
     ("checkpoint", checkpoint),
     ("config", config),
     ("directory", directory),
@@ -30,6 +31,7 @@ pub const READERS: [(&str, Reader); 9] = [
     ("model", model),
     ("results", results),
     ("split", split),
+    ("table", table),
 ];
 
 /// `Ok` as an option. An error has to be one line, without control characters.
@@ -198,6 +200,25 @@ pub fn results(bytes: &[u8]) {
         assert!((0.0..=1.0).contains(&test.accuracy()) && test.correct <= test.samples);
     }
     rank(&mut results, runs());
+}
+
+/// A text file, plain or compressed, as a table.
+pub fn table(bytes: &[u8]) {
+    let Some(read) = accepted(read_csv_bytes("file", bytes, &ReadOptions::default())) else {
+        return;
+    };
+    let table = read.table;
+    assert!(table.n_rows() > 0 && !table.columns().is_empty());
+    for (i, column) in table.columns().iter().enumerate() {
+        assert!(!column.name.is_empty());
+        match &column.kind {
+            Kind::Text(levels) => {
+                let mut codes = table.codes(i).filter(|&code| code != MISSING);
+                assert!(codes.all(|code| !levels[code as usize].is_empty()));
+            }
+            _ => assert_eq!(table.numbers(i).count(), table.n_rows()),
+        }
+    }
 }
 
 /// The text of a split.

@@ -24,6 +24,7 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(models().map(|(name, bytes)| ("model", name, bytes)));
     seeds.extend(checkpoints().map(|(name, bytes)| ("checkpoint", name, bytes)));
     seeds.extend(images().map(|(name, bytes)| ("images", name, bytes)));
+    seeds.extend(tables().map(|(name, bytes)| ("table", name, bytes)));
     seeds.extend(directories().map(|(name, bytes)| ("directory", name, bytes)));
     seeds.extend(texts().map(|(corpus, name, text)| (corpus, name, text.as_bytes().to_vec())));
     let mut resolved = RunConfig::default();
@@ -215,6 +216,33 @@ fn directories() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
             framed([&train, &train_labels, &file(0x803, &[1, 2, 1], &[1, 2]), &labels(&[1])]),
         ),
         ("nothing-in-them", framed([&images(0), &labels(&[]), b"", b""])),
+    ]
+    .into_iter()
+}
+
+fn tables() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let text = b"id,size,colour\n1,2.5,red\n2,?,\"dark, blue\"\n3,-1e3,\"say \"\"hi\"\"\"\n";
+    let zstd =
+        ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let blank = gzip(&[&text[..], &[b'\n'; 100_000]].concat());
+    [
+        ("commas", text.to_vec()),
+        ("semicolons", b"a;b\r\n1,5;x\r\n\r\n2;y".to_vec()),
+        ("tabs", "\u{feff}a\tb\n1\t\n\tinf\n".as_bytes().to_vec()),
+        ("bars", b"1|2|x\n3|4|y\n".to_vec()),
+        ("spaces", b" a  b\n 1  2 \n\"3\"\t4\n".to_vec()),
+        ("an-index-of-pandas", b",a\n0,1\n1,2\n".to_vec()),
+        ("lines-in-quotes", b"a,b\n\"x\n\ny\",1\n z ,NaN\n".to_vec()),
+        ("a-late-text", [b"a,b\n".to_vec(), b"1,2\n".repeat(1100), b"x,3\n".to_vec()].concat()),
+        ("too-large", b"a,b\n1,2\n1e39,4\n".to_vec()),
+        ("ragged", b"a,b\n1,2\n3\n".to_vec()),
+        ("an-open-quote", b"a,b\n1,\"2\n3,4\n".to_vec()),
+        ("text-after-a-quote", b"a,b\n1,\"2\"x\n".to_vec()),
+        ("latin-1", b"a,b\nx,caf\xe9\n".to_vec()),
+        ("utf-16", b"\xff\xfea\0,\0".to_vec()),
+        ("compressed", gzip(text)),
+        ("compressed-by-zstd", zstd),
+        ("many-blank-lines", blank),
     ]
     .into_iter()
 }

@@ -4,13 +4,11 @@
 //! can free it chunk by chunk.
 
 mod append;
-mod cells;
-mod csv;
-mod detect;
+mod delimited;
 
 use std::collections::HashMap;
 
-pub use csv::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
+pub use delimited::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
 
 use super::Features;
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What files of text are read as.
 
 use super::*;
+use crate::data::table::{Kind, MISSING};
 use crate::rng::{Purpose, Rng};
 
 fn read(text: &[u8]) -> Result<ReadTable> {
@@ -63,6 +64,11 @@ fn a_header_is_optional() {
     assert!(pandas.notices[0].contains("has no name"));
     assert_eq!(table("x\n1\n\n3\n").n_rows(), 2, "empty lines are nothing");
     assert_eq!(table("x,y\n\n1,2\n\n\n3,4\n").n_rows(), 2);
+    // names may be numbers, if one stands above a column of numbers and is none
+    assert!(read(b"label,0,1\n5,2,3\n").unwrap().has_header);
+    assert!(!read(b"5.1,3.5,setosa\n4.9,,virginica\n").unwrap().has_header);
+    let spaces = table(" a  b\n 1  2 \n3\t4\n");
+    assert_eq!((names(&spaces), spaces.n_rows()), (vec!["a", "b"], 2));
 }
 
 #[test]
@@ -92,6 +98,10 @@ fn what_is_malformed_is_located() {
         (b"a,,b\n1,2,3\n", "column 2 has no name"),
         (b"a,b\n1,2\n\xff,4\n", "line 3, `a`: a byte that is not UTF-8"),
         (b"a,b\n1,2\n1e39,4\n", "line 3, `a`: 1e39 is too large"),
+        (b"a,b\n1,\"2\"x\n", "line 2: text after a closing quote"),
+        (b"a,b\n1,\0\n", "line 2, `b`: a NUL byte"),
+        (b"a,\xff\n1,2\n", "line 1, column 2: a byte that is not UTF-8"),
+        (b"PK\x03\x04", "a ZIP archive or a spreadsheet"),
         (b"\xff\xfea\x00", "UTF-16"),
     ] {
         let found = message(text);
