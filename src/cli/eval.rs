@@ -1,15 +1,16 @@
 //! `densely eval`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::data::{self, Dataset, Part, Parts, Split};
+use crate::data::{Dataset, Part, Parts, Source, Split};
 use crate::engine::require_memory;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{Confusion, Paint, Stream, Text, grouped, number, percent, plural, say};
-use crate::store::config_beside;
+use crate::store::{RunConfig, config_beside};
 use serde_json::json;
 
 use super::model_args::{EngineArgs, ModelArgs};
@@ -26,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// mnist, or a directory of IDX files (raw or .gz) [default: the data that the run was trained on]
+    /// mnist, a directory of IDX files (raw or .gz), or a table with the targets [default: the data that the run was trained on]
     #[arg(value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath)]
     data: Option<String>,
 
@@ -59,8 +60,9 @@ Examples:
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.model.load()?;
-    let source = source(args)?;
-    let loaded = data::load(&source)?;
+    let (source, split, split_seed) = source(args)?;
+    let prepare = model.prepare().cloned().map(Arc::new);
+    let loaded = source.load_for(prepare.as_ref(), split, split_seed)?;
     loaded.notices.iter().for_each(|notice| print_note(notice));
     model.check_inputs(&loaded.data)?;
     let measured = Measured::new(args, &model, &loaded.data)?;
@@ -98,7 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "accuracy": score.accuracy(),
             "samples": score.samples,
             "macro_f1": confusion.macro_f1(),
-            "data": source,
+            "data": source.data,
             "part": measured.part,
             "classes": confusion.classes(),
             "confusion": counts,
@@ -113,14 +115,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
 }
 
-/// The data to measure on: what was asked for, or else that of the run which the model lies in.
-fn source(args: &Args) -> Result<String> {
+/// The data to measure on: what was asked for, or else that of the run which the model lies in, with its split.
+fn source(args: &Args) -> Result<(Source, Split, u64)> {
     if let Some(data) = &args.data {
-        return Ok(data.clone());
+        return Ok((Source::of(data), Split::Auto, 0));
     }
     let model = args.model.path()?;
     match config_beside(&model)? {
-        Some(config) => Ok(config.options.data),
+        Some(RunConfig { options, train, .. }) => {
+            Ok((options.source(), train.split, train.split_seed))
+        }
         None => Err(Error::usage(format!(
             "{} lies in no run, so that its data is not known; expected DATA after it",
             model.display()
@@ -159,9 +163,9 @@ impl Measured {
             (None, Some(own)) => own.split,
             (None, None) => Split::Auto.resolved(data),
         };
-        if args.split_seed.is_some() && split != Split::Auto {
+        if args.split_seed.is_some() && !split.draws(data) {
             print_note(&format!(
-                "--split-seed has no effect: only the split `auto` draws samples, and this one is `{split}`"
+                "--split-seed has no effect: the split `{split}` of this data draws no samples"
             ));
         }
         let other_data = own.is_none() && args.split.is_none();
