@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::store::RunOptions;
 use crate::train::config::GROUPS;
-use crate::train::config::group::{OUTPUT, RUN};
+use crate::train::config::group::{DATA, OUTPUT, RUN};
 use crate::train::setting::{Configuration, Setting, Sweep, settings};
 use crate::train::{Grid, Sharing, TrainConfig};
 
@@ -179,22 +179,63 @@ pub fn is_flag(key: &str) -> bool {
         .any(|&sweep| Flag::all(sweep).iter().any(|flag| flag.key == key && !flag.positional))
 }
 
+/// The values of the flags that were given.
+fn given(flags: Vec<Flag>, matches: &ArgMatches) -> Table {
+    let mut table = Table::new();
+    for flag in flags {
+        if matches.value_source(flag.key) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let mut values: Vec<Value> =
+            matches.get_many(flag.key).into_iter().flatten().cloned().collect();
+        let value = match values.len() {
+            1 => values.remove(0),
+            _ => Value::Array(values),
+        };
+        table.insert(flag.key.to_owned(), value);
+    }
+    table
+}
+
+/// The settings that say what data is, given as flags, by their keys.
+#[derive(Clone, Debug)]
+pub struct DataFlags {
+    pub table: Table,
+}
+
+impl DataFlags {
+    fn flags() -> Vec<Flag> {
+        let all = Flag::all(false).into_iter();
+        all.filter(|flag| flag.positional || flag.group == DATA || flag.key.starts_with("split"))
+            .map(|flag| Flag { resume: true, ..flag })
+            .collect()
+    }
+}
+
+impl clap::FromArgMatches for DataFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { table: given(Self::flags(), matches) })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.table.extend(Self::from_arg_matches(matches)?.table);
+        Ok(())
+    }
+}
+
+impl clap::Args for DataFlags {
+    fn augment_args(command: Command) -> Command {
+        command.args(Self::flags().iter().map(|flag| flag.arg(false)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
 impl<const SWEEP: bool> clap::FromArgMatches for SettingFlags<SWEEP> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut table = Table::new();
-        for flag in Flag::all(SWEEP) {
-            if matches.value_source(flag.key) != Some(ValueSource::CommandLine) {
-                continue;
-            }
-            let mut values: Vec<Value> =
-                matches.get_many(flag.key).into_iter().flatten().cloned().collect();
-            let value = match values.len() {
-                1 => values.remove(0),
-                _ => Value::Array(values),
-            };
-            table.insert(flag.key.to_owned(), value);
-        }
-        Ok(Self { table })
+        Ok(Self { table: given(Flag::all(SWEEP), matches) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -4,6 +4,7 @@
 mod asked;
 mod bench;
 mod completions;
+mod data;
 mod doctor;
 mod errors;
 mod eval;
@@ -58,6 +59,7 @@ enum Command {
     Sweep(Box<sweep::Args>),
     Report(report::Args),
     Runs(runs::Args),
+    Data(data::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
@@ -120,6 +122,7 @@ fn run() -> anyhow::Result<()> {
         Command::Sweep(args) => sweep::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
+        Command::Data(args) => data::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),

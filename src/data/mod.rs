@@ -23,5 +23,7 @@ pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
-pub use source::{ClassWeight, Loaded, Source, load, load_images};
+pub use source::{
+    ClassWeight, ColumnOverview, Contents, Loaded, Overview, Source, Use, load, load_images,
+};
 pub use split::Split;

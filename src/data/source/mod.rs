@@ -2,6 +2,7 @@
 
 mod form;
 mod options;
+mod overview;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use form::Form;
 pub use options::{ClassWeight, Source};
+pub use overview::{ColumnOverview, Contents, Overview, Use};
 
 use super::idx_directory::read_directory;
 use super::prepare::Prepare;

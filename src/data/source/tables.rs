@@ -16,26 +16,45 @@ use crate::text::grouped;
 
 /// Reads a table and learns from its training part.
 pub(super) fn load(source: &Source, split: Split, split_seed: u64) -> Result<Loaded> {
-    let (mut table, mut files, mut notices) = read(source, &source.table.categorical)?;
-    let roles = Roles::of(&table, &source.table)?;
-    files.drop_rows(&mut table, &roles, &mut notices)?;
-    let labels = roles.labels(&table);
-    let rows = Rows {
-        name: &source.data,
-        n: table.n_rows(),
-        labels: &labels,
-        n_classes: roles.classes.as_ref().map_or(0, Vec::len),
-        files: files.lengths(),
-        keeps_order: false,
-    };
-    let parts = split.parts_of(&rows, split_seed)?;
-    let (prepare, left_out) = Prepare::fit(&table, &roles, &source.table, &parts.train)?;
-    notices.extend(roles.notices);
-    notices.push(prepare.summary());
-    notices.extend(left_out);
+    let Plan { table, files, parts, prepare, notices, .. } = Plan::of(source, split, split_seed)?;
     let prepare = Arc::new(prepare);
     let loaded = finish(source, table, &prepare, files, Some((split, split_seed)), notices)?;
     Ok(with_repeated_rows(loaded, &parts))
+}
+
+/// A table that was read, and what is to be made of it.
+pub(super) struct Plan {
+    /// The rows that have a target.
+    pub table: Table,
+    files: FileRows,
+    pub roles: Roles,
+    pub parts: Parts,
+    pub prepare: Prepare,
+    pub notices: Vec<String>,
+}
+
+impl Plan {
+    /// Reads a table, puts its rows into parts, and learns from its training part.
+    pub fn of(source: &Source, split: Split, split_seed: u64) -> Result<Self> {
+        let (mut table, mut files, mut notices) = read(source, &source.table.categorical)?;
+        let mut roles = Roles::of(&table, &source.table)?;
+        files.drop_rows(&mut table, &roles, &mut notices)?;
+        let labels = roles.labels(&table);
+        let rows = Rows {
+            name: &source.data,
+            n: table.n_rows(),
+            labels: &labels,
+            n_classes: roles.classes.as_ref().map_or(0, Vec::len),
+            files: files.lengths(),
+            keeps_order: false,
+        };
+        let parts = split.parts_of(&rows, split_seed)?;
+        let (prepare, left_out) = Prepare::fit(&table, &roles, &source.table, &parts.train)?;
+        notices.append(&mut roles.notices);
+        notices.push(prepare.summary());
+        notices.extend(left_out);
+        Ok(Self { table, files, roles, parts, prepare, notices })
+    }
 }
 
 /// Reads a table and makes of it what a training made of its own.

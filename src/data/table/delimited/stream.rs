@@ -160,26 +160,29 @@ impl std::fmt::Debug for TableStream {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     /// Gives its parts one at a time, as a pipe does.
-    struct Pipe(Vec<&'static str>);
+    struct Pipe(VecDeque<&'static [u8]>);
 
     impl Read for Pipe {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            if self.0.is_empty() {
-                return Ok(0);
+            let Some(part) = self.0.front_mut() else { return Ok(0) };
+            let n = part.read(buffer)?;
+            if part.is_empty() {
+                self.0.pop_front();
             }
-            let part = self.0.remove(0).as_bytes();
-            buffer[..part.len()].copy_from_slice(part);
-            Ok(part.len())
+            Ok(n)
         }
     }
 
     fn stream(parts: &[&'static str]) -> TableStream {
-        let mut options = ReadOptions::default();
-        options.known = vec!["a".to_owned(), "b".to_owned()];
-        TableStream::new("pipe".to_owned(), Pipe(parts.to_vec()), options).unwrap()
+        let known = vec!["a".to_owned(), "b".to_owned()];
+        let options = ReadOptions { known, ..ReadOptions::default() };
+        let parts = parts.iter().map(|part| part.as_bytes()).collect();
+        TableStream::new("pipe".to_owned(), Pipe(parts), options).unwrap()
     }
 
     #[test]

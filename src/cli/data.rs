@@ -1,0 +1,192 @@
+//! `densely data`.
+
+use serde_json::{Value, json};
+
+use super::flags::DataFlags;
+use super::{make_absolute, print_note, print_raw, print_text};
+use crate::data::{ColumnOverview, Contents, Overview, Use};
+use crate::report::{Column, Layout, Paint, Stream, Text, cut, grouped, plural};
+use crate::store::RunOptions;
+use crate::train::TrainConfig;
+use crate::train::setting::Configuration as _;
+
+/// Look at data: columns, kinds, missing values, target, parts, and which flags decide otherwise
+///
+/// Says what `densely train` would make of the data with the same flags, without training.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    flags: DataFlags,
+
+    /// Write one JSON object to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely data flats.csv
+  densely data flats.csv --target rent --ignore id
+  densely data train.csv --test test.csv --json | jq '.columns[] | select(.missing > 0)'";
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (mut options, mut config) = (RunOptions::default(), TrainConfig::default());
+    let mut table = args.flags.table.clone();
+    options.take_from(&mut table)?;
+    config.take_from(&mut table)?;
+    let name = options.data.clone();
+    make_absolute(&mut options)?;
+    options.check()?;
+    let overview = options.source().overview(config.split, config.split_seed)?;
+    if args.json {
+        return print_raw(&json(&name, &overview).to_string());
+    }
+    print_text(&text(&name, &overview, Stream::Out.width()))?;
+    overview.notices.iter().for_each(|notice| print_note(notice));
+    Ok(())
+}
+
+fn json(name: &str, overview: &Overview) -> Value {
+    let Overview { samples, image, inputs, targets, parts: [train, val, test], notices, .. } =
+        overview;
+    let classes: serde_json::Map<String, Value> =
+        overview.classes.iter().map(|(class, count)| (class.clone(), (*count).into())).collect();
+    json!({
+        "data": name,
+        "samples": samples,
+        "image": image,
+        "inputs": inputs,
+        "task": if targets.is_empty() { "classification" } else { "regression" },
+        "targets": targets,
+        "classes": classes,
+        "parts": { "train": train, "val": val, "test": test },
+        "columns": overview.columns.iter().map(column_json).collect::<Vec<_>>(),
+        "notices": notices,
+    })
+}
+
+fn column_json(column: &ColumnOverview) -> Value {
+    let finite = |x: f64| Some(x).filter(|x| x.is_finite());
+    let mut line = json!({
+        "name": column.name,
+        "missing": column.missing,
+        "use": role(column.role).0,
+        "inputs": match column.role { Use::Inputs(n) => n, _ => 0 },
+    });
+    let more = match &column.contents {
+        Contents::Numbers { least, largest, mean, distinct } => json!({
+            "kind": "numbers",
+            "least": finite((*least).into()),
+            "largest": finite((*largest).into()),
+            "mean": finite(*mean),
+            "distinct": distinct,
+        }),
+        Contents::Texts(levels) => json!({
+            "kind": "texts",
+            "distinct": levels.len(),
+            "levels": levels.iter().take(MOST_LEVELS).map(|(level, count)| json!([level, count])).collect::<Vec<_>>(),
+        }),
+    };
+    if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+        line.extend(more);
+    }
+    line
+}
+
+/// The most frequent levels are shown.
+const MOST_LEVELS: usize = 20;
+
+/// A word, and the flag that decides otherwise.
+fn role(role: Use) -> (&'static str, &'static str) {
+    match role {
+        Use::Inputs(_) => ("input", "--ignore"),
+        Use::Target => ("target", "--target"),
+        Use::Weight => ("weight", "--weight"),
+        Use::Ignored => ("ignored", "--ignore"),
+        Use::Constant => ("left out: one value", ""),
+        Use::Key => ("left out: hardly repeats", "--categorical"),
+    }
+}
+
+const COLUMNS: [Column; 5] = [
+    Column::left("column", 0, 6, 0),
+    Column::left("kind", 2, 7, 0),
+    Column::right("missing", 2, 7, 2),
+    Column::left("use", 2, 5, 0),
+    Column::left("values", 2, 6, 1),
+];
+
+fn text(name: &str, overview: &Overview, width: Option<usize>) -> Text {
+    let count = |n: usize| grouped(n as u64);
+    let [train, val, test] = overview.parts.map(count);
+    let what = match overview.image {
+        Some((height, width)) => format!("images of {height}x{width}"),
+        None => plural(overview.columns.len(), "column"),
+    };
+    let mut text = Text::from(format!(
+        "{name}: {}, {what}, {}\n{train} training, {val} validation, {test} test samples\n",
+        plural(overview.samples, "sample"),
+        plural(overview.inputs, "input"),
+    ));
+    match &overview.classes[..] {
+        [] => {
+            text = text.with(Paint::Plain, format!("predicts: {}\n", overview.targets.join(", ")))
+        }
+        classes => {
+            let shown =
+                classes.iter().take(MOST_LEVELS).map(|(class, n)| format!("{class} {}", count(*n)));
+            let more = if classes.len() > MOST_LEVELS { ", ..." } else { "" };
+            let shown = shown.collect::<Vec<_>>().join(", ");
+            let line = match classes.len() {
+                1 => format!("1 class: {shown}\n"),
+                n => format!("{n} classes: {shown}{more}\n"),
+            };
+            text = text.with(Paint::Plain, line);
+        }
+    }
+    if overview.columns.is_empty() {
+        return text;
+    }
+    let rows: Vec<[String; 5]> = overview.columns.iter().map(row).collect();
+    let layout = Layout::of(&COLUMNS, &rows, width);
+    text = text.with(Paint::Plain, "\n").with(Paint::Head, layout.head());
+    for row in rows {
+        text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
+    }
+    text
+}
+
+fn row(column: &ColumnOverview) -> [String; 5] {
+    let used = match column.role {
+        Use::Inputs(1) => "input".to_owned(),
+        Use::Inputs(n) => format!("{n} inputs"),
+        other => match role(other) {
+            (word, "") => word.to_owned(),
+            (word, flag) => format!("{word} ({flag})"),
+        },
+    };
+    let missing = match column.missing {
+        0 => String::new(),
+        n => grouped(n as u64),
+    };
+    let (kind, values) = match &column.contents {
+        Contents::Numbers { least, largest, mean, distinct } => {
+            let distinct =
+                distinct.map_or("more than 1,000 values".to_owned(), |n| plural(n, "value"));
+            let range = format!("{distinct} from {least} to {largest}, mean {mean:.4}");
+            ("numbers", if least.is_nan() { "none".to_owned() } else { range })
+        }
+        Contents::Texts(levels) => {
+            let shown: Vec<String> = levels
+                .iter()
+                .take(4)
+                .map(|(level, n)| format!("{} {}", cut(level, 20), grouped(*n as u64)))
+                .collect();
+            let more = if levels.len() > 4 { ", ..." } else { "" };
+            ("texts", format!("{}: {}{more}", plural(levels.len(), "level"), shown.join(", ")))
+        }
+    };
+    [cut(&column.name, 40), kind.to_owned(), missing, used, cut(&values, 80)]
+}

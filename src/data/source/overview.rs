@@ -1,0 +1,241 @@
+//! What is in a data set, and what a training would make of it: looked at before anyone trains.
+
+use std::collections::HashSet;
+
+use super::tables::Plan;
+use super::{Form, Loaded, Source};
+use crate::data::prepare::{Input, Target};
+use crate::data::table::{Kind, MISSING, Table};
+use crate::data::{Dataset, Parts, Split};
+use crate::error::Result;
+
+/// What is in a data set, and what a training would make of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Overview {
+    /// The number of samples that have a target.
+    pub samples: usize,
+    /// Height and width of images; `None` for a table.
+    pub image: Option<(usize, usize)>,
+    /// How many inputs a network has.
+    pub inputs: usize,
+    /// The columns of a table, in its order.
+    pub columns: Vec<ColumnOverview>,
+    /// The targets that are numbers; empty for classes.
+    pub targets: Vec<String>,
+    /// The classes with the number of their samples; empty for a regression.
+    pub classes: Vec<(String, usize)>,
+    /// The sizes of the training, validation and test part.
+    pub parts: [usize; 3],
+    /// What was decided, a line each.
+    pub notices: Vec<String>,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ColumnOverview {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub contents: Contents,
+    /// How many rows have no value.
+    pub missing: usize,
+    /// What it is for.
+    pub role: Use,
+}
+
+/// What is in a column.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Contents {
+    /// Numbers.
+    Numbers {
+        /// The least; NaN if all are missing.
+        least: f32,
+        /// The largest; NaN if all are missing.
+        largest: f32,
+        /// Their mean; NaN if all are missing.
+        mean: f64,
+        /// How many differ, if these are at most 1,000.
+        distinct: Option<usize>,
+    },
+    /// Texts: the levels with the number of their rows, the most frequent first.
+    Texts(Vec<(String, usize)>),
+}
+
+/// What a column is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Use {
+    /// It becomes this many inputs.
+    Inputs(usize),
+    /// It is predicted.
+    Target,
+    /// It weights the rows.
+    Weight,
+    /// The user leaves it out.
+    Ignored,
+    /// It has one value in the training part.
+    Constant,
+    /// Its texts hardly repeat.
+    Key,
+}
+
+impl Source {
+    /// Looks at the data, and at what a training would make of it.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
+        match self.form()? {
+            Form::Table => Ok(Overview::of_table(&Plan::of(self, split, split_seed)?, self)),
+            Form::Images => {
+                let Loaded { data, notices } = self.load(split, split_seed)?;
+                let parts = split.resolved(&data).apply(&data, split_seed)?;
+                Ok(Overview::of_data(&data, &parts, notices))
+            }
+        }
+    }
+}
+
+impl Overview {
+    fn of_data(data: &Dataset, parts: &Parts, notices: Vec<String>) -> Self {
+        let mut classes: Vec<_> = data.classes().iter().map(|class| (class.clone(), 0)).collect();
+        data.labels().iter().for_each(|&label| classes[label as usize].1 += 1);
+        Self {
+            samples: data.len(),
+            image: data.image(),
+            inputs: data.n_features(),
+            columns: Vec::new(),
+            targets: data.target_names().to_vec(),
+            classes,
+            parts: [&parts.train, &parts.val, &parts.test].map(Vec::len),
+            notices: [notices, parts.lacking(data)].concat(),
+        }
+    }
+
+    fn of_table(plan: &Plan, source: &Source) -> Self {
+        let Plan { table, roles, parts, prepare, notices, .. } = plan;
+        let (classes, targets) = match prepare.target() {
+            Target::Classes { classes, .. } => {
+                let mut counted: Vec<_> = classes.iter().map(|class| (class.clone(), 0)).collect();
+                roles.labels(table).into_iter().for_each(|label| counted[label as usize].1 += 1);
+                (counted, Vec::new())
+            }
+            Target::Numbers { columns } => (Vec::new(), columns.clone()),
+        };
+        let role = |column: usize| {
+            let name = &table.columns()[column].name;
+            let input = prepare.inputs().iter().find(|input| input.column() == name);
+            match input.map(Input::width) {
+                Some(width) => Use::Inputs(width),
+                None if roles.targets.contains(&column) => Use::Target,
+                None if roles.weight == Some(column) => Use::Weight,
+                None if source.table.ignore.contains(name) => Use::Ignored,
+                None => Use::Constant,
+            }
+        };
+        let columns =
+            (0..table.columns().len()).map(|column| of_column(table, column, role(column)));
+        Self {
+            samples: table.n_rows(),
+            image: None,
+            inputs: prepare.n_inputs(),
+            columns: columns.collect(),
+            targets,
+            classes,
+            parts: [&parts.train, &parts.val, &parts.test].map(Vec::len),
+            notices: notices.clone(),
+        }
+    }
+}
+
+fn of_column(table: &Table, column: usize, role: Use) -> ColumnOverview {
+    let name = table.columns()[column].name.clone();
+    match &table.columns()[column].kind {
+        Kind::Text(levels) => {
+            let (mut counts, mut missing) = (vec![0; levels.len()], 0);
+            for code in table.codes(column) {
+                match code {
+                    MISSING => missing += 1,
+                    code => counts[code as usize] += 1,
+                }
+            }
+            let mut found: Vec<(String, usize)> =
+                levels.iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect();
+            found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            let role = match role {
+                Use::Constant if found.len() > 1 => Use::Key,
+                role => role,
+            };
+            ColumnOverview { name, contents: Contents::Texts(found), missing, role }
+        }
+        Kind::Number => {
+            let (mut least, mut largest) = (f32::NAN, f32::NAN);
+            let (mut sum, mut count, mut missing) = (0.0, 0usize, 0);
+            let mut values = HashSet::new();
+            for value in table.numbers(column) {
+                if value.is_nan() {
+                    missing += 1;
+                    continue;
+                }
+                // NaN gives way to any number
+                (least, largest) = (least.min(value), largest.max(value));
+                (sum, count) = (sum + f64::from(value), count + 1);
+                if values.len() <= MOST_COUNTED {
+                    values.insert((value + 0.0).to_bits());
+                }
+            }
+            let distinct = Some(values.len()).filter(|&n| n <= MOST_COUNTED);
+            let mean = sum / count as f64;
+            let contents = Contents::Numbers { least, largest, mean, distinct };
+            ColumnOverview { name, contents, missing, role }
+        }
+    }
+}
+
+/// The most values that are counted.
+const MOST_COUNTED: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_what_they_hold_and_are_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.csv");
+        let mut text = String::from("key,n,c,same,w,skip,y\n");
+        for i in 0..40 {
+            let (n, c) = (if i == 3 { String::new() } else { (i % 7).to_string() }, i % 2);
+            text += &format!("k{i},{n},c{c},5,1,x{c},{}\n", ["no", "yes"][i / 20]);
+        }
+        std::fs::write(&path, text).unwrap();
+        let mut source = Source::of(path.to_str().unwrap());
+        (source.table.weight, source.table.ignore) = (Some("w".into()), vec!["skip".into()]);
+        let overview = source.overview(Split::Auto, 0).unwrap();
+        let roles: Vec<Use> = overview.columns.iter().map(|column| column.role).collect();
+        let expected = [
+            Use::Key,
+            Use::Inputs(overview.columns[1].missing + 1),
+            Use::Inputs(2),
+            Use::Constant,
+            Use::Weight,
+            Use::Ignored,
+            Use::Target,
+        ];
+        assert_eq!(roles, expected);
+        let Contents::Numbers { least, largest, distinct, .. } = overview.columns[1].contents
+        else {
+            panic!()
+        };
+        assert_eq!((least, largest, distinct, overview.columns[1].missing), (0.0, 6.0, Some(7), 1));
+        assert_eq!(
+            overview.columns[2].contents,
+            Contents::Texts(vec![("c0".into(), 20), ("c1".into(), 20)])
+        );
+        assert_eq!(overview.classes, [("no".into(), 20), ("yes".into(), 20)]);
+        assert_eq!((overview.samples, overview.parts), (40, [32, 4, 4]));
+    }
+}

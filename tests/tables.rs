@@ -1,0 +1,213 @@
+//! Tables from the command line: training, measuring and predicting, and what is wrong with files.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use common::{Sandbox, json_lines, text};
+use serde_json::Value;
+
+/// A row's inputs decide its class and its number: `size` (with gaps), `city` (with gaps), a key, a constant.
+fn write(sandbox: &Sandbox, name: &str, rows: std::ops::Range<usize>, target: &str) {
+    let mut lines = vec![format!("id,size,city,const,{target}")];
+    for i in rows {
+        let (size, city) = ((i * 37 % 101) as f64 / 10.0, ["Bonn", "Oslo", "Rome"][i * 7 % 3]);
+        let shown = match (i % 13, i % 17) {
+            (0, _) => (String::new(), city),
+            (_, 0) => (size.to_string(), "?"),
+            _ => (size.to_string(), city),
+        };
+        let y = match target {
+            "rent" => (100.0 + 50.0 * size + if city == "Rome" { 300.0 } else { 0.0 }).to_string(),
+            _ => ["small, cheap", "large"][usize::from(size > 5.0)].to_owned(),
+        };
+        let y = if y.contains(',') { format!("\"{y}\"") } else { y };
+        lines.push(format!("key-{i},{},{},7,{y}", shown.0, shown.1));
+    }
+    std::fs::write(sandbox.path(name), lines.join("\n") + "\n").unwrap();
+}
+
+fn done(stdout: &str) -> Value {
+    json_lines(stdout).pop().unwrap()
+}
+
+const QUICK: [&str; 6] = ["--no-report", "--epochs", "40", "--threads", "1", "--json"];
+
+fn train(sandbox: &Sandbox, args: &[&str]) -> Value {
+    done(&sandbox.ok(&[&["train"], args, &QUICK[..]].concat()))
+}
+
+#[test]
+fn a_table_of_classes_is_learnt_measured_and_predicted_by_the_names_of_its_columns() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "train.csv", 0..600, "flat");
+    write(&sandbox, "test.csv", 600..700, "flat");
+    let output = sandbox
+        .run(&[&["train", "train.csv", "--test", "test.csv", "--out", "run"], &QUICK[..]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for line in [
+        "target `flat`, the last column (--target names another): 2 classes",
+        "left out, because the training part has one value there: `const`",
+        "left out, because the texts hardly repeat: `id`; --categorical keeps them",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let lines = json_lines(&text(&output.stdout));
+    let sizes = ["train_samples", "val_samples", "test_samples"].map(|key| lines[0][key].as_u64());
+    assert_eq!(sizes, [Some(550), Some(50), Some(100)]);
+    let end = lines.last().unwrap();
+    let accuracy = end["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{end}");
+    // without DATA, the data of the run; the test file alone is other data, with the same score
+    let of_run = done(&sandbox.ok(&["eval", "run", "--json"]));
+    assert_eq!(of_run["accuracy"].as_f64(), Some(accuracy));
+    let of_file = done(&sandbox.ok(&["eval", "run", "test.csv", "--json"]));
+    assert_eq!(
+        (&of_file["accuracy"], &of_file["samples"]),
+        (&of_run["accuracy"], &of_run["samples"])
+    );
+
+    let csv = sandbox.ok(&["predict", "run", "test.csv", "--keep", "id", "--probabilities"]);
+    let mut csv_lines = csv.lines();
+    assert_eq!(csv_lines.next(), Some("id,label,p_large,\"p_small, cheap\""));
+    assert!(csv_lines.next().unwrap().starts_with("key-600,"), "{csv}");
+    assert_eq!(csv.lines().count(), 101);
+    // other columns, in another order, without the target: the same predictions
+    let table = std::fs::read_to_string(sandbox.path("test.csv")).unwrap();
+    let reordered: Vec<String> = table
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            format!("{};{};x;{}", cells[2], cells[1], cells[0])
+        })
+        .collect();
+    let reordered = reordered.join("\n").replacen(";x;", ";more;", 1);
+    std::fs::write(sandbox.path("reordered.tsv"), reordered).unwrap();
+    let again = sandbox.ok(&["predict", "run", "reordered.tsv", "--keep", "id", "--probabilities"]);
+    assert_eq!(again, csv);
+    std::fs::write(sandbox.path("lacking.csv"), "id,city\na,Bonn\n").unwrap();
+    let output = sandbox.run(&["predict", "run", "lacking.csv"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("no column `size`, which the model needs"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn numbers_are_predicted_in_their_own_units_and_runs_resume() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", 0..800, "rent");
+    let end = train(&sandbox, &["flats.csv", "--out", "run"]);
+    let rmse = end["test_rmse"].as_f64().unwrap();
+    assert!(rmse < 60.0 && end["test_r2"].as_f64().unwrap() > 0.9, "{end}");
+    assert!(end.get("test_accuracy").is_none());
+    let csv = sandbox.ok(&["predict", "run", "flats.csv"]);
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("rent"));
+    assert!((50.0..1500.0).contains(&lines.next().unwrap().parse::<f64>().unwrap()), "{csv}");
+    // a run that stops and resumes is the run that does not
+    let half = ["train", "flats.csv", "--out", "half", "--no-report", "--threads", "1", "--quiet"];
+    sandbox.ok(&[&half[..], &["--epochs", "20", "--patience", "none"]].concat());
+    sandbox.ok(&["train", "--resume", "half", "--epochs", "40", "--quiet", "--no-report"]);
+    sandbox
+        .ok(&[&half[..3], &["whole", "--epochs", "40", "--patience", "none"], &half[4..]].concat());
+    assert_eq!(sandbox.bytes("half/last.safetensors"), sandbox.bytes("whole/last.safetensors"));
+}
+
+#[test]
+fn rows_from_a_pipe_are_answered_as_they_arrive() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", 0..300, "rent");
+    train(&sandbox, &["flats.csv", "--out", "run"]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_densely"))
+        .args(["predict", "run", "-"])
+        .current_dir(sandbox.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    let mut answer = || {
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(answer(), "rent\n");
+    to.write_all(b"size,city\n").unwrap();
+    for size in ["1.5", "9"] {
+        to.write_all(format!("{size},Rome\n").as_bytes()).unwrap();
+        // the next row is written only when this one has been answered
+        assert!(answer().trim().parse::<f64>().unwrap() > 0.0);
+    }
+    drop(to);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line_and_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    let cases: [(&str, &[&str], &str); 14] = [
+        ("", &[], "the file has no lines"),
+        ("a,b\n", &[], "no rows below the header"),
+        ("a,b\n1,2\n3\n", &[], "line 3"),
+        ("a,b\n1,\"2\n3,4\n", &[], "line 2"),
+        ("a,a\n1,2\n", &[], "both named `a`"),
+        ("a,,c\n1,2,3\n", &[], "column 2 has no name"),
+        ("a\n1\n2\n", &[], "expected at least two columns"),
+        ("a,b\n1,x\n2,y\n", &["--target", "c"], "no column of that name"),
+        ("a,b\n1,\n2,\n", &[], "no value in any row"),
+        ("a,b\n1,x\n1,y\n", &[], "no column is left to learn from"),
+        ("a,b\n1e39,x\n2,y\n", &[], "line 2, `a`: 1e39 is too large"),
+        ("a,b\n1,x\n2,y\n", &["--task", "regression"], "holds texts; expected numbers"),
+        ("a,b\n1,x\n2,y\n", &["--weight", "b"], "named for two purposes"),
+        ("a,b\n1,x\n\u{fffd}", &["--ignore", "zz"], "line 3"),
+    ];
+    for (contents, more, expected) in cases {
+        std::fs::write(sandbox.path("bad.csv"), contents).unwrap();
+        let output = sandbox.run(&[&["train", "bad.csv", "--out", "run"], more].concat());
+        let said = text(&output.stderr);
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{contents:?}: {said}");
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{contents:?}: {said}");
+        assert!(!sandbox.path("run").exists(), "{contents:?}");
+    }
+}
+
+#[test]
+fn data_says_what_a_training_would_make_of_it() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", 0..300, "rent");
+    let line = done(&sandbox.ok(&["data", "flats.csv", "--json"]));
+    let columns = line["columns"].as_array().unwrap();
+    let uses: Vec<&str> = columns.iter().map(|column| column["use"].as_str().unwrap()).collect();
+    assert_eq!(
+        uses,
+        ["left out: hardly repeats", "input", "input", "left out: one value", "target"]
+    );
+    assert_eq!(columns[1]["missing"].as_u64(), Some(24));
+    assert_eq!((&line["task"], &line["samples"]), (&"regression".into(), &300.into()));
+    assert_eq!(line["parts"]["test"].as_u64(), Some(30));
+    let shown = sandbox.ok(&["data", "flats.csv", "--target", "city", "--ignore", "id"]);
+    assert!(shown.contains("3 classes: Bonn") && shown.contains("ignored (--ignore)"), "{shown}");
+    let shown = sandbox.ok(&["data", "data"]);
+    assert!(shown.contains("images of 5x4") && shown.contains("3 classes"), "{shown}");
+}
+
+#[test]
+fn a_sweep_over_a_table_ranks_by_its_metric_and_has_one_split() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", 0..300, "flat");
+    let sweep = "sweep flats.csv --hidden 16 --batch-size 20 --lr 0.01,0.001 --epochs 5 --no-report --quiet";
+    let sweep: Vec<&str> = sweep.split(' ').collect();
+    sandbox.ok(&[&sweep[..], &["--out", "grid"]].concat());
+    let csv = std::fs::read_to_string(sandbox.path("grid/results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3);
+    let output = sandbox.run(&[&sweep[..], &["--split-seed", "0,1", "--out", "two"]].concat());
+    let said = text(&output.stderr);
+    assert!(said.contains("expected one split for a table"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
