@@ -128,9 +128,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     printed?;
     if !(finished || output.quiet || output.json) && has_model && state.diverged().is_none() {
         let run = shell(&path);
+        let scores = match data.is_regression() {
+            true => "errors in the target's units",
+            false => "scores per class, confusion matrix",
+        };
+        let predicted = match data.prepare() {
+            Some(_) => "predict rows of tables",
+            None => "classify images in IDX files",
+        };
         print_next(&[
-            (format!("densely eval {run}"), "scores per class, confusion matrix"),
-            (format!("densely predict {run} INPUT..."), "classify images in IDX files"),
+            (format!("densely eval {run}"), scores),
+            (format!("densely predict {run} INPUT..."), predicted),
         ]);
     }
     if let Some(error) = json.and_then(JsonLines::into_failure) {
