@@ -16,7 +16,7 @@ mod sweep_progress;
 mod table;
 
 pub use classification::Confusion;
-pub use format::{date, duration, grouped, number, percent, plural, summary};
+pub use format::{date, duration, grouped, number, percent, plural, scores, shown_scores, summary};
 pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;

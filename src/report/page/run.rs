@@ -184,7 +184,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             @if let Some(sweep) = record.sweep { " · " a href=(sweep) { "the sweep that it is part of" } }
         }
         h1 { (name) }
-        p.muted { (network(model.spec())) }
+        p.muted { (network(model.spec(), &model.task())) }
         @if let Some(divergence) = state.diverged() {
             p.muted { (divergence.to_string()) }
         } @else if !state.is_finished() {

@@ -315,6 +315,7 @@ mod tests {
             history: (1..=epochs).map(|epoch| record(i, epoch)).collect(),
             best_epoch: epochs,
             test: None,
+            test_r2: None,
         };
         RankedRuns::new((0..runs).map(run).collect(), (0..runs).map(result).collect()).unwrap()
     }
