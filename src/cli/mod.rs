@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod errors;
 mod eval;
+mod eval_end;
 mod flags;
 mod inspect;
 mod model_args;

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{
-    Confusion, Measured, RunRecord, SweepRecord, Text, write_run_report, write_sweep_report,
+    Classes, Errors, Measured, Outputs, RunRecord, SweepRecord, Text, write_run_report,
+    write_sweep_report,
 };
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
@@ -134,11 +135,19 @@ fn measure(
     let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
     let mut engine = Engine::of_model(model, options)?;
     let score = engine.evaluate(model.params(), data, &rows);
-    let logits = engine.logits(model.params(), data, &rows);
-    let probabilities = engine.predict(model.params(), data, &rows);
-    let truth = rows.iter().map(|&row| data.labels()[row as usize]);
-    let confusion = Confusion::new(model.labels(), logits.view(), truth);
-    Ok(Some(Measured { part, rows, score, probabilities, confusion }))
+    let predictions = engine.predict(model.params(), data, &rows);
+    let outputs = match data.is_regression() {
+        true => {
+            let (names, truth) = (data.target_names().to_vec(), data.targets_of(&rows));
+            Outputs::Numbers(Errors::new(names, predictions.view(), &truth))
+        }
+        false => {
+            let logits = engine.logits(model.params(), data, &rows);
+            let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
+            Outputs::Classes(Classes::new(model.labels(), logits.view(), predictions, &truth))
+        }
+    };
+    Ok(Some(Measured { part, rows, score, outputs }))
 }
 
 /// The report of a sweep, and in its own directory that of the winner. `source` is what the user calls the data.

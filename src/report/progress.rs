@@ -248,7 +248,7 @@ mod tests {
             train_loss: 0.123_45,
             train_rmse: Some(24_567.8),
             val_loss: Some(0.2),
-            val_rmse: Some(31_234.5),
+            val_rmse: Some(31_234.6),
             val_mae: Some(20_000.25),
             val_r2: Some(-0.25),
             seconds: 0.71,

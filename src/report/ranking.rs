@@ -113,7 +113,7 @@ mod tests {
             result.best_epoch = 1;
             result
         };
-        let text = ranking(&[result(1, 31_234.5), result(0, 40_000.0)], &runs, 1, None).plain();
+        let text = ranking(&[result(1, 31_234.6), result(0, 40_000.0)], &runs, 1, None).plain();
         assert!(text.starts_with(" rank    val RMSE      loss  best epoch"), "{text}");
         assert!(text.contains("\n    1       31235    0.5000         1/1"), "{text}");
         assert!(!text.contains('%'), "{text}");

@@ -8,11 +8,17 @@ mod convergence;
 mod effects;
 mod gallery;
 mod html;
+mod metric;
+mod numbers;
 mod palette;
 mod picture;
+mod probabilities;
 mod run;
+mod run_classes;
+mod run_numbers;
 mod sweep;
 mod sweep_charts;
 
-pub use run::{Measured, RunRecord, write_run_report};
+pub use run::{Measured, Outputs, RunRecord, write_run_report};
+pub use run_classes::Classes;
 pub use sweep::{SweepRecord, write_sweep_report};
