@@ -140,33 +140,31 @@ struct Histogram {
 }
 
 impl Histogram {
-    /// Of pairs of truth and prediction: the errors between five times the quantiles 0.05 and 0.95, so that a few extreme ones do
-    /// not squeeze the many others together.
+    /// Of pairs of truth and prediction. A few errors that lie far beyond the quantiles 0.05 and 0.95 are left out, so that they
+    /// do not squeeze the many others together.
     fn of(pairs: &[(f64, f64)]) -> Self {
         let errors = pairs.iter().map(|(y, p)| p - y).filter(|error| error.is_finite());
         let mut errors: Vec<f64> = errors.collect();
         errors.sort_by(f64::total_cmp);
-        let (Some(&least), Some(&most)) = (errors.first(), errors.last()) else {
+        if errors.is_empty() {
             return Self { bars: Vec::new(), bar: 1.0, beyond: 0 };
-        };
+        }
         let quantile = |q: f64| errors[((errors.len() - 1) as f64 * q).round() as usize];
         let (q05, q95) = (quantile(0.05), quantile(0.95));
         let far = 2.0 * (q95 - q05);
-        let (low, high) = (least.max(q05 - far), most.min(q95 + far));
+        let all = errors.len();
+        errors.retain(|error| (q05 - far..=q95 + far).contains(error));
+        let (low, high) = (errors[0], errors[errors.len() - 1]);
         // errors that are all equal take one bar
         let size = if high > low { high - low } else { high.abs().max(1e-3) };
         let bar = size / (BARS - 1) as f64;
         let start = low - bar / 2.0;
         let mut bars: Vec<(f64, f64)> =
             (0..BARS).map(|i| (start + (i as f64 + 0.5) * bar, 0.0)).collect();
-        let mut beyond = 0;
-        for error in errors {
-            match (low..=high).contains(&error) {
-                true => bars[(((error - start) / bar) as usize).min(BARS - 1)].1 += 1.0,
-                false => beyond += 1,
-            }
+        for error in &errors {
+            bars[(((error - start) / bar) as usize).min(BARS - 1)].1 += 1.0;
         }
-        Self { bars, bar, beyond }
+        Self { bars, bar, beyond: all - errors.len() }
     }
 
     fn draw(&self, canvas: &mut Canvas, target: &str, frame: Frame) {
@@ -246,7 +244,7 @@ mod tests {
         assert_eq!((counted, histogram.beyond), (1000.0, 1));
         // errors of -10, -9, ..., 10 in bars half as wide
         let middle = histogram.bars[BARS / 2];
-        assert!(middle.0.abs() < 1e-9 && middle.1 == 47.0, "{middle:?}");
+        assert!(middle.0.abs() < 1e-9 && middle.1 == 48.0, "{middle:?}");
         for pairs in [&[][..], &[(1.0, 1.0)], &[(1.0, 3.0); 5], &[(0.0, f64::NAN)]] {
             let counted: f64 = Histogram::of(pairs).bars.iter().map(|bar| bar.1).sum();
             let finite = pairs.iter().filter(|pair| pair.1.is_finite()).count();
