@@ -98,6 +98,19 @@ pub fn shell(path: &Path) -> String {
     }
 }
 
+/// `1234567` as `1,234,567`.
+pub fn grouped(n: impl Into<u128>) -> String {
+    let digits = n.into().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;

@@ -1,15 +1,16 @@
 //! `densely eval`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::data::{self, Dataset, Part, Parts, Split};
+use crate::data::{Dataset, Part, Parts, Source, Split};
 use crate::engine::require_memory;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{Confusion, Errors, Stream, Text, grouped, plural, say};
-use crate::store::config_beside;
+use crate::store::{RunConfig, config_beside};
 use crate::task::auc;
 
 use super::eval_end::Ended;
@@ -27,7 +28,7 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// mnist, or a directory of IDX files (raw or .gz) [default: the data that the run was trained on]
+    /// mnist, a directory of IDX files (raw or .gz), or a table with the targets [default: the data that the run was trained on]
     #[arg(value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath)]
     data: Option<String>,
 
@@ -60,8 +61,9 @@ Examples:
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.model.load()?;
-    let source = source(args)?;
-    let loaded = data::load(&source)?;
+    let (source, split, split_seed) = source(args)?;
+    let prepare = model.prepare().cloned().map(Arc::new);
+    let loaded = source.load_for(prepare.as_ref(), split, split_seed)?;
     loaded.notices.iter().for_each(|notice| print_note(notice));
     model.check_inputs(&loaded.data)?;
     let measured = Measured::new(args, &model, &loaded.data)?;
@@ -81,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     say(Text::from(about).wrapped(Stream::Err.width(), 2));
     let score = engine.evaluate(&model.params, &data, &rows);
-    let ended = Ended { source: &source, part: measured.part, score, json: args.json };
+    let ended = Ended { source: &source.data, part: measured.part, score, json: args.json };
     if data.is_regression() {
         let predictions = engine.predict(&model.params, &data, &rows);
         let names = data.target_names().to_vec();
@@ -99,14 +101,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     ended.classes(&confusion, auc)
 }
 
-/// The data to measure on: what was asked for, or else that of the run which the model lies in.
-fn source(args: &Args) -> Result<String> {
+/// The data to measure on: what was asked for, or else that of the run which the model lies in, with its split.
+fn source(args: &Args) -> Result<(Source, Split, u64)> {
     if let Some(data) = &args.data {
-        return Ok(data.clone());
+        return Ok((Source::of(data), Split::Auto, 0));
     }
     let model = args.model.path()?;
     match config_beside(&model)? {
-        Some(config) => Ok(config.options.data),
+        Some(RunConfig { options, train, .. }) => {
+            Ok((options.source(), train.split, train.split_seed))
+        }
         None => Err(Error::usage(format!(
             "{} lies in no run, so that its data is not known; expected DATA after it",
             model.display()
@@ -145,9 +149,9 @@ impl Measured {
             (None, Some(own)) => own.split,
             (None, None) => Split::Auto.resolved(data),
         };
-        if args.split_seed.is_some() && split != Split::Auto {
+        if args.split_seed.is_some() && !split.draws(data) {
             print_note(&format!(
-                "--split-seed has no effect: only the split `auto` draws samples, and this one is `{split}`"
+                "--split-seed has no effect: the split `{split}` of this data draws no samples"
             ));
         }
         let other_data = own.is_none() && args.split.is_none();

@@ -23,15 +23,18 @@ mod values;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use console::measure_text_width;
 
-use crate::data::{self, Dataset};
+use crate::data::prepare::Prepare;
+use crate::data::{Dataset, Loaded};
 use crate::error::{Error, Result};
 use crate::gemm::Blas;
 use crate::report::{Paint, Stream, Text, respect_dumb_terminal, say};
 use crate::store::{RunOptions, model_path};
+use crate::train::TrainConfig;
 use signals::Interrupted;
 
 /// Trains multilayer perceptrons on a CPU, fast.
@@ -191,9 +194,22 @@ fn print_next(commands: &[(String, &str)]) {
 /// Before a command that makes sense now.
 const NEXT: &str = "next: ";
 
-/// Reads a data set, and prints what a user should know about it.
-fn load(source: &str, quiet: bool) -> Result<Dataset> {
-    let loaded = data::load(source)?;
+/// Reads a data set for a new training, and prints what a user should know about it.
+fn load(options: &RunOptions, config: &TrainConfig, quiet: bool) -> Result<Dataset> {
+    told(options.source().load(config.split, config.split_seed)?, quiet)
+}
+
+/// Reads the data set of a run again.
+fn load_again(
+    options: &RunOptions,
+    config: &TrainConfig,
+    prepare: Option<&Arc<Prepare>>,
+    quiet: bool,
+) -> Result<Dataset> {
+    told(options.source().load_for(prepare, config.split, config.split_seed)?, quiet)
+}
+
+fn told(loaded: Loaded, quiet: bool) -> Result<Dataset> {
     if !quiet {
         loaded.notices.iter().for_each(|notice| print_note(notice));
     }
@@ -204,6 +220,15 @@ fn load(source: &str, quiet: bool) -> Result<Dataset> {
 fn make_absolute(options: &mut RunOptions) -> Result<()> {
     if options.data != RunOptions::default().data {
         options.data = absolute(&options.data)?;
+    }
+    for path in [&mut options.valid, &mut options.test].into_iter().flatten() {
+        *path = absolute(path)?;
+    }
+    // names, or a file of names
+    if let Some(names) = &mut options.class_names
+        && Path::new(names).is_file()
+    {
+        *names = absolute(names)?;
     }
     if let Some(path) = &options.init_from {
         let model = model_path(Path::new(path))?;

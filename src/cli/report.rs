@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{load, print_text};
+use super::{load, load_again, print_text};
 use crate::data::{Dataset, Part, Parts};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
@@ -48,7 +48,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let page = match &directories[..] {
         [one] if SweepDir::is_one(one) => {
             let (directory, config) = SweepDir::at(one)?;
-            let data = load(&config.options.data, true)?;
+            let first = config.grid.runs(1, 1)?.swap_remove(0).config;
+            let data = load(&config.options, &first, true)?;
             let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
             let ranked = directory.ranked_runs(&runs)?;
             let out = args.out.as_deref().unwrap_or(one);
@@ -71,7 +72,7 @@ fn of_directory(directory: &Path, out: &Path) -> Result<PathBuf> {
     let SavedRun { config, state, .. } = RunDir::read(directory)?;
     let problem = "the run has no finished epoch; continue it with `densely train --resume`";
     let state = state.ok_or_else(|| Error::invalid_file(directory, problem))?;
-    let data = load(&config.options.data, false)?;
+    let data = load_again(&config.options, &config.train, state.prepare(), true)?;
     of_state(directory, out, &config, &state, &data)
 }
 

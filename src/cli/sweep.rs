@@ -59,11 +59,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let asked = Asked::new(&args.settings, &args.file)?;
     let (output, options): (OutputOptions, SweepOptions) = (asked.get()?, asked.get()?);
     let mut config = config(&asked)?;
-    if args.file.print_config {
+    let follows_data = config.options.source().is_table()?;
+    if args.file.print_config && !follows_data {
         return print_result(config.to_toml()?.trim_end());
     }
     let key = config.key();
-    let data = load(&config.options.data, output.quiet)?;
+    let first = config.grid.runs(1, 1)?.swap_remove(0).config;
+    let data = load(&config.options, &first, output.quiet || args.file.print_config)?;
+    if follows_data {
+        config.grid.base_mut().follow(&data, |key| asked.has(key))?;
+    }
+    if args.file.print_config {
+        return print_result(config.to_toml()?.trim_end());
+    }
     config.grid.resolve("split", |config| {
         config.split = config.split.resolved(&data);
         Ok(())
@@ -237,6 +245,7 @@ fn runs(config: &SweepConfig, data: &Dataset, quiet: bool) -> Result<Vec<SweepRu
             continue;
         }
         splits.push((*split, *split_seed));
+        data.require_split(*split, *split_seed)?;
         let parts = split.apply(data, *split_seed)?;
         if parts.val.is_empty() {
             return Err(Error::usage(format!(

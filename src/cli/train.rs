@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, stdout};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueHint;
 
@@ -9,8 +10,10 @@ use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags};
 use super::signals::{Interrupted, Signals};
 use super::{
-    load, make_absolute, print_next, print_note, print_result, print_text, report, say_command,
+    load, load_again, make_absolute, print_next, print_note, print_result, print_text, report,
+    say_command,
 };
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Model, Spec};
@@ -58,11 +61,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(directory) => resumed(&run_path(directory)?, &asked)?,
         None => fresh(&asked, &output)?,
     };
-    if args.file.print_config {
+    let mut plan = plan;
+    let quiet = output.quiet || args.file.print_config;
+    let data = match args.file.print_config && !plan.follows_data()? {
+        true => None,
+        false => Some(plan.data(&asked, quiet)?),
+    };
+    let Some(data) = data.filter(|_| !args.file.print_config) else {
         return print_result(plan.config.to_toml()?.trim_end());
-    }
+    };
     let RunConfig { options, train: config, .. } = plan.config;
-    let data = load(&options.data, output.quiet)?;
     let mut trainer = match plan.start {
         Start::Weights => Trainer::new(config, &data)?,
         Start::Model(model) => Trainer::from_model(config, &model, &data)?,
@@ -186,9 +194,41 @@ fn reason(state: &TrainerState) -> String {
 
 /// What is to be run, and where.
 struct Plan {
+    /// Whether it begins with this command.
+    is_new: bool,
     config: RunConfig,
     start: Start,
     directory: Directory,
+}
+
+impl Plan {
+    /// Whether some of its settings follow from its data: those of a new run on a table.
+    fn follows_data(&self) -> Result<bool> {
+        Ok(self.is_new && self.config.options.source().is_table()?)
+    }
+
+    /// Reads the data, and lets the settings follow from it that were not asked for.
+    fn data(&mut self, asked: &Asked, quiet: bool) -> Result<Dataset> {
+        let RunConfig { options, train, .. } = &mut self.config;
+        let prepare = match &self.start {
+            Start::Weights => None,
+            Start::Model(model) => model.prepare().cloned().map(Arc::new),
+            Start::State(state) => state.prepare().cloned(),
+        };
+        let data = match (&self.start, prepare) {
+            (Start::Weights | Start::Model(_), None) => load(options, train, quiet)?,
+            (_, prepare) => load_again(options, train, prepare.as_ref(), quiet)?,
+        };
+        if self.is_new && data.prepare().is_some() {
+            let is_model = matches!(self.start, Start::Model(_));
+            if !asked.has("activations") && !is_model {
+                train.activations.clear(); // the number of layers may change
+            }
+            train.follow(&data, |key| asked.has(key) || is_model && key == "hidden")?;
+            train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
+        }
+        Ok(data)
+    }
 }
 
 /// What a run starts from.
@@ -211,7 +251,8 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
     config.check().map_err(|error| asked.locate(error))?;
-    begin(config, asked.has("hidden"), Directory::New(out))
+    let plan = begin(config, asked.has("hidden"), Directory::New(out))?;
+    Ok(Plan { is_new: true, ..plan })
 }
 
 /// A run that continues: from its checkpoint, or from the beginning if it did not get that far.
@@ -243,7 +284,8 @@ fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
         *run_dir.options_mut() = config.options.clone();
     }
     let start = Start::State(Box::new(state));
-    Ok(Plan { config, start, directory: Directory::Open(Box::new(run_dir)) })
+    let directory = Directory::Open(Box::new(run_dir));
+    Ok(Plan { is_new: false, config, start, directory })
 }
 
 /// A run from epoch 1. A model to start from determines the sizes and activations that were not asked for.
@@ -268,7 +310,7 @@ fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) ->
     // what is left to defaults is resolved here, so that a configuration says what will run
     train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
     train.backend = Backend::of(train.backend)?.choice();
-    Ok(Plan { config, start, directory })
+    Ok(Plan { is_new: false, config, start, directory })
 }
 
 /// `runs/<time>-<id>`; the id distinguishes runs that start in the same second.

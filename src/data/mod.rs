@@ -23,5 +23,5 @@ pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
-pub use source::{Loaded, load, load_images};
+pub use source::{ClassWeight, Loaded, Source, load, load_images};
 pub use split::Split;

@@ -1,6 +1,7 @@
 //! Divides a data set into training, validation and test parts.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,9 @@ use crate::rng::{Purpose, Rng};
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Split {
-    /// What suits the data. Data with a test file keeps that as its test part, and a twelfth of the rest, drawn at random from
-    /// every class in proportion, validates. All other data is divided as 0.8, 0.1, 0.1, in the same way. Of MNIST a new run
+    /// What suits the data. A validation file and a test file are the parts of their names. Data with a test file alone keeps that
+    /// as its test part, and a twelfth of the rest, drawn at random from every class in proportion, validates; with a validation file
+    /// alone, there is no test part. All other data is divided as 0.8, 0.1, 0.1, in the same way. Of MNIST a new run
     /// makes [`Split::Pooled`] of it; see [`Split::resolved`].
     #[default]
     Auto,
@@ -25,8 +27,30 @@ pub enum Split {
     Canonical,
     /// These numbers of samples for training, validation and test, in file order; the rest is unused.
     Counts([usize; 3]),
-    /// These fractions of all samples, rounded down, in file order; the rest is unused.
+    /// These fractions of all samples, rounded down; the rest is unused. Tables and arrays are shuffled first, so that every class has
+    /// its share in each part; IDX files keep their order.
     Fractions([f64; 3]),
+}
+
+/// How many rows come from the training file, and after them from a validation file; the rest comes from a test file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    pub train: usize,
+    pub val: usize,
+}
+
+/// What a split looks at: the rows of a data set, or of a table that is none yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    /// What messages call the data.
+    pub name: &'a str,
+    pub n: usize,
+    /// The class of each row; empty without classes.
+    pub labels: &'a [u32],
+    pub n_classes: usize,
+    pub files: Option<Files>,
+    /// Whether fractions keep the order of the file.
+    pub keeps_order: bool,
 }
 
 impl Split {
@@ -40,24 +64,39 @@ impl Split {
         }
     }
 
-    /// Divides `data` into parts. `seed` decides what [`Split::Auto`] draws; the others draw nothing.
+    /// Divides `data` into parts. `seed` decides what [`Split::Auto`] draws, and [`Split::Fractions`] of tables and arrays.
     ///
     /// # Errors
     /// [`Error::Usage`] if there are too few samples, the training part would be empty, or the split is `canonical` and
     /// the data has no test file.
     pub fn apply(self, data: &Dataset, seed: u64) -> Result<Parts> {
-        let n = data.len();
+        self.parts_of(&data.rows(), seed)
+    }
+
+    /// Whether it draws samples, so that a seed matters.
+    pub(crate) fn draws(self, data: &Dataset) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Fractions(_) => !data.rows().keeps_order,
+            _ => false,
+        }
+    }
+
+    /// [`Split::apply`] to rows.
+    pub(crate) fn parts_of(self, rows: &Rows<'_>, seed: u64) -> Result<Parts> {
+        let n = rows.n;
         let (train, val, test) = match self {
-            Self::Auto => return Ok(stratified(data, seed)),
+            Self::Auto => return Ok(automatic(rows, seed)),
             Self::Pooled => {
                 let (train, val) = (proportion(n, 50, 70), proportion(n, 5, 70));
                 (train, val, n - train - val)
             }
             Self::Canonical => {
-                let Some(file) = data.train_file_len().filter(|&file| file < n) else {
+                let Some(file) = rows.files.map(|files| files.train).filter(|&file| file < n)
+                else {
                     return Err(Error::usage(format!(
                         "split `canonical`: {} has no test file of its own; expected one, or another split",
-                        data.name()
+                        rows.name
                     )));
                 };
                 let val = file / 12;
@@ -76,44 +115,74 @@ impl Split {
         if total.is_none_or(|total| total > n) {
             return Err(Error::usage(format!(
                 "split `{self}`: {train} + {val} + {test} samples asked for, {} has {n}",
-                data.name()
+                rows.name
             )));
         }
         if train == 0 {
             return Err(Error::usage(format!(
                 "split `{self}`: the training part is empty; expected at least 1 of the {n} samples of {}",
-                data.name()
+                rows.name
             )));
+        }
+        if matches!(self, Self::Fractions(_)) && !rows.keeps_order {
+            return Ok(stratified(rows, 0..n, Counts { train, val, test }, seed));
         }
         let range = |start: usize, len: usize| (start as u32..(start + len) as u32).collect();
         Ok(Parts { train: range(0, train), val: range(train, val), test: range(train + val, test) })
     }
 }
 
-/// A training, a validation and a test part, in each of which the classes are in proportion.
-fn stratified(data: &Dataset, seed: u64) -> Parts {
-    let n = data.len();
-    let own_test = data.train_file_len().filter(|&file| file < n);
-    let (rows, val, test) = match own_test {
-        Some(file) => (0..file, (file / 12).max(usize::from(file > 1)), 0),
+/// The parts of [`Split::Auto`].
+fn automatic(rows: &Rows<'_>, seed: u64) -> Parts {
+    let n = rows.n;
+    let range = |from: usize, to: usize| (from as u32..to as u32).collect();
+    match rows.files.filter(|files| files.train < n) {
+        Some(Files { train, val }) if val > 0 => Parts {
+            train: range(0, train),
+            val: range(train, train + val),
+            test: range(train + val, n),
+        },
+        Some(Files { train, .. }) => {
+            let val = (train / 12).max(usize::from(train > 1));
+            let drawn =
+                stratified(rows, 0..train, Counts { train: train - val, val, test: 0 }, seed);
+            Parts { test: range(train, n), ..drawn }
+        }
         None => {
             let tenth = (n / 10).max(usize::from(n > 2));
-            (0..n, tenth, tenth)
+            stratified(rows, 0..n, Counts { train: n - 2 * tenth, val: tenth, test: tenth }, seed)
         }
-    };
+    }
+}
+
+/// The sizes of the parts.
+struct Counts {
+    train: usize,
+    val: usize,
+    test: usize,
+}
+
+/// A training, a validation and a test part of some rows, in each of which the classes are in proportion.
+fn stratified(rows: &Rows<'_>, of: Range<usize>, counts: Counts, seed: u64) -> Parts {
+    let left = of.len() - counts.val - counts.test;
     // without classes, all samples are drawn alike
-    let mut of_class = vec![Vec::new(); data.n_classes().max(1)];
-    for row in rows {
-        let class = data.labels().get(row).map_or(0, |&class| class as usize);
+    let mut of_class = vec![Vec::new(); rows.n_classes.max(1)];
+    for row in of {
+        let class = rows.labels.get(row).map_or(0, |&class| class as usize);
         of_class[class].push(row as u32);
     }
     for (class, rows) in of_class.iter_mut().enumerate() {
         Rng::new(seed, Purpose::Split, class as u64).shuffle(rows);
     }
-    let (test, val) = (draw(&mut of_class, test), draw(&mut of_class, val));
-    let mut train = of_class.concat();
-    train.sort_unstable();
-    let test = own_test.map_or(test, |file| (file as u32..n as u32).collect());
+    let (test, val) = (draw(&mut of_class, counts.test), draw(&mut of_class, counts.val));
+    let train = match counts.train == left {
+        false => draw(&mut of_class, counts.train),
+        true => {
+            let mut train = of_class.concat();
+            train.sort_unstable();
+            train
+        }
+    };
     Parts { train, val, test }
 }
 

@@ -22,7 +22,7 @@ const METADATA_KEY: &str = "densely";
 pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
 const FORMAT_VERSION: u32 = 3;
-/// What a model of classes is written as: version 3 has added regressions, and nothing to these.
+/// What a model that tells images or arrays apart is written as: version 3 has added regressions and tables, and nothing to these.
 const CLASSES_VERSION: u32 = 2;
 
 /// The JSON under [`METADATA_KEY`].
@@ -69,9 +69,9 @@ impl Model {
         let header = match &self.metadata {
             Some(metadata) => {
                 let header = Header {
-                    format_version: match metadata.regression {
-                        Some(_) => FORMAT_VERSION,
-                        None => CLASSES_VERSION,
+                    format_version: match (&metadata.regression, &metadata.prepare) {
+                        (None, None) => CLASSES_VERSION,
+                        _ => FORMAT_VERSION,
                     },
                     activations: self.spec.activations(),
                     metadata: metadata.clone(),
@@ -181,6 +181,7 @@ impl Model {
                 )));
             }
             metadata.regression.as_ref().map_or(Ok(()), Regression::check)?;
+            metadata.prepare.as_ref().map_or(Ok(()), |prepare| prepare.check(n_in))?;
         }
         if let Some((value, checksum)) = seal {
             checksum::verify(&checksum, &value, &[&params])

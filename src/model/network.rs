@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, Spec};
+use crate::data::prepare::Prepare;
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
 use crate::task::{Regression, Task};
@@ -43,6 +44,9 @@ pub struct Metadata {
     /// What the outputs of a regression mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regression: Option<Regression>,
+    /// What makes inputs of the rows of a table; `None` for other data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Prepare>,
     /// The split that the model was trained with.
     pub split: Split,
     /// What [`Split::Auto`] drew by.
@@ -79,6 +83,7 @@ impl Metadata {
             image: data.image(),
             labels: data.classes().to_vec(),
             regression: None,
+            prepare: data.prepare().map(|prepare| Prepare::clone(prepare)),
             split,
             split_seed,
             data_fingerprint,
@@ -139,6 +144,11 @@ impl Model {
     /// Where the model comes from; `None` for a file that another program wrote.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()
+    }
+
+    /// What makes inputs of the rows of a table; `None` for a model of other data.
+    pub fn prepare(&self) -> Option<&Prepare> {
+        self.metadata.as_ref()?.prepare.as_ref()
     }
 
     /// What the outputs mean. A model without metadata is taken for one of classes.

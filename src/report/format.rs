@@ -10,18 +10,7 @@ use crate::task::{Loss, Metric, Task};
 use crate::train::setting::SettingValue as _;
 use crate::train::{Outcome, Trainer};
 
-/// `1234567` as `1,234,567`.
-pub fn grouped(n: impl Into<u128>) -> String {
-    let digits = n.into().to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use crate::text::grouped;
 
 /// What a run is made of, in four lines.
 pub fn description(trainer: &Trainer<'_>) -> String {

@@ -13,6 +13,7 @@ mod page;
 mod predictions;
 mod progress;
 mod ranking;
+mod row_predictions;
 mod style;
 mod sweep_progress;
 mod table;
@@ -26,9 +27,10 @@ pub use live::erase_in_signal_handler;
 pub use page::{
     Classes, Measured, Outputs, RunRecord, SweepRecord, write_run_report, write_sweep_report,
 };
-pub use predictions::{PredictionFormat, Predictions};
+pub use predictions::{PredictionFormat, Predictions, write_npy};
 pub use progress::Terminal;
 pub use ranking::ranking;
+pub use row_predictions::RowPredictions;
 pub use style::{Paint, Stream, Text, cut, respect_dumb_terminal};
 pub use sweep_progress::{Plan, SweepTerminal};
 pub use table::{Column, Layout};

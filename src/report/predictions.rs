@@ -59,12 +59,7 @@ impl Predictions {
         match format {
             PredictionFormat::Csv { top, all } => self.write_csv(out, top, all),
             PredictionFormat::JsonLines { top, all } => self.write_json_lines(out, top, all),
-            PredictionFormat::Npy => {
-                self.probabilities.write_npy(out).map_err(|error| match error {
-                    ndarray_npy::WriteNpyError::Io(error) => error,
-                    other => io::Error::other(other),
-                })
-            }
+            PredictionFormat::Npy => write_npy(&self.probabilities, out),
         }
     }
 
@@ -117,6 +112,17 @@ impl Predictions {
     }
 }
 
+/// A two-dimensional `float32` array in NumPy's format.
+///
+/// # Errors
+/// What `out` returns.
+pub fn write_npy(values: &Array2<f32>, out: &mut impl Write) -> io::Result<()> {
+    values.write_npy(out).map_err(|error| match error {
+        ndarray_npy::WriteNpyError::Io(error) => error,
+        other => io::Error::other(other),
+    })
+}
+
 #[derive(Serialize)]
 struct JsonLine<'a> {
     index: usize,
@@ -152,7 +158,7 @@ impl Serialize for ByClass<'_> {
 }
 
 /// The shortest digits that are read back as the same number; nothing for what is not a number.
-fn number(p: f32) -> String {
+pub(super) fn number(p: f32) -> String {
     match p {
         p if !p.is_finite() => String::new(),
         p if p == 0.0 || p >= 1e-4 => p.to_string(),
@@ -161,7 +167,7 @@ fn number(p: f32) -> String {
 }
 
 /// The classes of the `top` largest probabilities; of equal ones the first. None if a probability is not a number.
-fn ranking(row: ArrayView1<'_, f32>, top: usize) -> Vec<usize> {
+pub(super) fn ranking(row: ArrayView1<'_, f32>, top: usize) -> Vec<usize> {
     if row.iter().any(|p| !p.is_finite()) {
         return Vec::new();
     }

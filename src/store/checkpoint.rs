@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use super::{RunConfig, RunOptions};
 use crate::checksum;
+use crate::data::prepare::Prepare;
 use crate::engine::{Buffer, State};
 use crate::error::{Error, Result};
 use crate::files;
@@ -55,6 +57,8 @@ pub struct Checkpoint {
     pub best_epoch: usize,
     /// Why the run is over before its last epoch, if it is. The rest is then the last state that was saved before.
     pub diverged: Option<Divergence>,
+    /// What made inputs of the rows of a table; `None` for other data.
+    pub prepare: Option<Arc<Prepare>>,
     /// Weights and biases.
     pub params: Buffer,
     /// First moments.
@@ -77,6 +81,8 @@ struct Header {
     partial: Option<PartialEpoch>,
     best_epoch: usize,
     diverged: Option<Divergence>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prepare: Option<Prepare>,
 }
 
 /// Read first, so that another version is rejected by its number, not by what is new in it.
@@ -98,6 +104,7 @@ impl Checkpoint {
             partial: state.partial,
             best_epoch: state.best_epoch,
             diverged: state.diverged,
+            prepare: state.prepare.clone(),
             params,
             m,
             v,
@@ -139,6 +146,7 @@ impl Checkpoint {
             best_params: self.best_params,
             best_epoch: self.best_epoch,
             diverged: self.diverged,
+            prepare: self.prepare,
         };
         state.check()?;
         Ok((self.config.options, state))
@@ -165,6 +173,7 @@ impl Checkpoint {
             partial: self.partial,
             best_epoch: self.best_epoch,
             diverged: self.diverged,
+            prepare: self.prepare.as_deref().cloned(),
         };
         let json = checksum::sealed(&header, &self.vectors()).map_err(unwritable)?;
         let tensors = bytes.iter().map(|(name, bytes)| {
@@ -226,6 +235,7 @@ impl Checkpoint {
             partial: header.partial,
             best_epoch: header.best_epoch,
             diverged: header.diverged,
+            prepare: header.prepare.map(Arc::new),
             params,
             m,
             v,

@@ -10,6 +10,8 @@ use crate::task::{Choice, Loss, Metric, Task};
 
 /// The headings under which help lists settings.
 pub mod group {
+    /// Where data is, and what its columns are for.
+    pub const DATA: &str = "Data";
     /// Sizes, activations, initial weights.
     pub const NETWORK: &str = "Network";
     /// Adam's constants, the batch.
@@ -24,8 +26,8 @@ pub mod group {
 
 /// The order in which help lists the headings.
 #[cfg(feature = "cli")]
-pub const GROUPS: [&str; 5] =
-    [group::NETWORK, group::OPTIMIZER, group::RUN, group::MACHINE, group::OUTPUT];
+pub const GROUPS: [&str; 6] =
+    [group::DATA, group::NETWORK, group::OPTIMIZER, group::RUN, group::MACHINE, group::OUTPUT];
 
 use group::{MACHINE, NETWORK, OPTIMIZER, RUN};
 
@@ -114,13 +116,12 @@ settings! {
             value_name: "METRIC", group: RUN, sweep: Sweep::Commas,
             default: Some("auto: accuracy for classes, rmse for numbers"),
         }
-        /// Training, validation and test parts: auto (a test file, or else a tenth, tests; what validates is drawn from every
-        /// class; mnist is pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F
-        /// fractions
+        /// Training, validation and test parts: auto (files of their own, or else a tenth each, drawn from every class; mnist is
+        /// pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F fractions
         split: Split = Split::Auto, {
             value_name: "SPLIT", group: RUN, sweep: Sweep::Semicolons,
         }
-        /// Decides which samples --split auto draws
+        /// Decides which samples --split draws
         split_seed: u64 = 0, {
             value_name: "N", group: RUN, sweep: Sweep::Commas, run_name: Some("splitseed"),
         }
@@ -195,8 +196,9 @@ impl TrainConfig {
     /// Divides a data set into the parts of a run.
     ///
     /// # Errors
-    /// As [`Split::apply`].
+    /// As [`Split::apply`]; also if a table was prepared for another split.
     pub fn parts(&self, data: &Dataset) -> Result<Parts> {
+        data.require_split(self.split, self.split_seed)?;
         self.split.apply(data, self.split_seed)
     }
 

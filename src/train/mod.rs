@@ -7,6 +7,7 @@
 pub(crate) mod config;
 #[cfg(feature = "cli")]
 mod estimate;
+mod follow;
 mod grid;
 mod measure;
 mod observer;

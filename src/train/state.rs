@@ -1,6 +1,7 @@
 //! The whole state of a run, between two steps.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,7 @@ use super::record::is_plausible_time;
 use super::setting::Configuration as _;
 use super::{EpochRecord, TrainConfig};
 use crate::data::Dataset;
+use crate::data::prepare::Prepare;
 use crate::engine::{Broken, Buffer, MAX_THREADS, Score, State};
 use crate::error::{Error, Result};
 use crate::model::{Metadata, Model, Spec};
@@ -38,6 +40,8 @@ pub struct TrainerState {
     /// Why the run is over before its last epoch, if it is. In a saved state, everything else is as it was when it was saved
     /// last before that.
     pub(crate) diverged: Option<Divergence>,
+    /// What made inputs of the rows of a table; `None` for other data.
+    pub(crate) prepare: Option<Arc<Prepare>>,
 }
 
 /// An epoch that is not finished.
@@ -122,6 +126,11 @@ impl TrainerState {
     /// [`crate::data::Dataset::fingerprint`] of the data.
     pub fn data_fingerprint(&self) -> &str {
         &self.data_fingerprint
+    }
+
+    /// What made inputs of the rows of a table, and does so again when the run resumes; `None` for other data.
+    pub fn prepare(&self) -> Option<&Arc<Prepare>> {
+        self.prepare.as_ref()
     }
 
     /// The number of worker threads, with which a run resumes.

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Dataset, Features};
+use super::{Dataset, Features, Files};
 
 impl Dataset {
     /// A 128-bit hash (XXH3) of everything that a training depends on: the sizes, the shape of the images, where the training
@@ -26,11 +26,15 @@ impl Dataset {
         let mut hash = Xxh3::new();
         let (height, width) = self.image.unwrap_or_default();
         // no file is that long: the maximum stands for none
-        let file = self.train_file_len.map_or(u64::MAX, |len| len as u64);
+        let file = self.files.map_or(u64::MAX, |files| files.train as u64);
         for size in [self.len(), self.n_features, self.n_classes(), height, width] {
             hash.update(&(size as u64).to_le_bytes());
         }
         hash.update(&file.to_le_bytes());
+        if let Some(Files { val: val @ 1.., .. }) = self.files {
+            hash.update(b"validation file");
+            hash.update(&(val as u64).to_le_bytes());
+        }
         for class in &self.classes {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());

@@ -4,10 +4,12 @@ mod fingerprint;
 mod targets;
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::ArrayView2;
 
+use super::prepare::{Prepare, Prepared};
+use super::split::{Files, Rows};
 use super::{Occupancy, Split};
 use crate::error::{Error, Result};
 
@@ -60,8 +62,14 @@ pub struct Dataset {
     n_features: usize,
     classes: Vec<String>,
     image: Option<(usize, usize)>,
-    train_file_len: Option<usize>,
+    files: Option<Files>,
+    /// Whether [`Split::Fractions`] keep the order of the samples.
+    keeps_order: bool,
     usual_split: Option<Split>,
+    /// What made the features of a table's rows.
+    prepare: Option<Arc<Prepare>>,
+    /// The split and its seed whose training part that was learnt from; `None` if it was not learnt from this data.
+    fitted_to: Option<(Split, u64)>,
     occupancy: OnceLock<Occupancy>,
     fingerprint: OnceLock<String>,
 }
@@ -100,6 +108,88 @@ impl Dataset {
         Ok(data)
     }
 
+    /// Examples with a class each, one of these.
+    pub(crate) fn of_classes(
+        name: impl Into<String>,
+        features: Features,
+        n_features: usize,
+        labels: Vec<u32>,
+        classes: Vec<String>,
+    ) -> Result<Self> {
+        let mut data = Self::sized(name.into(), features, labels.len(), n_features)?;
+        if labels.iter().any(|&label| label as usize >= classes.len()) {
+            return Err(Error::invalid(data.name, "a label is none of the classes"));
+        }
+        (data.labels, data.classes) = (labels, classes);
+        Ok(data)
+    }
+
+    /// The same samples with other names of their classes: one for each, or one for each number up to the largest class, where classes
+    /// are numbers.
+    ///
+    /// # Errors
+    /// If it is a regression, or there are too few names, or two are the same.
+    pub fn with_class_names(mut self, names: &[String]) -> Result<Self> {
+        let refuse = |problem: String| Err(Error::usage(format!("class names: {problem}")));
+        if self.is_regression() {
+            return refuse(format!("{} has targets that are numbers, and no classes", self.name));
+        }
+        let mut seen = std::collections::HashSet::new();
+        if let Some(again) = names.iter().find(|name| !seen.insert(&name[..])) {
+            return refuse(format!("`{again}` occurs twice; expected names that differ"));
+        }
+        let numbers: Option<Vec<usize>> = self.classes.iter().map(|c| c.parse().ok()).collect();
+        let by_number = |numbers: Vec<usize>| -> Option<Vec<String>> {
+            numbers.into_iter().map(|number| names.get(number).cloned()).collect()
+        };
+        let named = match names.len() == self.classes.len() {
+            true => Some(names.to_vec()),
+            false => numbers.and_then(by_number),
+        };
+        let Some(classes) = named else {
+            return refuse(format!(
+                "{} names; expected {}, one for each of {}",
+                names.len(),
+                self.n_classes(),
+                listed(&self.classes)
+            ));
+        };
+        self.classes = classes;
+        self.fingerprint = OnceLock::new();
+        Ok(self)
+    }
+
+    /// The same samples with weights by which all classes count alike in the rows of `train`.
+    ///
+    /// # Errors
+    /// If it is a regression.
+    pub(crate) fn with_balanced_classes(self, train: &[u32]) -> Result<Self> {
+        if self.is_regression() {
+            let problem = "class weights: the targets are numbers; expected classes";
+            return Err(Error::usage(problem));
+        }
+        let mut counts = vec![0u32; self.n_classes()];
+        train.iter().for_each(|&row| counts[self.labels[row as usize] as usize] += 1);
+        let occurring = counts.iter().filter(|count| **count > 0).count();
+        let weight = |&count: &u32| match count {
+            // no training sample has it: any weight will do
+            0 => 1.0,
+            count => train.len() as f64 / (occurring as f64 * f64::from(count)),
+        };
+        let of_class: Vec<f64> = counts.iter().map(weight).collect();
+        let own = |row: usize| self.weights.as_ref().map_or(1.0, |weights| f64::from(weights[row]));
+        let weights = self.labels.iter().enumerate();
+        let weights =
+            weights.map(|(row, &label)| (own(row) * of_class[label as usize]) as f32).collect();
+        self.with_weights(weights)
+    }
+
+    /// Rows of a table to predict, whose classes or targets are not known.
+    pub(crate) fn of_inputs(name: impl Into<String>, prepared: Prepared) -> Result<Self> {
+        let n_features = prepared.inputs.len() / prepared.n_rows.max(1);
+        Self::new(name, Features::F32(prepared.inputs), vec![0; prepared.n_rows], n_features)
+    }
+
     /// Examples without classes or targets yet. Checks that there is a feature vector for each.
     fn sized(
         name: String,
@@ -130,18 +220,38 @@ impl Dataset {
             n_features,
             classes: Vec::new(),
             image: None,
-            train_file_len: None,
+            files: None,
+            keeps_order: false,
             usual_split: None,
+            prepare: None,
+            fitted_to: None,
             occupancy: OnceLock::new(),
             fingerprint: OnceLock::new(),
         })
     }
 
     /// Records that the features are images of `size` (height, width), row by row, and that the first `train_len` samples
-    /// came from the training file.
+    /// came from the training file. Fractions of them keep their order.
     pub(crate) fn with_images(mut self, size: (usize, usize), train_len: usize) -> Self {
         self.image = Some(size);
-        self.train_file_len = Some(train_len);
+        self.files = Some(Files { train: train_len, val: 0 });
+        self.keeps_order = true;
+        self
+    }
+
+    /// Records which samples come from which file.
+    pub(crate) fn with_files(mut self, files: Files) -> Self {
+        self.files = Some(files);
+        self
+    }
+
+    /// Records what made the features, and what it was learnt from.
+    pub(crate) fn with_prepare(
+        mut self,
+        prepare: Arc<Prepare>,
+        fitted_to: Option<(Split, u64)>,
+    ) -> Self {
+        (self.prepare, self.fitted_to) = (Some(prepare), fitted_to);
         self
     }
 
@@ -262,9 +372,41 @@ impl Dataset {
         self.image
     }
 
-    /// How many samples at the front came from the training file; `None` unless the data came from files of images.
+    /// How many samples at the front came from the training file; `None` unless the data came from files.
     pub fn train_file_len(&self) -> Option<usize> {
-        self.train_file_len
+        self.files.map(|files| files.train)
+    }
+
+    /// What made the features of a table's rows; `None` for images and arrays.
+    pub fn prepare(&self) -> Option<&Arc<Prepare>> {
+        self.prepare.as_ref()
+    }
+
+    /// What a split looks at.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows {
+            name: &self.name,
+            n: self.len(),
+            labels: &self.labels,
+            n_classes: self.n_classes(),
+            files: self.files,
+            keeps_order: self.keeps_order,
+        }
+    }
+
+    /// Rejects another split than the one that a table was prepared for, whose training part it would mix with the others.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub(crate) fn require_split(&self, split: Split, seed: u64) -> Result<()> {
+        match self.fitted_to.filter(|&fitted| fitted != (split, seed)) {
+            None => Ok(()),
+            Some((fitted, fitted_seed)) => Err(Error::usage(format!(
+                "split `{split}`, seed {seed}: {} was prepared from the training part of the split `{fitted}`, seed \
+                 {fitted_seed}; expected one split for a table",
+                self.name
+            ))),
+        }
     }
 
     /// The split that convention asks for, where it does.

@@ -21,8 +21,8 @@ pub struct Prepared {
     pub targets: Vec<f32>,
     /// The weight of each row; empty if there are none.
     pub weights: Vec<f32>,
-    /// What was found on the way, a line each.
-    pub notices: Vec<String>,
+    /// For each of [`Prepare::inputs`], how many rows have a level that the training part does not have.
+    pub unknown: Vec<usize>,
 }
 
 impl Prepare {
@@ -39,7 +39,7 @@ impl Prepare {
         let outputs = if targets { Some(Outputs::of(self, &table)?) } else { None };
         let mut unknown = vec![0usize; self.inputs.len()];
         let mut prepared = Prepared { inputs: vec![0.0; values], n_rows, ..Prepared::default() };
-        let name = table.name().to_owned();
+        let (name, before) = (table.name().to_owned(), table.rows_before());
         let (n_numbers, n_columns) = (table.n_numbers(), table.columns().len());
         let (_, chunks) = table.into_chunks();
         let mut done = 0;
@@ -48,8 +48,11 @@ impl Prepare {
             let out = &mut prepared.inputs[done * width..(done + chunk.n_rows) * width];
             for (step, unknown) in steps.iter().zip(&mut unknown) {
                 *unknown += step.run(&rows, out, width).map_err(|row| {
-                    let problem =
-                        format!("`{}` has no number in row {}", step.column, done + row + 1);
+                    let problem = format!(
+                        "`{}` has no number in row {}",
+                        step.column,
+                        before + done + row + 1
+                    );
                     Error::invalid(
                         &name[..],
                         format!("{problem}; expected one, as in the training"),
@@ -57,17 +60,24 @@ impl Prepare {
                 })?;
             }
             if let Some(outputs) = &outputs {
-                outputs.read(&rows, (&name, done), &mut prepared)?;
+                outputs.read(&rows, (&name, before + done), &mut prepared)?;
             }
             done += chunk.n_rows;
         }
-        for (step, unknown) in steps.iter().zip(unknown).filter(|(_, unknown)| *unknown > 0) {
-            prepared.notices.push(format!(
-                "`{}`: {unknown} of {n_rows} values are levels that the training part does not have",
-                step.column
-            ));
-        }
+        prepared.unknown = unknown;
         Ok(prepared)
+    }
+
+    /// A line for each column with levels that the training part does not have: `unknown` of them in `n_rows` rows.
+    pub fn unknown_levels(&self, unknown: &[usize], n_rows: usize) -> Vec<String> {
+        let found = self.inputs.iter().zip(unknown).filter(|(_, unknown)| **unknown > 0);
+        let line = |(input, unknown): (&Input, &usize)| {
+            format!(
+                "`{}`: {unknown} of {n_rows} values are levels that the training part does not have",
+                input.column()
+            )
+        };
+        found.map(line).collect()
     }
 
     fn steps(&self, table: &Table) -> Result<Vec<Step<'_>>> {
@@ -127,6 +137,14 @@ enum StepKind {
         factor: f64,
         indicator: bool,
     },
+    /// Texts that are numbers.
+    NumberTexts {
+        values: Vec<f32>,
+        fill: Option<f64>,
+        center: f64,
+        factor: f64,
+        indicator: bool,
+    },
     /// For each code, which input is 1, if one is; the input of a missing text.
     Codes {
         inputs: Vec<Option<usize>>,
@@ -146,12 +164,20 @@ impl StepKind {
             (&Input::Number { fill, center, scale, indicator, .. }, Kind::Number) => {
                 Ok(Self::Number { fill, center, factor: 1.0 / scale, indicator })
             }
-            (Input::Number { column, .. }, Kind::Text(levels)) => {
-                let example = levels.first().map_or("", |level| &level[..]);
-                let problem = format!(
-                    "`{column}` holds texts such as `{example}`; expected numbers, as in the training"
-                );
-                Err(Error::invalid(table.name(), problem))
+            (&Input::Number { ref column, fill, center, scale, indicator }, Kind::Text(levels)) => {
+                // a column that was read as texts may hold numbers all the same, or nothing
+                let number =
+                    |level: &String| level.trim().parse::<f32>().ok().filter(|x| !x.is_nan());
+                let values = levels.iter().map(number).collect::<Option<Vec<f32>>>();
+                let values = values.ok_or_else(|| {
+                    let text = levels.iter().find(|level| number(level).is_none());
+                    let problem = format!(
+                        "`{column}` holds texts such as `{}`; expected numbers, as in the training",
+                        text.map_or("", |text| text)
+                    );
+                    Error::invalid(table.name(), problem)
+                })?;
+                Ok(Self::NumberTexts { values, fill, center, factor: 1.0 / scale, indicator })
             }
             (Input::Category { levels, missing, .. }, kind) => {
                 let position: HashMap<&str, usize> =
@@ -175,6 +201,29 @@ impl StepKind {
 }
 
 impl Step<'_> {
+    /// Writes numbers, scaled. An error is the row in which one is missing.
+    fn numbers<'o>(
+        &self,
+        values: impl Iterator<Item = f32>,
+        out: impl Iterator<Item = &'o mut [f32]>,
+        (fill, center, factor, indicator): (Option<f64>, f64, f64, bool),
+    ) -> Result<(), usize> {
+        for (i, (row, value)) in out.zip(values).enumerate() {
+            let value = match (value.is_nan(), fill) {
+                (false, _) => f64::from(value),
+                (true, Some(fill)) => {
+                    if indicator {
+                        row[self.to + 1] = 1.0;
+                    }
+                    fill
+                }
+                (true, None) => return Err(i),
+            };
+            row[self.to] = ((value - center) * factor) as f32;
+        }
+        Ok(())
+    }
+
     /// Writes the inputs of some rows; returns how many levels are unknown. An error is the row in which a number is missing.
     fn run(&self, rows: &Rows<'_>, out: &mut [f32], width: usize) -> Result<usize, usize> {
         let out = out.chunks_exact_mut(width);
@@ -185,19 +234,14 @@ impl Step<'_> {
         };
         match &self.kind {
             &StepKind::Number { fill, center, factor, indicator } => {
-                for (i, (row, value)) in out.zip(rows.numbers(self.from)).enumerate() {
-                    let value = match (value.is_nan(), fill) {
-                        (false, _) => f64::from(value),
-                        (true, Some(fill)) => {
-                            if indicator {
-                                row[self.to + 1] = 1.0;
-                            }
-                            fill
-                        }
-                        (true, None) => return Err(i),
-                    };
-                    row[self.to] = ((value - center) * factor) as f32;
-                }
+                self.numbers(rows.numbers(self.from), out, (fill, center, factor, indicator))?;
+            }
+            &StepKind::NumberTexts { ref values, fill, center, factor, indicator } => {
+                let numbers = rows.codes(self.from).map(|code| match code {
+                    MISSING => f32::NAN,
+                    code => values[code as usize],
+                });
+                self.numbers(numbers, out, (fill, center, factor, indicator))?;
             }
             StepKind::Codes { inputs, missing } => {
                 for (row, code) in out.zip(rows.codes(self.from)) {

@@ -9,6 +9,9 @@ mod roles;
 
 use serde::{Deserialize, Serialize};
 
+use super::table::Table;
+use crate::error::{Error, Result};
+
 pub use apply::Prepared;
 pub use roles::{Roles, TableOptions, TaskChoice};
 
@@ -141,6 +144,70 @@ impl Prepare {
         self.inputs.iter().map(Input::width).sum()
     }
 
+    /// What becomes of the columns, in a line.
+    pub fn summary(&self) -> String {
+        let (mut numbers, mut gaps, mut texts, mut levels) = (0, 0, 0, 0);
+        for input in &self.inputs {
+            match input {
+                Input::Number { indicator, .. } => {
+                    (numbers, gaps) = (numbers + 1, gaps + usize::from(*indicator));
+                }
+                Input::Category { .. } => (texts, levels) = (texts + 1, levels + input.width()),
+            }
+        }
+        let plural = |n: usize, one: &str| match n {
+            1 => format!("1 {one}"),
+            n => format!("{n} {one}s"),
+        };
+        let mut parts = Vec::new();
+        if numbers > 0 {
+            parts.push(format!("{} of numbers", plural(numbers, "column")));
+        }
+        if gaps > 0 {
+            parts.push(format!("{} for values that are missing there", plural(gaps, "indicator")));
+        }
+        if texts > 0 {
+            let texts = plural(texts, "column");
+            parts.push(format!("{texts} of texts with {}", plural(levels, "level")));
+        }
+        format!("{} from {}", plural(self.n_inputs(), "input"), parts.join(", "))
+    }
+
+    /// What the columns of a table are for, as far as the target goes.
+    ///
+    /// # Errors
+    /// If the table lacks a target.
+    pub(crate) fn roles(&self, table: &Table) -> Result<Roles> {
+        let find = |name: &String| {
+            table.position(name).ok_or_else(|| {
+                Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
+            })
+        };
+        let targets = self.target.columns().iter().map(find).collect::<Result<_>>()?;
+        Ok(Roles { inputs: Vec::new(), targets, weight: None, classes: None, notices: Vec::new() })
+    }
+
+    /// Rejects what no training can have made.
+    ///
+    /// # Errors
+    /// If it makes another number of inputs than `n_in`, or a number in it is out of range.
+    pub(crate) fn check(&self, n_in: usize) -> Result<()> {
+        let damaged = |problem: String| Err(Error::invalid("prepare", problem));
+        if self.n_inputs() != n_in {
+            return damaged(format!("it makes {} inputs; expected {n_in}", self.n_inputs()));
+        }
+        for input in &self.inputs {
+            if let Input::Number { column, fill, center, scale, .. } = input
+                && !(fill.unwrap_or(0.0).is_finite() && center.is_finite() && scale.is_normal())
+            {
+                return damaged(format!(
+                    "`{column}` is filled with {fill:?}, centred at {center} and divided by {scale}; expected finite numbers"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The columns that have to be read as texts, even if all of their cells look like numbers.
     pub fn text_columns(&self) -> Vec<String> {
         let category = |input: &Input| match input {
@@ -155,7 +222,7 @@ impl Prepare {
 mod tests {
     use super::*;
     use crate::data::Features;
-    use crate::data::table::{Chunk, Column, Kind, MISSING, Table};
+    use crate::data::table::{Chunk, Column, Kind, MISSING};
 
     const NAN: f32 = f32::NAN;
 
@@ -220,7 +287,8 @@ mod tests {
         ];
         assert_eq!(prepared.inputs, expected.concat());
         assert_eq!(prepared.labels, [1, 0, 1, 0, 0]);
-        assert!(prepared.notices[0].contains("`colour`: 1 of 5 values"), "{:?}", prepared.notices);
+        let unknown = prepare.unknown_levels(&prepared.unknown, prepared.n_rows);
+        assert!(unknown[0].contains("`colour`: 1 of 5 values"), "{unknown:?}");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::table::{Kind, MISSING, Table, digits};
 use crate::error::{Error, Result};
 
 /// Whether classes or numbers are to be learnt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TaskChoice {
     /// Classes where the target is a text, or whole numbers with at most 20 values; numbers otherwise.
@@ -104,6 +107,51 @@ impl Roles {
     }
 }
 
+impl Roles {
+    /// Whether each row has a value of every target.
+    pub fn have_targets(&self, table: &Table) -> Vec<bool> {
+        let mut have = vec![true; table.n_rows()];
+        for &target in &self.targets {
+            match table.columns()[target].kind {
+                Kind::Number => {
+                    let missing = table.numbers(target).map(f32::is_nan);
+                    have.iter_mut().zip(missing).for_each(|(have, missing)| *have &= !missing);
+                }
+                Kind::Text(_) => {
+                    let missing = table.codes(target).map(|code| code == MISSING);
+                    have.iter_mut().zip(missing).for_each(|(have, missing)| *have &= !missing);
+                }
+            }
+        }
+        have
+    }
+
+    /// The class of each row, none of which may lack one; empty if numbers are predicted.
+    pub fn labels(&self, table: &Table) -> Vec<u32> {
+        let Some(classes) = &self.classes else { return Vec::new() };
+        let target = self.targets[0];
+        match &table.columns()[target].kind {
+            Kind::Text(levels) => {
+                let numbers: HashMap<&str, u32> =
+                    classes.iter().zip(0..).map(|(class, number)| (&class[..], number)).collect();
+                let of_level: Vec<u32> = levels
+                    .iter()
+                    .map(|level| numbers.get(&level[..]).copied().unwrap_or_default())
+                    .collect();
+                table.codes(target).map(|code| of_level[code as usize]).collect()
+            }
+            Kind::Number => {
+                let numbers: HashMap<u32, u32> = distinct(table.numbers(target))
+                    .into_iter()
+                    .map(f32::to_bits)
+                    .zip(0..)
+                    .collect();
+                table.numbers(target).map(|value| numbers[&(value + 0.0).to_bits()]).collect()
+            }
+        }
+    }
+}
+
 /// The column of a name.
 pub fn position(table: &Table, name: &str, purpose: &str) -> Result<usize> {
     table.position(name).ok_or_else(|| {
@@ -145,6 +193,15 @@ fn classes(
             let occurring = levels.iter().zip(occurs).filter(|(_, occurs)| *occurs);
             let mut names: Vec<String> = occurring.map(|(level, _)| level.clone()).collect();
             names.sort();
+            notices.push(format!(
+                "target `{name}`{}: {}",
+                which(options),
+                match &names[..] {
+                    [] => "no class".to_owned(),
+                    [one] => format!("one class, {one}"),
+                    several => format!("{} classes", several.len()),
+                }
+            ));
             return Ok(Some(names));
         }
         Kind::Text(_) => {
@@ -160,18 +217,32 @@ fn classes(
         TaskChoice::Regression => false,
         TaskChoice::Auto => is_named || whole && few,
     };
-    if options.task == TaskChoice::Auto {
-        notices.push(match is_class {
-            true => format!(
-                "`{name}` has {} values, each a class; --task regression predicts it as a number",
-                values.len()
-            ),
-            false => format!(
-                "`{name}` is predicted as a number; --task classification takes each value for a class"
-            ),
-        });
-    }
+    let other = |flag: &str| match options.task {
+        TaskChoice::Auto => format!(" ({flag})"),
+        _ => String::new(),
+    };
+    notices.push(match is_class {
+        true => format!(
+            "target `{name}`{}: {} values, each a class{}",
+            which(options),
+            values.len(),
+            other("--task regression predicts it as a number")
+        ),
+        false => format!(
+            "target `{name}`{}: predicted as a number{}",
+            which(options),
+            other("--task classification takes each value for a class")
+        ),
+    });
     Ok(is_class.then(|| values.into_iter().map(digits).collect()))
+}
+
+/// How the target was chosen, where nobody named it.
+fn which(options: &TableOptions) -> &'static str {
+    match options.target.is_empty() {
+        true => ", the last column (--target names another)",
+        false => "",
+    }
 }
 
 /// The different values that are not missing, by size.

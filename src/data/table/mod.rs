@@ -8,7 +8,7 @@ mod delimited;
 
 use std::collections::HashMap;
 
-pub use delimited::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
+pub use delimited::{ReadOptions, ReadTable, TableStream, read_csv, read_csv_bytes};
 
 use super::Features;
 use crate::error::{Error, Result};
@@ -59,6 +59,7 @@ pub struct Table {
     columns: Vec<Column>,
     chunks: Vec<Chunk>,
     n_rows: usize,
+    rows_before: usize,
 }
 
 impl Table {
@@ -103,12 +104,17 @@ impl Table {
             }
         }
         let n_rows = chunks.iter().map(|chunk| chunk.n_rows).sum();
-        Ok(Self { name, columns, chunks, n_rows })
+        Ok(Self { name, columns, chunks, n_rows, rows_before: 0 })
     }
 
     /// What messages call it: the file that it was read from.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many rows of the file come before the first of these; for messages.
+    pub(crate) fn rows_before(&self) -> usize {
+        self.rows_before
     }
 
     /// The columns, in the order of the file.
@@ -126,10 +132,45 @@ impl Table {
         &self.chunks
     }
 
+    /// Keeps the rows for which `keep` is true; it has one for each row.
+    ///
+    /// # Panics
+    /// If it has not.
+    pub fn retain(&mut self, keep: &[bool]) {
+        assert_eq!(keep.len(), self.n_rows, "retain: `keep` needs one for each row");
+        let n_numbers = self.n_numbers();
+        let n_texts = self.columns.len() - n_numbers;
+        let mut rest = keep;
+        for chunk in &mut self.chunks {
+            let (here, after) = rest.split_at(chunk.n_rows);
+            rest = after;
+            if here.iter().all(|keep| *keep) {
+                continue;
+            }
+            match &mut chunk.numbers {
+                Features::U8(values) => retain_rows(values, n_numbers, here),
+                Features::F32(values) => retain_rows(values, n_numbers, here),
+            }
+            retain_rows(&mut chunk.codes, n_texts, here);
+            chunk.n_rows = here.iter().filter(|keep| **keep).count();
+        }
+        self.n_rows = self.chunks.iter().map(|chunk| chunk.n_rows).sum();
+    }
+
     /// The columns and the chunks, to be taken apart.
     pub fn into_chunks(self) -> (Vec<Column>, Vec<Chunk>) {
         (self.columns, self.chunks)
     }
+}
+
+/// Keeps some rows of a row-major matrix.
+fn retain_rows<T: Copy>(values: &mut Vec<T>, width: usize, keep: &[bool]) {
+    let mut kept = 0;
+    for row in (0..keep.len()).filter(|&row| keep[row]) {
+        values.copy_within(row * width..(row + 1) * width, kept * width);
+        kept += 1;
+    }
+    values.truncate(kept * width);
 }
 
 impl Table {

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Value;
 
-use crate::data::Split;
+use crate::data::prepare::{Missing, Scale, TaskChoice};
+use crate::data::{ClassWeight, Split};
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
 use crate::task::{Choice, Loss, Metric};
@@ -277,6 +278,58 @@ impl SettingValue for BackendChoice {
     }
 
     by_serde!();
+}
+
+/// Types that are a word in a configuration file.
+macro_rules! words {
+    ($($Type:ty: $($word:literal),+;)*) => {$(
+        impl SettingValue for $Type {
+            fn choices() -> Vec<&'static str> {
+                vec![$($word),+]
+            }
+
+            fn parse(text: &str) -> Result<Self, String> {
+                from_value(text.trim().into())
+            }
+
+            fn text(&self) -> String {
+                let value = to_value(self);
+                value.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
+            }
+
+            by_serde!();
+        }
+    )*};
+}
+
+words! {
+    TaskChoice: "auto", "classification", "regression";
+    Scale: "auto", "none", "unit", "standard", "robust";
+    Missing: "impute", "error";
+    ClassWeight: "none", "balanced";
+}
+
+/// Names of columns.
+impl SettingValue for Vec<String> {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_list(text, |item| match item {
+            "" => Err("a name is empty; expected names such as age,city".to_owned()),
+            item => Ok(item.to_owned()),
+        })
+    }
+
+    fn text(&self) -> String {
+        self.join(",")
+    }
+
+    /// Nothing for no names.
+    fn to_value(&self) -> Option<Value> {
+        if self.is_empty() { None } else { to_value(self) }
+    }
+
+    fn from_value(value: Value) -> Result<Self, String> {
+        from_value(value)
+    }
 }
 
 impl SettingValue for Choice<Loss> {

@@ -101,6 +101,7 @@ impl<'d> Trainer<'d> {
             best_params: params,
             best_epoch: 0,
             diverged: None,
+            prepare: data.prepare().cloned(),
         };
         Self::assemble(state, spec, data)
     }
@@ -144,6 +145,7 @@ impl<'d> Trainer<'d> {
             best_params: Buffer::copy_of(model.params(), "the network")?,
             best_epoch: 0,
             diverged: None,
+            prepare: data.prepare().cloned(),
         };
         Self::assemble(state, spec.clone(), data)
     }

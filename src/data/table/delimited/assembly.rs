@@ -46,8 +46,9 @@ pub enum Outcome {
 }
 
 impl<'s> Assembly<'s> {
-    /// For a file of this name. A chunk has as many bytes of numbers or of codes, unless a row has more.
-    pub fn new(name: &'s str, schema: &'s Schema, chunk_bytes: usize) -> Self {
+    /// For a file of this name, of which as many lines come before. A chunk has as many bytes of numbers or of codes, unless a row
+    /// has more.
+    pub fn new(name: &'s str, schema: &'s Schema, chunk_bytes: usize, lines_before: usize) -> Self {
         let n_texts = schema.n_texts();
         let widest = n_texts.max(schema.names.len() - n_texts);
         Self {
@@ -61,7 +62,7 @@ impl<'s> Assembly<'s> {
             levels: vec![IndexSet::default(); n_texts],
             level_bytes: 0,
             n_appended: 0,
-            n_lines: 0,
+            n_lines: lines_before,
             waiting: BTreeMap::new(),
             spare: Vec::new(),
             contradicted: Vec::new(),

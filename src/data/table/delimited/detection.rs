@@ -51,10 +51,13 @@ struct Sample<'b> {
 /// Detects what can be from the first bytes of a file, which are all of it if `is_all`.
 ///
 /// # Errors
-/// If they are no table, names of columns are missing or the same, or a column of the options is not there. Messages name `file`.
+/// If they are no table, or names of columns are missing or the same. Messages name `file`.
 pub fn detect(bytes: &[u8], is_all: bool, file: &str, options: &ReadOptions) -> Result<Detected> {
     require_text(bytes, file)?;
-    let delimiter = delimiter(bytes, is_all);
+    let delimiter = match options.continues {
+        Some(before) => before.delimiter,
+        None => delimiter(bytes, is_all),
+    };
     let invalid = |problem: String| Error::invalid(file, problem);
     let sample = sample(bytes, is_all, delimiter, FOR_TYPES).map_err(|error| {
         let (open, problem) = error.describe();
@@ -63,7 +66,13 @@ pub fn detect(bytes: &[u8], is_all: bool, file: &str, options: &ReadOptions) -> 
     let Some((first, below)) = sample.records.split_first() else {
         return Err(invalid("the file has no lines; expected a table".to_owned()));
     };
-    let has_header = has_header(first, below);
+    let is_known = |text: &Cow<'_, [u8]>| {
+        options.known.iter().any(|name| name.as_bytes() == text.trim_ascii())
+    };
+    let has_header = match options.known.is_empty() {
+        true => has_header(first, below),
+        false => first.iter().any(is_known),
+    };
     let mut notices = Vec::new();
     let names = match has_header {
         true => header(first, line(bytes, sample.start), file, &mut notices)?,
@@ -76,10 +85,6 @@ pub fn detect(bytes: &[u8], is_all: bool, file: &str, options: &ReadOptions) -> 
             (1..=first.len()).map(column_name).collect()
         }
     };
-    if let Some(unknown) = options.text.iter().find(|column| !names.contains(column)) {
-        let problem = format!("no column `{unknown}`; the columns are {}", names.join(", "));
-        return Err(invalid(problem));
-    }
     let rows = if has_header { below } else { &sample.records[..] };
     let holds_text = |column: usize| {
         // of a record with fewer cells, the reader will say so

@@ -13,6 +13,7 @@ mod detection;
 #[cfg(test)]
 mod random_tests;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -30,16 +31,32 @@ use crate::files;
 use crate::memory::require_bytes;
 use assembly::{Assembly, Outcome, SMALLER_FILE};
 use block::{Problem, Rows, Schema};
+use cells::Delimiter;
 use compressed::decoded;
 use detection::{FOR_TYPES, detect};
 use source::{LONGEST_RECORD, NoBlock, Source};
+pub use stream::TableStream;
 
 /// How a text file is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// The columns whose cells are texts, even if all of them look like numbers.
+    /// The columns whose cells are texts, even if all of them look like numbers. Those that are not there do not matter.
     pub text: Vec<String>,
+    /// The names of columns, where they are known from another file: the first line is a header if it has one of them, and not
+    /// otherwise. Without any, its cells decide.
+    pub known: Vec<String>,
+    /// Of a part of a file whose first part said so.
+    pub(crate) continues: Option<Continued>,
+}
+
+/// What is known of a part of a file from the parts before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Continued {
+    delimiter: Delimiter,
+    /// How many lines come before, apart from a header.
+    lines: usize,
+    rows: usize,
 }
 
 /// A table, and what a user should know about how it was read.
@@ -140,16 +157,7 @@ impl<'a> Input<'a> {
     }
 
     fn unreadable(&self, error: io::Error) -> Error {
-        let problem = match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                "the file ends within compressed data; is it truncated?".to_owned()
-            }
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                format!("damaged compressed data: {error}")
-            }
-            _ => format!("cannot be read: {error}"),
-        };
-        Error::invalid(self.name, problem)
+        unreadable(self.name, error)
     }
 
     /// Rejects a plain file before it is read if it will not fit into memory, judging by its first rows.
@@ -158,6 +166,20 @@ impl<'a> Input<'a> {
         let rows = 0.8 * length as f64 / bytes_per_row.max(1.0);
         require_bytes((4.0 * rows * n_columns as f64) as u64, self.name, SMALLER_FILE)
     }
+}
+
+/// What an error of a stream means.
+fn unreadable(name: &str, error: io::Error) -> Error {
+    let problem = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the file ends within compressed data; is it truncated?".to_owned()
+        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            format!("damaged compressed data: {error}")
+        }
+        _ => format!("cannot be read: {error}"),
+    };
+    Error::invalid(name, problem)
 }
 
 fn read(input: &Input<'_>, options: &ReadOptions, sizes: &Sizes) -> Result<ReadTable> {
@@ -169,12 +191,13 @@ fn read(input: &Input<'_>, options: &ReadOptions, sizes: &Sizes) -> Result<ReadT
         input.require_memory(schema.names.len(), detected.bytes_per_row)?;
     }
     loop {
-        match pass(input, source, &schema, has_header, sizes)? {
+        match pass(input, source, &schema, has_header, options.continues, sizes)? {
             Outcome::Table(table) if table.n_rows() == 0 => {
                 let problem = "there are no rows below the header; expected at least one";
                 return Err(Error::invalid(input.name, problem));
             }
-            Outcome::Table(table) => {
+            Outcome::Table(mut table) => {
+                table.rows_before = options.continues.map_or(0, |before| before.rows);
                 return Ok(ReadTable { table, has_header, notices: detected.notices });
             }
             // one pass finds every column that holds texts
@@ -206,11 +229,13 @@ fn pass(
     mut source: Source<'_>,
     schema: &Schema,
     has_header: bool,
+    continues: Option<Continued>,
     sizes: &Sizes,
 ) -> Result<Outcome> {
     source.set_delimiter(schema.delimiter);
     let source = Mutex::new(source);
-    let assembly = Mutex::new(Assembly::new(input.name, schema, sizes.chunk_bytes));
+    let before = continues.map_or(0, |before| before.lines);
+    let assembly = Mutex::new(Assembly::new(input.name, schema, sizes.chunk_bytes, before));
     let work = || {
         let mut block = Vec::new();
         loop {

@@ -182,7 +182,7 @@ impl Scan {
     }
 
     /// The end of the complete records, which are taken away; `None` without any.
-    fn take_end(&mut self) -> Option<usize> {
+    pub fn take_end(&mut self) -> Option<usize> {
         let end = std::mem::take(&mut self.end);
         self.position -= end;
         self.quote = self.quote.map(|quote| quote - end);

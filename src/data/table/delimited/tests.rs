@@ -81,7 +81,7 @@ fn a_column_is_of_texts_if_its_last_cell_is_one() {
     let ids = texts(&table, 0);
     assert_eq!((ids[7].as_deref(), ids[50_000].as_deref()), (Some("7"), Some("last")));
     assert_eq!(table.columns()[1].kind, Kind::Number);
-    let options = ReadOptions { text: vec!["x".into()] };
+    let options = ReadOptions { text: vec!["x".into()], ..ReadOptions::default() };
     let read = read_csv_bytes("t", b"x,y\n01,2\n1,3\n", &options).unwrap().table;
     assert_eq!(texts(&read, 0), [Some("01".to_owned()), Some("1".to_owned())]);
 }

@@ -1,5 +1,7 @@
 //! `densely predict`.
 
+mod tables;
+
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,20 +16,23 @@ use crate::report::{PredictionFormat, Predictions, grouped, plural};
 use super::model_args::{EngineArgs, ModelArgs};
 use super::print_note;
 
-/// Classify images
+/// Predict: classes of images, classes or numbers of the rows of tables
 ///
-/// Writes one line per image to standard output, in the order of the inputs.
+/// Writes one line per image or row to standard output, in the order of the inputs. The columns of a table are matched by their
+/// names; rows from standard input are answered as they arrive.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// IDX files of images, raw or .gz; `-` for standard input
+    /// What the model was trained on: IDX files of images, raw or .gz, or tables (.csv, .tsv or .txt, also .gz or .zst); `-` for standard
+    /// input
     #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
     input: Vec<PathBuf>,
 
-    /// csv: index,label,probability; jsonl: an object a line; npy: the probabilities, f32 (samples, classes)
+    /// csv: index,label,probability for images, and label, or a column for each target, for tables; jsonl: an object a line;
+    /// npy: the probabilities, f32 (samples, classes), or the numbers (samples, targets)
     #[arg(long, value_enum, default_value = "csv")]
     format: Format,
 
@@ -39,7 +44,11 @@ pub struct Args {
     #[arg(long)]
     probabilities: bool,
 
-    /// Report images per second on standard error
+    /// Columns of a table to copy in front of the predictions
+    #[arg(long, value_name = "COL,...", value_delimiter = ',')]
+    keep: Vec<String>,
+
+    /// Report samples per second on standard error
     #[arg(long)]
     stats: bool,
 
@@ -59,6 +68,7 @@ Examples:
   densely predict best.safetensors t10k-images-idx3-ubyte.gz > predictions.csv
   densely predict best.safetensors images.idx --top 3 --format jsonl
   zcat images.idx.gz | densely predict best.safetensors - --probabilities
+  densely predict latest flats.csv --keep id > rents.csv
   densely predict best.safetensors images.idx --format npy > probabilities.npy";
 
 /// Runs the command.
@@ -69,6 +79,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Error::usage(problem).into());
     }
     let model = args.model.load()?;
+    if let Some(prepare) = model.prepare() {
+        return tables::run(args, &model, prepare, format);
+    }
+    if !args.keep.is_empty() {
+        let problem = "--keep copies columns of tables; the model was trained on images or arrays";
+        return Err(Error::usage(problem).into());
+    }
     let n_out = model.spec.n_out();
     if !(1..=n_out).contains(&args.top) {
         let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);

@@ -1,0 +1,179 @@
+//! Predictions for the rows of tables, as they are read.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::Array2;
+
+use super::{Args, Format};
+use crate::cli::{model_args::ModelArgs, print_note};
+use crate::data::Dataset;
+use crate::data::prepare::Prepare;
+use crate::data::table::{Kind, MISSING, ReadOptions, Table, TableStream};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::report::{PredictionFormat, RowPredictions, grouped, plural};
+use crate::task::Task;
+
+/// Predicts the rows of every input.
+pub(super) fn run(
+    args: &Args,
+    model: &Model,
+    prepare: &Prepare,
+    format: PredictionFormat,
+) -> anyhow::Result<()> {
+    let is_regression = model.task().is_regression();
+    if is_regression && (args.probabilities || args.top != 1) {
+        let problem = "--probabilities and --top are for classes; the model predicts numbers";
+        return Err(Error::usage(problem).into());
+    }
+    let n_out = model.spec.n_out();
+    if !is_regression && !(1..=n_out).contains(&args.top) {
+        let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
+        return Err(Error::usage(problem).into());
+    }
+    if args.format == Format::Npy && !args.keep.is_empty() {
+        let problem = "--format npy holds numbers alone; expected no --keep";
+        return Err(Error::usage(problem).into());
+    }
+    let options = ReadOptions {
+        text: [prepare.text_columns(), args.keep.clone()].concat(),
+        known: prepare.inputs().iter().map(|input| input.column().to_owned()).collect(),
+        ..ReadOptions::default()
+    };
+    let backend = args.engine.backend_to_predict()?;
+    let mut predictor = Predictor {
+        model,
+        prepare,
+        engine: args.engine.engine(model, backend, 1)?,
+        keep: &args.keep,
+        unknown: vec![0; prepare.inputs().len()],
+        n_rows: 0,
+        seconds: 0.0,
+        without_class: 0,
+    };
+    let names = match model.task() {
+        Task::Classification { classes } => classes,
+        Task::Regression(regression) => regression.targets.into_iter().map(|t| t.name).collect(),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let rows = RowPredictions { names: &names, keep: &args.keep, is_regression, format };
+    let mut all: Vec<f32> = Vec::new();
+    let mut written = rows.begin(&mut out).and_then(|()| out.flush());
+    'inputs: for path in &args.input {
+        let mut stream = match path.as_os_str() == "-" {
+            true => TableStream::new("standard input".to_owned(), io::stdin(), options.clone())?,
+            false => TableStream::open(path, options.clone())?,
+        };
+        loop {
+            if written.is_err() {
+                break 'inputs;
+            }
+            // what arrives is answered before the next rows are waited for
+            let Some(table) = stream.next_rows()? else { break };
+            let first = predictor.n_rows;
+            let (kept, outputs) = predictor.predict(table, path)?;
+            written = match format {
+                PredictionFormat::Npy => {
+                    all.extend(outputs);
+                    Ok(())
+                }
+                _ => rows.write(&mut out, first, &kept, outputs.view()),
+            }
+            .and_then(|()| out.flush());
+        }
+    }
+    if format == PredictionFormat::Npy && written.is_ok() {
+        let values = Array2::from_shape_vec((all.len() / n_out, n_out), all)?;
+        written = crate::report::write_npy(&values, &mut out).and_then(|()| out.flush());
+    }
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(anyhow::Error::new(error).context("cannot write to standard output"));
+        }
+        _ => {}
+    }
+    predictor.report(args, &args.model, &backend.describe())
+}
+
+/// Makes predictions and counts what was found on the way.
+struct Predictor<'a> {
+    model: &'a Model,
+    prepare: &'a Prepare,
+    engine: Engine,
+    keep: &'a [String],
+    unknown: Vec<usize>,
+    n_rows: usize,
+    seconds: f64,
+    /// Rows whose outputs are not finite.
+    without_class: usize,
+}
+
+/// Copies of columns, as texts.
+type Kept = Vec<Vec<String>>;
+
+impl Predictor<'_> {
+    /// The columns to copy, and the outputs (rows, outputs).
+    fn predict(&mut self, table: Table, path: &Path) -> Result<(Kept, Array2<f32>)> {
+        let start = Instant::now();
+        let name = path.display().to_string();
+        let kept = self.keep.iter().map(|column| texts(&table, column)).collect::<Result<_>>()?;
+        let prepared = self.prepare.apply(table, false)?;
+        let n_rows = prepared.n_rows;
+        self.unknown.iter_mut().zip(&prepared.unknown).for_each(|(all, more)| *all += more);
+        let data = Dataset::of_inputs(name, prepared)?;
+        self.model.check_inputs(&data)?;
+        let rows: Vec<u32> = (0..n_rows as u32).collect();
+        let outputs = self.engine.predict(&self.model.params, &data, &rows);
+        self.without_class +=
+            outputs.rows().into_iter().filter(|row| row.iter().any(|x| !x.is_finite())).count();
+        self.n_rows += n_rows;
+        self.seconds += start.elapsed().as_secs_f64();
+        Ok((kept, outputs))
+    }
+
+    /// Says what was found.
+    fn report(&self, args: &Args, model: &ModelArgs, backend: &str) -> anyhow::Result<()> {
+        for line in self.prepare.unknown_levels(&self.unknown, self.n_rows) {
+            print_note(&line);
+        }
+        if args.stats {
+            print_note(&format!(
+                "{} rows in {:.1} ms: {} rows/s, {}, {backend}",
+                grouped(self.n_rows as u64),
+                1e3 * self.seconds,
+                grouped((self.n_rows as f64 / self.seconds.max(1e-9)) as u64),
+                plural(args.engine.threads(), "thread"),
+            ));
+        }
+        match self.without_class {
+            0 => Ok(()),
+            without => anyhow::bail!(
+                "{}: {without} of {} rows have no prediction, because the model's outputs are not finite; expected a model \
+                 whose weights do not overflow, and inputs near those of its training",
+                model.model.display(),
+                self.n_rows
+            ),
+        }
+    }
+}
+
+/// A column as texts; empty where a value is missing.
+fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
+    let Some(column) = table.position(name) else {
+        let problem = format!("no column `{name}`, which --keep names");
+        return Err(Error::invalid(table.name(), problem));
+    };
+    Ok(match &table.columns()[column].kind {
+        Kind::Text(levels) => table
+            .codes(column)
+            .map(|code| match code {
+                MISSING => String::new(),
+                code => levels[code as usize].clone(),
+            })
+            .collect(),
+        Kind::Number => table.numbers(column).map(|x| x.to_string()).collect(),
+    })
+}

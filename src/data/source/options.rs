@@ -1,0 +1,119 @@
+//! What a user says about data: where it is, and what is to be made of it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::form::Form;
+use crate::data::prepare::TableOptions;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Whether rare classes count as much as frequent ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ClassWeight {
+    /// Every sample counts alike.
+    #[default]
+    None,
+    /// A sample's weight is multiplied by `n / (k n_c)`, where `n` counts the training samples, `k` the classes and `n_c` the training
+    /// samples of its class: all classes then count alike.
+    Balanced,
+}
+
+/// Where data is, and what is to be made of it.
+///
+/// ```
+/// use densely::data::{Source, Split};
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("flats.csv");
+/// std::fs::write(&path, "rent,rooms,city\n900,2,Bonn\n700,1,Bonn\n1900.5,4,Rome\n1250,3,Rome\n")?;
+/// let mut source = Source::of(path.to_str().unwrap());
+/// source.table.target = vec!["rent".to_owned()];
+/// let data = source.load(Split::Auto, 0)?.data;
+/// assert!(data.is_regression());
+/// assert_eq!(data.n_features(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Source {
+    /// `mnist`, a directory of IDX files, or a table.
+    pub data: String,
+    /// A file with the validation part.
+    pub valid: Option<String>,
+    /// A file with the test part.
+    pub test: Option<String>,
+    /// What a table's columns are for.
+    pub table: TableOptions,
+    /// How classes are weighted.
+    pub class_weight: ClassWeight,
+    /// Names for the classes of images and arrays, separated by commas, or a file with one a line.
+    pub class_names: Option<String>,
+}
+
+impl Source {
+    /// Data with the usual settings.
+    pub fn of(data: impl Into<String>) -> Self {
+        Self { data: data.into(), ..Self::default() }
+    }
+
+    /// The form of the data.
+    pub(super) fn form(&self) -> Result<Form> {
+        Form::of(&self.data)
+    }
+
+    /// Whether the data is a table, from whose training part something is learnt.
+    ///
+    /// # Errors
+    /// If there is no such data, or its form is not known.
+    pub fn is_table(&self) -> Result<bool> {
+        Ok(self.form()? == Form::Table)
+    }
+
+    /// Rejects what only tables have.
+    pub(super) fn require_plain(&self) -> Result<()> {
+        let TableOptions { target, ignore, categorical, weight, .. } = &self.table;
+        let given = [
+            ("valid", self.valid.is_some()),
+            ("test", self.test.is_some()),
+            ("target", !target.is_empty()),
+            ("ignore", !ignore.is_empty()),
+            ("categorical", !categorical.is_empty()),
+            ("weight", weight.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::usage(format!(
+                "`{name}` is for tables; {} holds images, which have their own classes and parts",
+                self.data
+            ))),
+        }
+    }
+
+    /// The names of the classes, if they are given.
+    pub(super) fn class_names(&self) -> Result<Option<Vec<String>>> {
+        let Some(names) = &self.class_names else { return Ok(None) };
+        let path = Path::new(names);
+        let names: Vec<String> = match !names.contains(',') && path.is_file() {
+            false => names.split(',').map(|name| name.trim().to_owned()).collect(),
+            true => {
+                let text = String::from_utf8(files::read(path)?).map_err(|_| {
+                    Error::invalid_file(
+                        path,
+                        "it is not UTF-8; expected the name of a class a line",
+                    )
+                })?;
+                text.lines().map(|name| name.trim().to_owned()).filter(|n| !n.is_empty()).collect()
+            }
+        };
+        if names.iter().any(String::is_empty) {
+            return Err(Error::usage(
+                "a name in `class_names` is empty; expected one for each class",
+            ));
+        }
+        Ok(Some(names))
+    }
+}

@@ -1,0 +1,214 @@
+//! From files of tables to a data set. Rows are put into parts first: what is learnt about columns comes from the training part.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Loaded, Source};
+use crate::data::prepare::{Prepare, Prepared, Roles, Target};
+use crate::data::split::{Files, Rows};
+use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
+use crate::data::{Dataset, Features, Parts, Split};
+use crate::error::{Error, Result};
+use crate::text::grouped;
+
+/// Reads a table and learns from its training part.
+pub(super) fn load(source: &Source, split: Split, split_seed: u64) -> Result<Loaded> {
+    let (mut table, mut files, mut notices) = read(source, &source.table.categorical)?;
+    let roles = Roles::of(&table, &source.table)?;
+    files.drop_rows(&mut table, &roles, &mut notices)?;
+    let labels = roles.labels(&table);
+    let rows = Rows {
+        name: &source.data,
+        n: table.n_rows(),
+        labels: &labels,
+        n_classes: roles.classes.as_ref().map_or(0, Vec::len),
+        files: files.lengths(),
+        keeps_order: false,
+    };
+    let parts = split.parts_of(&rows, split_seed)?;
+    let (prepare, left_out) = Prepare::fit(&table, &roles, &source.table, &parts.train)?;
+    notices.extend(roles.notices);
+    notices.push(prepare.summary());
+    notices.extend(left_out);
+    let prepare = Arc::new(prepare);
+    let loaded = finish(source, table, &prepare, files, Some((split, split_seed)), notices)?;
+    Ok(with_repeated_rows(loaded, &parts))
+}
+
+/// Reads a table and makes of it what a training made of its own.
+pub(super) fn load_prepared(source: &Source, prepare: &Arc<Prepare>) -> Result<Loaded> {
+    let (mut table, mut files, mut notices) = read(source, &prepare.text_columns())?;
+    let roles = prepare.roles(&table)?;
+    files.drop_rows(&mut table, &roles, &mut notices)?;
+    finish(source, table, prepare, files, None, notices)
+}
+
+/// The rows of each file.
+#[derive(Clone, Copy, Debug)]
+struct FileRows {
+    train: usize,
+    val: Option<usize>,
+    test: Option<usize>,
+}
+
+impl FileRows {
+    /// What a split needs; `None` if all rows are of one file.
+    fn lengths(self) -> Option<Files> {
+        match (self.val, self.test) {
+            (None, None) => None,
+            (val, _) => Some(Files { train: self.train, val: val.unwrap_or(0) }),
+        }
+    }
+
+    /// Drops rows whose target is missing, and says so.
+    fn drop_rows(
+        &mut self,
+        table: &mut Table,
+        roles: &Roles,
+        notices: &mut Vec<String>,
+    ) -> Result<()> {
+        let keep = roles.have_targets(table);
+        let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(()) };
+        let dropped = keep.iter().filter(|keep| !**keep).count();
+        let target = table.columns()[roles.targets[0]].name.clone();
+        if dropped == keep.len() {
+            let problem = format!("`{target}` has no value in any row; expected the target there");
+            return Err(Error::invalid(table.name(), problem));
+        }
+        notices.push(format!(
+            "left out, because `{target}` has no value there: {} of {} rows (row {} is the first)",
+            grouped(dropped as u64),
+            grouped(keep.len() as u64),
+            first + 1
+        ));
+        let kept = |rows: &[bool]| rows.iter().filter(|keep| **keep).count();
+        let (train, rest) = keep.split_at(self.train);
+        let (val, test) = rest.split_at(self.val.unwrap_or(0));
+        *self = Self {
+            train: kept(train),
+            val: self.val.map(|_| kept(val)),
+            test: self.test.map(|_| kept(test)),
+        };
+        table.retain(&keep);
+        let empty = [("training", Some(self.train)), ("validation", self.val), ("test", self.test)]
+            .into_iter()
+            .find(|(_, rows)| *rows == Some(0));
+        match empty {
+            None => Ok(()),
+            Some((part, _)) => Err(Error::invalid(
+                table.name(),
+                format!("`{target}` has no value in any row of the {part} file"),
+            )),
+        }
+    }
+}
+
+/// Reads the files of a source into one table. `text` names columns of texts.
+fn read(source: &Source, text: &[String]) -> Result<(Table, FileRows, Vec<String>)> {
+    let mut options = ReadOptions { text: text.to_vec(), ..ReadOptions::default() };
+    loop {
+        let main = read_csv(Path::new(&source.data), &options)?;
+        let names: Vec<String> = main.table.columns().iter().map(|c| c.name.clone()).collect();
+        let known = if main.has_header { names } else { Vec::new() };
+        let more = |path: &Option<String>| -> Result<Option<ReadTable>> {
+            let Some(path) = path else { return Ok(None) };
+            let text = options.text.clone();
+            let options = ReadOptions { text, known: known.clone(), ..ReadOptions::default() };
+            read_csv(Path::new(path), &options).map(Some)
+        };
+        let (val, test) = (more(&source.valid)?, more(&source.test)?);
+        // numbers in one file and texts in another: texts in all of them
+        let texts = others_texts(&main.table, [&val, &test]);
+        if !texts.is_empty() {
+            options.text.extend(texts);
+            continue;
+        }
+        let ReadTable { mut table, mut notices, .. } = main;
+        let mut files = FileRows { train: table.n_rows(), val: None, test: None };
+        for (more, count) in [(val, &mut files.val), (test, &mut files.test)] {
+            let Some(more) = more else { continue };
+            *count = Some(more.table.n_rows());
+            notices.extend(more.notices);
+            table.append(more.table)?;
+        }
+        return Ok((table, files, notices));
+    }
+}
+
+/// The columns that hold numbers in the first table and texts in another.
+fn others_texts(first: &Table, others: [&Option<ReadTable>; 2]) -> Vec<String> {
+    let is_text = |table: &Table, name: &str| {
+        let column = table.position(name).map(|at| &table.columns()[at].kind);
+        matches!(column, Some(Kind::Text(levels)) if !levels.is_empty())
+    };
+    let columns = first.columns().iter().filter(|column| column.kind == Kind::Number);
+    let texts = columns.filter(|column| {
+        others.iter().any(|other| other.as_ref().is_some_and(|t| is_text(&t.table, &column.name)))
+    });
+    texts.map(|column| column.name.clone()).collect()
+}
+
+/// The data set of a table.
+fn finish(
+    source: &Source,
+    table: Table,
+    prepare: &Arc<Prepare>,
+    files: FileRows,
+    fitted_to: Option<(Split, u64)>,
+    mut notices: Vec<String>,
+) -> Result<Loaded> {
+    let name =
+        Path::new(&source.data).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Prepared { inputs, n_rows, labels, targets, weights, unknown } =
+        prepare.apply(table, true)?;
+    notices.extend(prepare.unknown_levels(&unknown, n_rows));
+    let features = Features::F32(inputs);
+    let mut data = match prepare.target() {
+        Target::Classes { classes, .. } => {
+            Dataset::of_classes(name, features, prepare.n_inputs(), labels, classes.clone())?
+        }
+        Target::Numbers { columns } => {
+            Dataset::new_regression(name, features, prepare.n_inputs(), targets, columns.clone())?
+        }
+    };
+    if !weights.is_empty() {
+        data = data.with_weights(weights)?;
+    }
+    if let Some(files) = files.lengths() {
+        data = data.with_files(files);
+    }
+    let data = data.with_prepare(Arc::clone(prepare), fitted_to);
+    notices.extend(data.warnings());
+    Ok(Loaded { data, notices })
+}
+
+/// Says how many rows of the test part are in the training part too.
+fn with_repeated_rows(mut loaded: Loaded, parts: &Parts) -> Loaded {
+    let (data, width) = (&loaded.data, loaded.data.n_features());
+    let Features::F32(values) = data.features() else { return loaded };
+    let hash = |&row: &u32| {
+        let mut hash = Xxh3::new();
+        for value in &values[row as usize * width..][..width] {
+            hash.update(&value.to_le_bytes());
+        }
+        data.labels().get(row as usize).iter().for_each(|l| hash.update(&l.to_le_bytes()));
+        data.targets_of(&[row]).iter().for_each(|y| hash.update(&y.to_le_bytes()));
+        hash.digest128()
+    };
+    if parts.test.is_empty() {
+        return loaded;
+    }
+    let train: HashSet<u128> = parts.train.iter().map(hash).collect();
+    let repeated = parts.test.iter().filter(|row| train.contains(&hash(row))).count();
+    if repeated > 0 {
+        loaded.notices.push(format!(
+            "{} of the {} rows of the test part are in the training part too, which flatters the score",
+            grouped(repeated as u64),
+            grouped(parts.test.len() as u64)
+        ));
+    }
+    loaded
+}
