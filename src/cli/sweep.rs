@@ -170,8 +170,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     if let Some(winner) = winner.filter(|_| !(output.quiet || output.json)) {
+        let scores = match metric.is_regression() {
+            true => "the winner: errors per target",
+            false => "the winner: scores per class",
+        };
         print_next(&[
-            (format!("densely eval {}", shell(&winner)), "the winner: scores per class"),
+            (format!("densely eval {}", shell(&winner)), scores),
             (format!("densely runs {}", shell(&path)), "all runs"),
         ]);
     }

@@ -11,6 +11,7 @@ use console::measure_text_width;
 use super::format::{duration, grouped, plural};
 use super::live::{Live, bar};
 use super::progress::REDRAW;
+use super::ranking::validation_head;
 use super::say;
 use super::style::{Paint, Stream, Text, cut};
 use super::table::{Column, Layout};
@@ -39,19 +40,6 @@ fn columns(metric: Metric) -> &'static [Column] {
         Metric::Rmse => const { &columns_of(validation_head(Metric::Rmse)) },
         Metric::Mae => const { &columns_of(validation_head(Metric::Mae)) },
         Metric::R2 => const { &columns_of(validation_head(Metric::R2)) },
-    }
-}
-
-/// The head of the column of a metric on the validation part.
-pub(super) const fn validation_head(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Accuracy => "validation",
-        Metric::LogLoss => "val loss",
-        Metric::MacroF1 => "macro F1",
-        Metric::Auc => "val AUC",
-        Metric::Rmse => "val RMSE",
-        Metric::Mae => "val MAE",
-        Metric::R2 => "val R2",
     }
 }
 

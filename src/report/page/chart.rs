@@ -6,6 +6,7 @@
 use super::axis::{Axis, Fitted, significant};
 use super::canvas::{Canvas, TEXT, shortened, text_width, wrapped};
 use super::palette;
+pub use super::series::{Series, Shape};
 
 /// The font size of titles, in pixels.
 const TITLE: usize = 14;
@@ -17,59 +18,6 @@ const LINE: f64 = 18.0;
 /// The most points of a curve that are drawn; more of a curve without a colour would not be seen.
 const POINTS: usize = 1000;
 const BACKGROUND_POINTS: usize = 100;
-
-/// What is drawn at the points of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Shape {
-    /// Lines from point to point.
-    Line,
-    /// Dashed ones.
-    Dashed,
-    /// Dots that say what they stand for.
-    Dots,
-    /// Many small dots.
-    Cloud,
-    /// Bars from 0, so wide.
-    Bars(f64),
-}
-
-/// A curve, dots or bars.
-pub struct Series {
-    /// In the legend.
-    pub name: String,
-    pub points: Vec<(f64, f64)>,
-    pub shape: Shape,
-    /// Which colour; `None` for the many that only make the background.
-    pub colour: Option<usize>,
-    /// What a dot stands for, shown where the pointer rests on it; after it come the values.
-    pub title: String,
-    /// The page that a click on a dot opens.
-    pub link: Option<String>,
-}
-
-impl Series {
-    /// A curve of one colour.
-    pub fn curve(name: &str, points: Vec<(f64, f64)>, colour: usize) -> Self {
-        Self {
-            name: name.to_owned(),
-            points,
-            shape: Shape::Line,
-            colour: Some(colour),
-            title: String::new(),
-            link: None,
-        }
-    }
-
-    /// A dashed line in the background, to compare with.
-    pub fn reference(points: Vec<(f64, f64)>) -> Self {
-        Self { shape: Shape::Dashed, colour: None, ..Self::curve("", points, 0) }
-    }
-
-    /// Another shape of the same points.
-    pub fn shaped(self, shape: Shape) -> Self {
-        Self { shape, ..self }
-    }
-}
 
 /// A value to mark on the x axis, with words.
 pub struct Mark {
@@ -293,7 +241,11 @@ impl Chart<'_> {
         let attributes: Vec<(&str, &str)> = attributes.iter().map(|(n, v)| (*n, &v[..])).collect();
         canvas.open(&attributes);
         let places: Vec<(f64, f64)> = points.iter().map(|&point| plot.place(x, y, point)).collect();
-        let (width, opacity) = if series.colour.is_some() { (2.0, 1.0) } else { (1.0, 0.35) };
+        let (width, opacity) = match (series.colour, series.shape) {
+            (Some(_), _) => (2.0, 1.0),
+            (None, Shape::Dashed) => (1.5, 0.9),
+            (None, _) => (1.0, 0.35),
+        };
         canvas.dashed(&places, colour, width, opacity, dashes(series.shape));
         canvas.close();
     }

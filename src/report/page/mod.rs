@@ -16,6 +16,7 @@ mod probabilities;
 mod run;
 mod run_classes;
 mod run_numbers;
+mod series;
 mod sweep;
 mod sweep_charts;
 

@@ -1,7 +1,7 @@
 //! How well probabilities rank, and how far they can be trusted, as pictures.
 
 use super::axis::{Axis, Scale};
-use super::canvas::Canvas;
+use super::canvas::{Canvas, shortened};
 use super::chart::{Chart, Frame, Series, Shape};
 use super::picture::Picture;
 use crate::error::Result;
@@ -13,6 +13,9 @@ const DRAWN: usize = 10;
 
 /// Points of a curve that are drawn; more would not be seen.
 const POINTS: usize = 300;
+
+/// Longer names of classes are cut in titles, which have one line on a phone.
+const LONGEST_LABEL: usize = 12;
 
 /// Curves with colours of their own; the following ones have the same, dashed.
 const COLOURS: usize = 6;
@@ -38,36 +41,28 @@ pub fn roc(curves: &[Roc], labels: &[String]) -> Result<Option<Picture>> {
     });
     let mut series: Vec<Series> = series.collect();
     series.push(Series::reference(vec![(0.0, 0.0), (1.0, 1.0)]));
-    let (y, alt) = match labels.len() {
-        2 => {
-            let y = format!("Share of {} recognised, {}", labels[1], area(curves[0].auc));
-            let alt = format!(
-                "ROC curve of {} against {}, {}",
-                labels[1],
-                labels[0],
-                area(curves[0].auc)
-            );
-            (y, alt)
+    let is_binary = labels.len() == 2;
+    let mut x = "share of the others that are taken for it".to_owned();
+    let (y, alt) = match (is_binary, labels) {
+        (true, [first, second]) => {
+            let area = area(curves[0].auc);
+            let name = shortened(second, LONGEST_LABEL);
+            let alt = format!("ROC curve of {second} against {first}, {area}");
+            (format!("Share of {name} recognised, {area}"), alt)
         }
         _ => {
-            let mean = curves.iter().map(|roc| roc.auc).sum::<f64>() / curves.len() as f64;
-            let shown = match curves.len() > DRAWN {
-                true => format!(", the {DRAWN} classes with the lowest"),
-                false => String::new(),
-            };
-            let y = format!("Share recognised, macro {}{shown}", area(mean));
-            let alt = format!(
-                "ROC curves of {} against the others, macro {}",
-                plural(drawn.len(), "class"),
-                area(mean)
-            );
-            (y, alt)
+            let mean = area(curves.iter().map(|roc| roc.auc).sum::<f64>() / curves.len() as f64);
+            if curves.len() > DRAWN {
+                let all = plural(curves.len(), "class");
+                x += &format!("; the {DRAWN} of {all} with the smallest areas");
+            }
+            let drawn = plural(drawn.len(), "class");
+            let alt = format!("ROC curves of {drawn} against the others, macro {mean}");
+            (format!("Share recognised, macro {mean}"), alt)
         }
     };
-    let is_binary = labels.len() == 2;
     let share = |name: String| Axis { limits: (0.0, 1.0), ..Axis::new(name, Scale::Linear) };
-    let x = share("share of the others that are taken for it".to_owned());
-    let y = share(y);
+    let (x, y) = (share(x), share(y));
     Picture::draw("roc", alt, |width| {
         let rows = if is_binary { 0.0 } else { series.len() as f64 };
         // each name may take a row of its own on a phone
@@ -99,12 +94,17 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 /// How often what was said with some probability is so, a dot for each interval of probabilities.
 pub fn calibration(calibration: &Calibration, labels: &[String]) -> Result<Picture> {
     let (said, is_so) = match labels {
-        [_, second] => (format!("probability of {second}"), format!("Share that is {second}")),
-        _ => (
-            "probability of the predicted class".to_owned(),
-            "Share that is of the predicted class".to_owned(),
-        ),
+        [_, second] => {
+            let name = shortened(second, LONGEST_LABEL);
+            (format!("probability of {name}"), format!("Share that is {name}"))
+        }
+        _ => ("probability of the predicted class".to_owned(), "Share that is right".to_owned()),
     };
+    let error = percent(calibration.error);
+    let (x, y) = (
+        Axis::percent(format!("{said}; expected calibration error {error}")),
+        Axis::percent(is_so),
+    );
     let dot = |bin: &crate::report::curves::Bin| Series {
         title: plural(bin.samples, "sample"),
         ..Series::curve("", vec![(100.0 * bin.said, 100.0 * bin.is_so)], 0).shaped(Shape::Dots)
@@ -116,9 +116,7 @@ pub fn calibration(calibration: &Calibration, labels: &[String]) -> Result<Pictu
         series.push(Series { title: "all".to_owned(), ..line });
     }
     series.extend(calibration.bins.iter().map(dot));
-    let error = percent(calibration.error);
     let alt = format!("Calibration, expected calibration error {error}");
-    let (x, y) = (Axis::percent(said), Axis::percent(format!("{is_so}, mean distance {error}")));
     Picture::draw("calibration", alt, |width| {
         let height = width.choose(420.0, 380.0);
         let chart = Chart {
@@ -158,7 +156,8 @@ mod tests {
         let many: Vec<Roc> = (0..14).map(curve).collect();
         let svg = roc(&many, &labels(14)).unwrap().unwrap().wide;
         assert_eq!(svg.matches("data-name").count(), DRAWN);
-        assert!(svg.contains("macro AUC 0.5650, the 10 classes with the lowest"), "{svg}");
+        assert!(svg.contains("macro AUC 0.5650<"), "{svg}");
+        assert!(svg.contains("the 10 of 14 classes with the smallest areas"), "{svg}");
         assert!(svg.contains("&lt;9&gt;: AUC 0.5900") && !svg.contains("&lt;10&gt;"));
         assert!(roc(&[], &labels(2)).unwrap().is_none());
     }
@@ -170,7 +169,7 @@ mod tests {
         let svg = calibration(&Calibration { bins, error: 0.125 }, &labels(3)).unwrap().wide;
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(svg.contains("<title>1,234 samples: 75 %, said with 87.5 %</title>"), "{svg}");
-        assert!(svg.contains("mean distance 12.50 %"));
+        assert!(svg.contains("expected calibration error 12.50 %"));
         let one = Calibration { bins: vec![bin(1.0, 1.0, 3)], error: 0.0 };
         assert!(calibration(&one, &labels(2)).unwrap().wide.contains("Share that is &lt;1&gt;"));
     }

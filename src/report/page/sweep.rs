@@ -229,7 +229,7 @@ fn body(
             p.muted { "Without a value of the validation " (title) ", and so in no chart: " (plural(in_no_chart, "run")) }
         }
         @if let Some(effects) = shown("effects") {
-            (section("What each setting does", &html! { p.muted { "a dot for each run, a bar for the median" } (effects) }))
+            (section("What each setting does", &html! { p.muted { "validation " (title) ": a dot for each run, a bar for the median" } (effects) }))
         }
         @if !seeds.is_empty() {
             (section("Over seeds", &html! {
