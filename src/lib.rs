@@ -71,6 +71,7 @@ pub mod cli;
 pub mod data;
 pub mod engine;
 mod error;
+mod figures;
 mod files;
 pub mod gemm;
 mod isa;

@@ -22,9 +22,9 @@ fn train_leaves_a_model_that_eval_reads() {
         .collect();
     let expected = ["best", "checkpoint", "checkpoint-previous", "last"];
     let expected = expected.map(|name| format!("{name}.safetensors"));
-    let pictures =
-        ["confusion", "convergence", "convergence-by-time", "mistakes", "samples", "weights"];
-    let pictures = pictures.iter().flat_map(|name| ["svg", "png"].map(|e| format!("{name}.{e}")));
+    let pictures = ["calibration", "confusion", "convergence", "convergence-by-time"];
+    let pictures = pictures.into_iter().chain(["mistakes", "roc", "samples", "weights"]);
+    let pictures = pictures.flat_map(|name| ["svg", "png"].map(|e| format!("{name}.{e}")));
     let others = ["config.toml", "metrics.jsonl", "report.html", "results.json"].map(str::to_owned);
     let mut expected: BTreeSet<String> =
         expected.into_iter().chain(pictures).chain(others).collect();

@@ -9,13 +9,14 @@ use crate::data::{Dataset, Part, Parts, Source, Split};
 use crate::engine::require_memory;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::report::{Confusion, Paint, Stream, Text, grouped, number, percent, plural, say};
+use crate::report::{Confusion, Errors, Stream, Text, grouped, plural, say};
 use crate::store::{RunConfig, config_beside};
-use serde_json::json;
+use crate::task::auc;
 
+use super::eval_end::Ended;
 use super::model_args::{EngineArgs, ModelArgs};
+use super::print_note;
 use super::values;
-use super::{print_note, print_raw, print_text};
 
 /// Measure a model: loss, accuracy, scores per class, confusion matrix
 ///
@@ -82,37 +83,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     say(Text::from(about).wrapped(Stream::Err.width(), 2));
     let score = engine.evaluate(&model.params, &data, &rows);
+    let ended = Ended { source: &source.data, part: measured.part, score, json: args.json };
+    if data.is_regression() {
+        let predictions = engine.predict(&model.params, &data, &rows);
+        let names = data.target_names().to_vec();
+        let errors = Errors::new(names, predictions.view(), &data.targets_of(&rows));
+        return ended.numbers(&errors);
+    }
     let logits = engine.logits(&model.params, &data, &rows);
-    let truth = rows.iter().map(|&row| data.labels()[row as usize]);
-    let confusion = Confusion::new(model.labels(), logits.view(), truth);
-    let counted = confusion.counts().sum();
-    if counted < score.samples {
-        print_note(&format!(
-            "without a class, because the model's outputs are not finite: {}, counted as wrong",
-            plural((score.samples - counted) as usize, "sample")
-        ));
-    }
-    if args.json {
-        let counts: Vec<Vec<u64>> =
-            confusion.counts().rows().into_iter().map(|row| row.to_vec()).collect();
-        let line = json!({
-            "loss": Some(score.loss()).filter(|loss| loss.is_finite()),
-            "accuracy": score.accuracy(),
-            "samples": score.samples,
-            "macro_f1": confusion.macro_f1(),
-            "data": source.data,
-            "part": measured.part,
-            "classes": confusion.classes(),
-            "confusion": counts,
-        });
-        return print_raw(&line.to_string());
-    }
-    let (accuracy, samples) = (percent(score.accuracy()), plural(rows.len(), "sample"));
-    let width = Stream::Out.width();
-    let summary = Text::from("accuracy ")
-        .with(Paint::Best, accuracy)
-        .with(Paint::Plain, format!(", loss {}, on {samples}\n\n", number(score.loss())));
-    print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
+    let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
+    let confusion = Confusion::new(model.labels(), logits.view(), truth.iter().copied());
+    // of several classes, probabilities are compared across samples
+    let auc = match classes {
+        0..=2 => auc(logits.view(), &truth),
+        _ => auc(engine.predict(&model.params, &data, &rows).view(), &truth),
+    };
+    ended.classes(&confusion, auc)
 }
 
 /// The data to measure on: what was asked for, or else that of the run which the model lies in, with its split.

@@ -5,6 +5,7 @@ use crate::linalg::singular_values;
 use crate::model::{Layout, Model};
 use crate::report::{Column, Layout as Table, Paint, Stream, Text, grouped};
 use crate::store::{run_path, verify_path};
+use crate::task::Task;
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
@@ -91,18 +92,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print_note(&format!("no singular values: {problem}"));
     }
     if args.json {
-        return print_raw(
-            &json!({
-                "inputs": model.spec.n_in(),
-                "classes": model.spec.n_out(),
-                "parameters": model.params.len(),
-                "layers": layers,
-                "metadata": model.metadata,
-            })
-            .to_string(),
-        );
+        let mut report = json!({
+            "inputs": model.spec.n_in(),
+            "parameters": model.params.len(),
+            "layers": layers,
+            "metadata": model.metadata,
+        });
+        report[outputs(&model)] = json!(model.spec.n_out());
+        return print_raw(&report.to_string());
     }
     print_text(&table(&model, &layers, Stream::Out.width()))
+}
+
+/// What the outputs are.
+fn outputs(model: &Model) -> &'static str {
+    if model.task().is_regression() { "targets" } else { "classes" }
 }
 
 /// Four digits, in scientific notation where plain figures would be long.
@@ -154,9 +158,10 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
         .collect();
     let layout = Table::of(&COLUMNS, &rows, width);
     let sizes = format!(
-        "{} inputs, {} classes, {} parameters\n\n",
+        "{} inputs, {} {}, {} parameters\n\n",
         model.spec.n_in(),
         model.spec.n_out(),
+        outputs(model),
         grouped(model.params.len() as u64)
     );
     let mut text = Text::from(sizes).wrapped(width, 2).with(Paint::Head, layout.head());
@@ -170,10 +175,17 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
                 Some((height, width)) => format!("images of {height}x{width}, "),
                 None => String::new(),
             };
+            let names = match model.task() {
+                Task::Classification { classes } => classes.join(", "),
+                Task::Regression(regression) => {
+                    let names = regression.targets.iter().map(|target| &target.name[..]);
+                    names.collect::<Vec<_>>().join(", ") + &format!("; loss {}", regression.loss)
+                }
+            };
             format!(
-                "\n\ninputs: {image}{}\nclasses: {}\ntrained on: {}, split {}",
+                "\n\ninputs: {image}{}\n{}: {names}\ntrained on: {}, split {}",
                 metadata.scaling.name(),
-                metadata.labels.join(", "),
+                outputs(model),
                 metadata.data_fingerprint,
                 metadata.split
             )

@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod errors;
 mod eval;
+mod eval_end;
 mod flags;
 mod inspect;
 mod model_args;

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{
-    Confusion, Measured, RunRecord, SweepRecord, Text, write_run_report, write_sweep_report,
+    Classes, Errors, Measured, Outputs, RunRecord, SweepRecord, Text, write_run_report,
+    write_sweep_report,
 };
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
@@ -135,11 +136,19 @@ fn measure(
     let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
     let mut engine = Engine::of_model(model, options)?;
     let score = engine.evaluate(model.params(), data, &rows);
-    let logits = engine.logits(model.params(), data, &rows);
-    let probabilities = engine.predict(model.params(), data, &rows);
-    let truth = rows.iter().map(|&row| data.labels()[row as usize]);
-    let confusion = Confusion::new(model.labels(), logits.view(), truth);
-    Ok(Some(Measured { part, rows, score, probabilities, confusion }))
+    let predictions = engine.predict(model.params(), data, &rows);
+    let outputs = match data.is_regression() {
+        true => {
+            let (names, truth) = (data.target_names().to_vec(), data.targets_of(&rows));
+            Outputs::Numbers(Errors::new(names, predictions.view(), &truth))
+        }
+        false => {
+            let logits = engine.logits(model.params(), data, &rows);
+            let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
+            Outputs::Classes(Classes::new(model.labels(), logits.view(), predictions, &truth))
+        }
+    };
+    Ok(Some(Measured { part, rows, score, outputs }))
 }
 
 /// The report of a sweep, and in its own directory that of the winner. `source` is what the user calls the data.
@@ -209,4 +218,92 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
 
 fn make(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(Error::io("create", directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::store::RunOptions;
+    use crate::task::{Choice, Metric};
+    use crate::train::{TrainConfig, Trainer};
+
+    /// 300 samples of three features, which are easy to learn from; targets of about 20,000 and of about 1.
+    fn features() -> Array2<f32> {
+        Array2::from_shape_fn((300, 3), |(i, j)| ((i * (7 + 5 * j)) % 199) as f32 / 99.0 - 1.0)
+    }
+
+    fn numbers(targets: usize) -> Dataset {
+        let x = features();
+        let y = Array2::from_shape_fn((300, targets), |(i, t)| match t {
+            0 => 20_000.0 + 9000.0 * x[(i, 0)] - 4000.0 * x[(i, 1)] * x[(i, 2)],
+            _ => 1.0 + x[(i, 1)] + t as f32,
+        });
+        Dataset::from_targets(x.view(), y.view()).unwrap()
+    }
+
+    fn classes(n: u32) -> Dataset {
+        let x = features();
+        let class = |i: usize| ((x[(i, 0)] + 1.0) / 2.01 * n as f32) as u32;
+        let labels: Vec<u32> = (0..300).map(class).collect();
+        Dataset::from_arrays(x.view(), &labels).unwrap()
+    }
+
+    /// The page of a short run, made as the command makes it.
+    fn page(data: &Dataset, metric: Metric) -> String {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let config = TrainConfig::default().with(|config| {
+            (config.hidden, config.batch_size, config.epochs) = (vec![16], 20, 6);
+            (config.threads, config.lr, config.metric) = (Some(1), 0.01, Choice::Of(metric));
+        });
+        let mut trainer = Trainer::new(config, data).unwrap();
+        let mut run_dir = RunDir::create(&path, RunOptions::default()).unwrap();
+        trainer.run(&mut run_dir).unwrap();
+        let config = run_dir.config(&trainer);
+        let page = of_state(&path, &path, &config, trainer.state(), data).unwrap();
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(!page.contains("NaN"));
+        page
+    }
+
+    #[test]
+    fn the_page_of_a_regression_speaks_of_its_errors() {
+        for (targets, metric) in [(1, Metric::Rmse), (3, Metric::R2), (8, Metric::Mae)] {
+            let page = page(&numbers(targets), metric);
+            for part in [
+                "test RMSE</span>",
+                "test MAE</span>",
+                "test R2</span>",
+                "RMSE, logarithmic",
+                "Predictions against the truth",
+                "The worst predictions",
+                "linear</p>",
+                "errors of target",
+            ] {
+                assert!(page.contains(part), "{targets} targets: {part}");
+            }
+            assert!(!page.contains("ccuracy") && !page.contains("softmax"), "{targets} targets");
+            let score = page.split("test RMSE</span>").next().unwrap();
+            let score = score.rsplit("<b>").next().unwrap().split('<').next().unwrap();
+            assert!(score.parse::<f64>().unwrap() < 20_000.0, "in the target's units: {score}");
+            // wide and narrow, a panel for truth and one for errors, of at most six targets
+            assert_eq!(page.matches("h.01").count(), 2 * 2 * targets.min(6) * 30, "{targets}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_classes_has_curves_and_calibration() {
+        for (n, metric) in [(2, Metric::Auc), (3, Metric::Accuracy), (12, Metric::MacroF1)] {
+            let page = page(&classes(n), metric);
+            for part in
+                ["ROC curves", "Calibration", "expected calibration error", "test AUC</span>"]
+            {
+                assert!(page.contains(part), "{n} classes: {part}");
+            }
+            assert_eq!(page.contains("macro AUC"), n > 2);
+            assert_eq!(page.contains("Macro F1</text>"), metric == Metric::MacroF1);
+        }
+    }
 }

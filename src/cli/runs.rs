@@ -6,8 +6,10 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::{print_note, print_raw, print_text};
-use crate::report::{Column, Layout, Paint, Stream, Text, cut, date, grouped, percent, plural};
+use crate::report::{Column, Layout, Paint, Stream, Text, cut, date, grouped, plural};
 use crate::store::{Listed, ListedKind, RUNS, RunConfig, list};
+use crate::task::Metric;
+use crate::train::EpochRecord;
 
 /// List runs: time, data, network, epochs, scores, state
 ///
@@ -57,8 +59,10 @@ struct Line {
     network: String,
     epochs: String,
     done: usize,
-    val_accuracy: Option<f64>,
-    test_accuracy: Option<f64>,
+    /// What it is compared by, and its value on the validation and the test part.
+    metric: Metric,
+    val: Option<f64>,
+    test: Option<f64>,
     state: String,
     /// Of a sweep: the runs that have begun, and all of them.
     runs: Option<(usize, usize)>,
@@ -73,8 +77,9 @@ impl Line {
             network,
             epochs: String::new(),
             done: 0,
-            val_accuracy: None,
-            test_accuracy: None,
+            metric: Metric::Accuracy,
+            val: None,
+            test: None,
             state,
             runs: None,
         };
@@ -86,19 +91,25 @@ impl Line {
                     .as_ref()
                     .filter(|results| history.is_empty() || epochs(results) == Some(history.len()));
                 let done = results.as_ref().and_then(epochs).unwrap_or(history.len());
-                let line = plain(network(config), state(config, done, results));
-                let share = |key: &str| results.and_then(|results| results[key].as_f64());
-                let best = history.iter().filter_map(|epoch| epoch.val_accuracy).reduce(f64::max);
+                let is_regression = history.iter().any(EpochRecord::is_regression)
+                    || results.is_some_and(|results| results.get("val_rmse").is_some());
+                let metric = config.train.metric.or_else(|| Metric::default_for(is_regression));
+                let network = network(config, is_regression);
+                let line = plain(network, state(config, done, results));
+                let value = |part| results.and_then(|results| results[metric.key(part)].as_f64());
+                let values = history.iter().filter_map(|epoch| epoch.value(metric));
+                let better = |a: f64, b: f64| if metric.is_better(b, a) { b } else { a };
                 Self {
                     data: short_name(&config.options.data),
                     epochs: format!("{done}/{}", config.train.epochs.max(done)),
                     done,
-                    val_accuracy: share("val_accuracy").or(best),
-                    test_accuracy: share("test_accuracy"),
+                    metric,
+                    val: value("val").or(values.reduce(better)),
+                    test: value("test"),
                     ..line
                 }
             }
-            ListedKind::Sweep { data, runs, begun, ended, val_accuracy } => {
+            ListedKind::Sweep { data, runs, begun, ended, best } => {
                 let state = if ended < runs { "unfinished" } else { "done" };
                 let count = match begun < runs {
                     true => format!("{} of {}", grouped(*begun as u64), plural(*runs, "run")),
@@ -106,7 +117,8 @@ impl Line {
                 };
                 Self {
                     data: short_name(data),
-                    val_accuracy: *val_accuracy,
+                    metric: best.map_or(Metric::Accuracy, |(metric, _)| metric),
+                    val: best.map(|(_, value)| value),
                     runs: Some((*begun, *runs)),
                     ..plain(count, state.to_owned())
                 }
@@ -117,25 +129,27 @@ impl Line {
 
     fn json(&self) -> Value {
         let time = jiff::Timestamp::try_from(self.time).map(|time| time.to_string()).ok();
-        json!({
+        let mut line = json!({
             "path": self.path,
             "time": time,
             "data": self.data,
             "network": self.network,
             "epochs": self.done,
-            "val_accuracy": self.val_accuracy,
-            "test_accuracy": self.test_accuracy,
             "state": self.state,
             "runs_begun": self.runs.map(|(begun, _)| begun),
             "runs": self.runs.map(|(_, all)| all),
-        })
+        });
+        line[self.metric.key("val")] = json!(self.val);
+        line[self.metric.key("test")] = json!(self.test);
+        line
     }
 }
 
 /// The sizes of the hidden layers: `512-256-128`.
-fn network(config: &RunConfig) -> String {
+fn network(config: &RunConfig, is_regression: bool) -> String {
     let sizes: Vec<String> = config.train.hidden.iter().map(usize::to_string).collect();
     match sizes.is_empty() {
+        true if is_regression => "linear".to_owned(),
         true => "softmax".to_owned(),
         false => sizes.join("-"),
     }
@@ -174,7 +188,11 @@ const LONGEST_STATE: usize = 24;
 
 /// Columns as wide as what they hold.
 fn table(lines: &[Line], width: Option<usize>) -> Text {
-    let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
+    let value = |line: &Line, value: Option<f64>| match (value, line.metric) {
+        (None, _) => "-".to_owned(),
+        (Some(value), Metric::Accuracy) => Metric::Accuracy.text(value),
+        (Some(value), metric) => format!("{} {}", metric.title(), metric.text(value)),
+    };
     let rows: Vec<[String; 8]> = (lines.iter())
         .map(|line| {
             [
@@ -182,8 +200,8 @@ fn table(lines: &[Line], width: Option<usize>) -> Text {
                 line.data.clone(),
                 line.network.clone(),
                 line.epochs.clone(),
-                share(line.val_accuracy),
-                share(line.test_accuracy),
+                value(line, line.val),
+                value(line, line.test),
                 match width {
                     Some(_) => cut(&line.state, LONGEST_STATE),
                     None => line.state.clone(),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, SweepOptions};
 use super::signals::Signals;
-use super::sweep_end::Ended;
+use super::sweep_end::{Ended, add_values};
 use super::{
     load, make_absolute, print_next, print_note, print_raw, print_result, print_text, say_command,
 };
@@ -22,18 +22,20 @@ use crate::gemm::Backend;
 use crate::report::{Plan, Stream, SweepTerminal, Text};
 use crate::store::names::{GRID, RESULTS_CSV};
 use crate::store::{RunDir, SweepConfig, SweepDir};
+use crate::task::Metric;
 use crate::text::shell;
 use crate::train::{
     Divergence, EpochEnd, Observer, Opened, Progress, RankedRuns, Request, RunResult, Status,
-    SweepHost, SweepRun, TrainConfig, Trainer, epoch_seconds, rank, sweep, total_seconds,
+    SweepHost, SweepRun, TrainConfig, Trainer, epoch_seconds, rank, shared_metric, sweep,
+    total_seconds,
 };
 
 /// Train every combination of settings and rank them
 ///
 /// A setting may have several values, separated by a comma, or by a semicolon where one value may contain commas. Each run
-/// has a directory of its own, as if `densely train` had made it. The ranking is by validation accuracy. Only the
-/// winner is measured on the test part, because a choice by test accuracy would make that figure worthless. Stopped or
-/// killed, the same command resumes it.
+/// has a directory of its own, as if `densely train` had made it. The ranking is by the metric on the validation part:
+/// accuracy, or RMSE where the targets are numbers. Only the winner is measured on the test part, because a choice by that
+/// part would make its figures worthless. Stopped or killed, the same command resumes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -75,6 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Ok(())
     })?;
     let runs = runs(&config, &data, output.quiet)?;
+    let metric = shared_metric(&runs, data.is_regression());
     if !output.quiet && runs.iter().any(|run| run.config.split != runs[0].config.split) {
         print_note(
             "runs with different splits are validated on different samples, which the ranking ignores",
@@ -90,11 +93,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let bars = !(output.json && stdout().is_terminal());
     let terminal = |backend| {
         let plan = plan(&runs, &data, &directory, |threads| config.grid.jobs_for(threads));
-        SweepTerminal::new(&runs, data.name(), backend, plan, bars)
+        SweepTerminal::new(&runs, data.name(), metric, backend, plan, bars)
     };
     let backend = Backend::of(config.grid.base().backend)?;
     let host = Host {
         runs: &runs,
+        metric,
         signals: &signals,
         directory: &directory,
         terminal: (!output.quiet).then(|| terminal(backend)),
@@ -139,10 +143,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     rank(&mut results, &runs);
     let tested = if options.test_all { results.len() } else { 1 };
     for result in results.iter_mut().take(tested).filter(|result| result.is_ranked()) {
-        result.test = test(&directory, &runs[result.number], &data)?;
+        (result.test, result.test_r2) = test(&directory, &runs[result.number], &data)?;
     }
     directory.write_results(&results, &runs)?;
     let ended = Ended {
+        metric,
         results: &results,
         runs: &runs,
         path: &path,
@@ -165,8 +170,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     if let Some(winner) = winner.filter(|_| !(output.quiet || output.json)) {
+        let scores = match metric.is_regression() {
+            true => "the winner: errors per target",
+            false => "the winner: scores per class",
+        };
         print_next(&[
-            (format!("densely eval {}", shell(&winner)), "the winner: scores per class"),
+            (format!("densely eval {}", shell(&winner)), scores),
             (format!("densely runs {}", shell(&path)), "all runs"),
         ]);
     }
@@ -229,8 +238,13 @@ fn config(asked: &Asked) -> Result<SweepConfig> {
 /// The runs on the data. Each has a validation part, which ranks it.
 fn runs(config: &SweepConfig, data: &Dataset, quiet: bool) -> Result<Vec<SweepRun>> {
     let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
-    let mut splits = Vec::new();
-    for TrainConfig { split, split_seed, .. } in runs.iter().map(|run| &run.config) {
+    let (mut splits, mut aims) = (Vec::new(), Vec::new());
+    for config in runs.iter().map(|run| &run.config) {
+        let TrainConfig { split, split_seed, loss, metric, .. } = config;
+        if !aims.contains(&(*loss, *metric)) {
+            aims.push((*loss, *metric));
+            config.task(data, &config.parts(data)?)?.metric(*metric)?;
+        }
         if splits.contains(&(*split, *split_seed)) {
             continue;
         }
@@ -239,7 +253,7 @@ fn runs(config: &SweepConfig, data: &Dataset, quiet: bool) -> Result<Vec<SweepRu
         let parts = split.apply(data, *split_seed)?;
         if parts.val.is_empty() {
             return Err(Error::usage(format!(
-                "split `{split}`: a sweep ranks by validation accuracy; expected a split with a validation part"
+                "split `{split}`: a sweep ranks by the validation part; expected a split that has one"
             )));
         }
         if !quiet {
@@ -249,17 +263,22 @@ fn runs(config: &SweepConfig, data: &Dataset, quiet: bool) -> Result<Vec<SweepRu
     Ok(runs)
 }
 
-/// The score of the model that a run has kept on the test part.
-fn test(directory: &SweepDir, run: &SweepRun, data: &Dataset) -> Result<Option<Score>> {
-    match directory.read_run(run)?.state {
-        Some(state) => Ok(Trainer::resume(state, data)?.test()),
-        None => Ok(None),
-    }
+/// The score of the model that a run has kept on the test part, and of a regression its coefficient of determination.
+fn test(
+    directory: &SweepDir,
+    run: &SweepRun,
+    data: &Dataset,
+) -> Result<(Option<Score>, Option<f64>)> {
+    let Some(state) = directory.read_run(run)?.state else { return Ok((None, None)) };
+    let mut trainer = Trainer::resume(state, data)?;
+    Ok((trainer.test(), trainer.test_r2()))
 }
 
 /// Keeps the runs' files, and shows what happens.
 struct Host<'a> {
     runs: &'a [SweepRun],
+    /// What ranks them.
+    metric: Metric,
     signals: &'a Signals,
     directory: &'a SweepDir,
     terminal: Option<SweepTerminal<'a>>,
@@ -298,17 +317,18 @@ impl<'a> SweepHost for &'a Host<'a> {
         self.terminal.iter().for_each(|terminal| terminal.ended(&result));
         if self.json {
             let best = result.best();
-            self.print(&json!({
+            let mut event = json!({
                 "event": "run",
                 "run": self.runs[result.number].name,
                 "status": result.status,
                 "error": result.error,
                 "best_epoch": best.map(|best| best.epoch),
                 "epochs": result.history.len(),
-                "val_accuracy": best.and_then(|best| best.val_accuracy),
                 "val_loss": best.and_then(|best| best.val_loss).filter(|loss| loss.is_finite()),
                 "seconds": result.seconds(),
-            }));
+            });
+            add_values(&mut event, Some(&result), self.metric);
+            self.print(&event);
         }
         if result.status == Status::Unfinished && result.history.is_empty() {
             return Ok(()); // it was stopped before it came to anything

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::report::{Paint, Text, duration, number, percent, ranking};
+use crate::report::{Paint, Text, duration, number, ranking, scores, shown_scores};
 use crate::store::names::{BEST, RESULTS_CSV};
+use crate::task::Metric;
 use crate::train::{RunResult, Status, SweepRun};
 
 /// Ranks that are shown on the terminal.
@@ -13,6 +14,8 @@ const SHOWN: usize = 10;
 
 /// A sweep whose runs have all ended.
 pub struct Ended<'a> {
+    /// What ranks the runs.
+    pub metric: Metric,
     /// In the order of the ranks.
     pub results: &'a [RunResult],
     /// All runs, by number.
@@ -51,17 +54,26 @@ impl Ended<'_> {
         let winner = self.winner();
         let test = winner.and_then(|winner| winner.test);
         let failed = self.results.iter().filter(|result| result.status == Status::Failed).count();
-        json!({
+        let mut event = json!({
             "event": "done",
             "runs": self.results.len(),
             "failed": failed,
             "best_run": winner.map(|winner| &self.runs[winner.number].name),
-            "val_accuracy": winner.and_then(RunResult::best).and_then(|best| best.val_accuracy),
-            "test_loss": test.map(|test| test.loss()),
-            "test_accuracy": test.map(|test| test.accuracy()),
+            "test_loss": test.and_then(|test| finite(test.loss())),
             "seconds": self.seconds,
             "sweep_dir": self.path.display().to_string(),
-        })
+        });
+        add_values(&mut event, winner, self.metric);
+        let is_regression = self.metric.is_regression();
+        if let Some(test) = test {
+            let r2 = winner.and_then(|winner| winner.test_r2);
+            for (metric, value) in scores(&test, r2, is_regression) {
+                event[metric.key("test")] = json!(finite(value));
+            }
+        } else {
+            event[Metric::default_for(is_regression).key("test")] = Value::Null;
+        }
+        event
     }
 
     /// The ranking, the score of the winner, and where everything is.
@@ -69,8 +81,9 @@ impl Ended<'_> {
         let winner = self.winner();
         let mut text = ranking(self.results, self.runs, SHOWN, width);
         if let Some(test) = winner.and_then(|winner| winner.test) {
-            let score = Text::from("\n\ntest accuracy of the winner ")
-                .with(Paint::Best, percent(test.accuracy()))
+            let r2 = winner.and_then(|winner| winner.test_r2);
+            let values = scores(&test, r2, self.metric.is_regression());
+            let score = shown_scores("\n\ntest ", " of the winner", &values)
                 .with(Paint::Plain, format!(", loss {}", number(test.loss())));
             text = text.then(score.wrapped(width, 2));
         }
@@ -82,5 +95,66 @@ impl Ended<'_> {
             text = text.then("\nmodel: ".into()).path(&model);
         }
         text
+    }
+}
+
+/// Adds the values of the epoch that a run has kept on the validation part: of the task's usual metric, and of the one that
+/// ranks.
+pub fn add_values(event: &mut Value, result: Option<&RunResult>, metric: Metric) {
+    for metric in [Metric::default_for(metric.is_regression()), metric] {
+        let value = result.and_then(|result| result.value(metric)).and_then(finite);
+        event[metric.key("val")] = json!(value);
+    }
+}
+
+/// JSON has no other numbers.
+fn finite(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Score;
+    use crate::error::Error;
+    use crate::train::{EpochRecord, TrainConfig};
+
+    #[test]
+    fn the_end_of_a_sweep_over_a_regression_speaks_of_its_errors() {
+        let mut winner = RunResult::failed(0, &Error::usage("no"));
+        winner.status = Status::Done;
+        winner.history = vec![EpochRecord {
+            epoch: 1,
+            train_rmse: Some(3.0),
+            val_loss: Some(0.5),
+            val_rmse: Some(2.0),
+            val_r2: Some(0.75),
+            ..EpochRecord::default()
+        }];
+        (winner.best_epoch, winner.test_r2) = (1, Some(0.25));
+        winner.test = Some(Score {
+            squared_error_sum: 36.0,
+            absolute_error_sum: 6.0,
+            ..Score::new(2.0, 0, 4)
+        });
+        let runs = [SweepRun::new("1_a".to_owned(), TrainConfig::default(), 9)];
+        let untested = [RunResult { test: None, ..winner.clone() }];
+        let ended = |results| Ended {
+            metric: Metric::R2,
+            results,
+            runs: &runs,
+            path: Path::new("sweep"),
+            seconds: 2.0,
+        };
+        let results = [winner];
+        let text = ended(&results).text(None).plain();
+        let line = "test RMSE of the winner 3.0000, MAE 1.5000, R2 0.2500, loss 0.5000";
+        assert!(text.contains(line), "{text}");
+        let done = ended(&results).json();
+        let values = ["val_rmse", "val_r2", "test_rmse", "test_mae", "test_r2", "test_loss"];
+        let values = values.map(|key| done[key].as_f64());
+        assert_eq!(values, [2.0, 0.75, 3.0, 1.5, 0.25, 0.5].map(Some));
+        assert!(!done.to_string().contains("accuracy"), "{done}");
+        assert!(ended(&untested).json()["test_rmse"].is_null());
     }
 }

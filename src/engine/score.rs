@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::Metric;
+
 /// The loss over some samples, and how right they were, as sums.
 ///
 /// The loss is weighted by the samples' weights. Everything else counts each sample once.
@@ -69,6 +71,17 @@ impl Score {
     /// The mean absolute error over samples and targets, in the targets' units; NaN if there are no samples.
     pub fn mae(&self) -> f64 {
         self.absolute_error_sum / self.samples as f64
+    }
+
+    /// The value of a metric; `None` of one that does not follow from sums over the samples.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Accuracy => Some(self.accuracy()),
+            Metric::LogLoss => Some(self.loss()),
+            Metric::Rmse => Some(self.rmse()),
+            Metric::Mae => Some(self.mae()),
+            Metric::MacroF1 | Metric::Auc | Metric::R2 => None,
+        }
     }
 
     /// Whether training can have made it, without diverging.

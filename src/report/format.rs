@@ -3,25 +3,14 @@
 use std::time::SystemTime;
 
 use super::style::{Paint, Text};
-use crate::engine::Isa;
+use crate::engine::{Isa, Score};
+pub use crate::figures::{number, percent};
 use crate::model::{Activation, Spec};
+use crate::task::{Loss, Metric, Task};
 use crate::train::setting::SettingValue as _;
 use crate::train::{Outcome, Trainer};
 
 pub use crate::text::grouped;
-
-/// A share as `97.53 %`.
-pub fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
-}
-
-/// A loss as `0.1235`; one of 100,000 or more, or below 0.0001, as `2.16e9`.
-pub fn number(x: f64) -> String {
-    match x.abs() {
-        0.0 | 1e-4..99_999.999_95 => format!("{x:.4}"),
-        _ => format!("{x:.2e}"),
-    }
-}
 
 /// What a run is made of, in four lines.
 pub fn description(trainer: &Trainer<'_>) -> String {
@@ -31,11 +20,20 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         0.0 => String::new(),
         weight_decay => format!(", weight decay {}", weight_decay.text()),
     };
+    let (task, metric) = (trainer.task(), trainer.metric());
+    let is_regression = task.is_regression();
+    let mut aim = String::new();
+    if task.loss() != Loss::default_for(is_regression) {
+        aim += &format!(", loss {}", task.loss());
+    }
+    if metric != Metric::default_for(is_regression) {
+        aim += &format!(", metric {metric}");
+    }
     format!(
         "densely {}: {}, {}, {}\n\
          {}: {} training, {} validation, {} (split {})\n\
          {}, {} parameters\n\
-         Adam, lr {}{weight_decay}, batch {}, {}, seed {}",
+         Adam, lr {}{weight_decay}, batch {}, {}, seed {}{aim}",
         env!("CARGO_PKG_VERSION"),
         trainer.backend().describe(),
         plural(trainer.threads(), "thread"),
@@ -45,7 +43,7 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         size(&parts.val),
         plural(parts.test.len(), "test sample"),
         config.split,
-        network(trainer.spec()),
+        network(trainer.spec(), task),
         grouped(trainer.state().optimizer().params().len() as u64),
         config.lr.text(),
         config.batch_size,
@@ -54,8 +52,8 @@ pub fn description(trainer: &Trainer<'_>) -> String {
     )
 }
 
-/// `784 - 512 relu - 10 softmax`
-pub fn network(spec: &Spec) -> String {
+/// `784 - 512 relu - 10 softmax`; the outputs of a regression are `linear`, or `exp` where they are logarithms.
+pub fn network(spec: &Spec, task: &Task) -> String {
     let mut text = spec.n_in().to_string();
     let (last, hidden) = (spec.n_out(), &spec.layers()[..spec.layers().len() - 1]);
     for layer in hidden {
@@ -64,27 +62,77 @@ pub fn network(spec: &Spec) -> String {
             activation => format!(" - {} {activation}", layer.n_out),
         };
     }
-    format!("{text} - {last} softmax")
+    let outputs = match task.loss() {
+        Loss::CrossEntropy => "softmax",
+        Loss::Poisson => "exp",
+        _ => "linear",
+    };
+    format!("{text} - {last} {outputs}")
 }
 
 /// How a run ended, in a line or two.
 pub fn summary(outcome: &Outcome) -> Text {
-    let text = match outcome.val_accuracy {
-        Some(accuracy) => Text::from(format!(
-            "best epoch {} of {}: validation accuracy ",
-            outcome.best_epoch, outcome.last_epoch,
+    let metric = outcome.metric;
+    let text = match outcome.val_metric {
+        Some(value) => Text::from(format!(
+            "best epoch {} of {}: validation {} ",
+            outcome.best_epoch,
+            outcome.last_epoch,
+            metric.title(),
         ))
-        .with(Paint::Best, percent(accuracy)),
+        .with(Paint::Best, metric.text(value)),
         None => Text::from(format!(
             "no validation part: the weights of epoch {} are kept",
             outcome.best_epoch
         )),
     };
-    let Some(test) = &outcome.test else { return text };
-    text.with(Paint::Plain, "\ntest accuracy ").with(Paint::Best, percent(test.accuracy())).with(
-        Paint::Plain,
-        format!(", loss {}, on {}", number(test.loss()), plural(test.samples as usize, "sample")),
-    )
+    match &outcome.test {
+        Some(test) => text.with(Paint::Plain, "\n").then(test_line(outcome, test)),
+        None => text,
+    }
+}
+
+/// The metric on the test part, then the usual ones, the loss and the number of samples.
+fn test_line(outcome: &Outcome, test: &Score) -> Text {
+    let metric = outcome.metric;
+    let mut values = scores(test, outcome.test_r2, metric.is_regression());
+    if let Some(value) = outcome.test_metric {
+        values.retain(|&(usual, _)| usual != metric);
+        values.insert(0, (metric, value));
+    }
+    let text = shown_scores("test ", "", &values);
+    match metric == Metric::LogLoss {
+        true => text.with(Paint::Plain, on_samples(test)),
+        false => {
+            let loss = format!(", loss {}{}", number(test.loss()), on_samples(test));
+            text.with(Paint::Plain, loss)
+        }
+    }
+}
+
+fn on_samples(score: &Score) -> String {
+    format!(", on {}", plural(score.samples as usize, "sample"))
+}
+
+/// What people compare of a score: the accuracy, or RMSE, MAE and R2.
+pub fn scores(score: &Score, r2: Option<f64>, is_regression: bool) -> Vec<(Metric, f64)> {
+    match is_regression {
+        false => vec![(Metric::Accuracy, score.accuracy())],
+        true => {
+            let errors = [(Metric::Rmse, score.rmse()), (Metric::Mae, score.mae())];
+            errors.into_iter().chain(r2.map(|r2| (Metric::R2, r2))).collect()
+        }
+    }
+}
+
+/// `test RMSE 3.2134, MAE 2.0121, R2 0.8123`, the first value highlighted, and `of` after its name.
+pub fn shown_scores(before: &str, of: &str, values: &[(Metric, f64)]) -> Text {
+    let Some((&(first, value), others)) = values.split_first() else { return Text::default() };
+    let text =
+        Text::from(format!("{before}{}{of} ", first.title())).with(Paint::Best, first.text(value));
+    others.iter().fold(text, |text, &(metric, value)| {
+        text.with(Paint::Plain, format!(", {} {}", metric.title(), metric.text(value)))
+    })
 }
 
 /// `2026-11-26 18:40`, in the zone of this machine.
@@ -133,11 +181,6 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([0u64, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(percent(0.975_349), "97.53 %");
-        let losses =
-            [0.123_45, 0.0, 20_316.834, 99_999.999_99, 2_162_786_580.773, 3.2e-7, f64::NAN];
-        let shown = ["0.1235", "0.0000", "20316.8340", "1.00e5", "2.16e9", "3.20e-7", "NaN"];
-        assert_eq!(losses.map(number), shown);
         assert_eq!(
             (plural(1, "thread"), plural(2000, "epoch")),
             ("1 thread".into(), "2,000 epochs".into())
@@ -148,5 +191,59 @@ mod tests {
     fn durations_are_short() {
         let texts = [0.4, 59.4, 60.0, 200.0, 7500.0].map(duration);
         assert_eq!(texts, ["0.4 s", "59 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+    }
+
+    #[test]
+    fn a_summary_speaks_of_the_metric() {
+        let test =
+            Score { squared_error_sum: 36.0, absolute_error_sum: 6.0, ..Score::new(2.0, 3, 4) };
+        let outcome = |metric, val_metric, test_metric, test_r2| Outcome {
+            best_epoch: 2,
+            last_epoch: 5,
+            metric,
+            val_accuracy: None,
+            val_rmse: None,
+            val_metric,
+            test: Some(test),
+            test_r2,
+            test_metric,
+            diverged: None,
+            seconds: 1.0,
+        };
+        let text = |metric, test_metric, r2| {
+            summary(&outcome(metric, Some(0.5), Some(test_metric), r2)).plain()
+        };
+        let expected = "best epoch 2 of 5: validation RMSE 0.50000\n\
+                        test RMSE 3.0000, MAE 1.5000, R2 0.2500, loss 0.5000, on 4 samples";
+        assert_eq!(text(Metric::Rmse, 3.0, Some(0.25)), expected);
+        let expected = "best epoch 2 of 5: validation R2 0.5000\n\
+                        test R2 0.2500, RMSE 3.0000, MAE 1.5000, loss 0.5000, on 4 samples";
+        assert_eq!(text(Metric::R2, 0.25, Some(0.25)), expected);
+        let expected = "best epoch 2 of 5: validation AUC 0.5000\n\
+                        test AUC 0.7500, accuracy 75.00 %, loss 0.5000, on 4 samples";
+        assert_eq!(text(Metric::Auc, 0.75, None), expected);
+        let expected = "best epoch 2 of 5: validation accuracy 50.00 %\n\
+                        test accuracy 75.00 %, loss 0.5000, on 4 samples";
+        assert_eq!(text(Metric::Accuracy, 0.75, None), expected);
+        let without = summary(&Outcome { test: None, ..outcome(Metric::R2, None, None, None) });
+        assert_eq!(without.plain(), "no validation part: the weights of epoch 2 are kept");
+    }
+
+    #[test]
+    fn outputs_are_what_the_loss_makes_of_them() {
+        use crate::data::Dataset;
+        use crate::task::Choice;
+
+        let data = Dataset::from_targets(
+            ndarray::array![[0.0, 1.0], [1.0, 0.0]].view(),
+            ndarray::array![[1.0], [2.0]].view(),
+        );
+        let spec = Spec::new(2, &[3], &[], 1).unwrap();
+        let data = data.unwrap();
+        let shown = |loss| network(&spec, &Task::of(&data, &[0, 1], Choice::Of(loss)).unwrap());
+        assert_eq!(shown(Loss::Mae), "2 - 3 relu - 1 linear");
+        assert_eq!(shown(Loss::Poisson), "2 - 3 relu - 1 exp");
+        let classes = Task::Classification { classes: vec!["a".to_owned()] };
+        assert_eq!(network(&spec, &classes), "2 - 3 relu - 1 softmax");
     }
 }

@@ -4,6 +4,8 @@
 //! records and files. Nothing here trains.
 
 mod classification;
+mod curves;
+mod errors;
 mod format;
 mod json;
 mod live;
@@ -17,11 +19,14 @@ mod sweep_progress;
 mod table;
 
 pub use classification::Confusion;
-pub use format::{date, duration, grouped, number, percent, plural, summary};
+pub use errors::Errors;
+pub use format::{date, duration, grouped, number, percent, plural, scores, shown_scores, summary};
 pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;
-pub use page::{Measured, RunRecord, SweepRecord, write_run_report, write_sweep_report};
+pub use page::{
+    Classes, Measured, Outputs, RunRecord, SweepRecord, write_run_report, write_sweep_report,
+};
 pub use predictions::{PredictionFormat, Predictions, write_npy};
 pub use progress::Terminal;
 pub use ranking::ranking;

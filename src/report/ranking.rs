@@ -2,21 +2,37 @@
 
 use console::measure_text_width;
 
-use super::format::{duration, grouped, number, percent};
+use super::format::{duration, grouped, number};
 use super::style::{Paint, Text};
 use super::sweep_progress::{NAME, named, status_word};
 use super::table::{Column, Layout};
-use crate::train::{RunResult, SweepRun};
+use crate::task::Metric;
+use crate::train::{RunResult, SweepRun, ranking_metric};
 
-/// The ranking; names follow.
-const RANKING: [Column; 6] = [
-    Column::right("rank", 0, 5, 0),
-    Column::right("validation", 2, 10, 0),
-    Column::right("loss", 2, 8, 4),
-    Column::right("best epoch", 2, 10, 1),
-    Column::right("parameters", 2, 10, 2),
-    Column::right("time", 2, 9, 3),
-];
+/// The head of the column of a metric on the validation part.
+pub(super) const fn validation_head(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Accuracy => "validation",
+        Metric::LogLoss => "val loss",
+        Metric::MacroF1 => "macro F1",
+        Metric::Auc => "val AUC",
+        Metric::Rmse => "val RMSE",
+        Metric::Mae => "val MAE",
+        Metric::R2 => "val R2",
+    }
+}
+
+/// The ranking by a metric with this name; names follow.
+const fn columns(metric: &'static str) -> [Column; 6] {
+    [
+        Column::right("rank", 0, 5, 0),
+        Column::right(metric, 2, 10, 0),
+        Column::right("loss", 2, 8, 4),
+        Column::right("best epoch", 2, 10, 1),
+        Column::right("parameters", 2, 10, 2),
+        Column::right("time", 2, 9, 3),
+    ]
+}
 
 /// The ranking as a table for people: the first `shown` runs.
 pub fn ranking(
@@ -25,6 +41,7 @@ pub fn ranking(
     shown: usize,
     width: Option<usize>,
 ) -> Text {
+    let metric = ranking_metric(results, runs);
     let shown_results = &results[..shown.min(results.len())];
     let name = |result: &RunResult| &runs[result.number].name[..];
     let rows: Vec<[String; 6]> = (shown_results.iter().enumerate())
@@ -33,7 +50,7 @@ pub fn ranking(
             let best = result.best();
             [
                 or_dash(result.is_ranked().then(|| (i + 1).to_string())),
-                or_dash(best.and_then(|best| best.val_accuracy).map(percent)),
+                or_dash(result.value(metric).map(|value| metric.text(value))),
                 or_dash(best.and_then(|best| best.val_loss).map(number)),
                 format!("{}/{}", result.best_epoch, result.history.len()),
                 grouped(runs[result.number].parameters as u64),
@@ -45,7 +62,8 @@ pub fn ranking(
     let longest = widest(&|result| measure_text_width(name(result))).unwrap_or(0).min(NAME);
     let status = widest(&|result| measure_text_width(status_word(result.status))).unwrap_or(0);
     let available = width.map(|width| width.saturating_sub(2 + longest + status));
-    let layout = Layout::of(&RANKING, &rows, available);
+    let columns = columns(validation_head(metric));
+    let layout = Layout::of(&columns, &rows, available);
     let mut text = Text::default().with(Paint::Head, layout.head() + "  run");
     for (i, (result, cells)) in shown_results.iter().zip(&rows).enumerate() {
         let paint = if i == 0 && result.is_ranked() { Paint::Best } else { Paint::Plain };
@@ -63,6 +81,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::report::sweep_progress::tests::runs;
+    use crate::train::EpochRecord;
 
     #[test]
     fn tables_fit_the_terminal_and_no_run_without_a_result_has_a_rank() {
@@ -90,5 +109,27 @@ mod tests {
         }
         let narrow = ranking(std::slice::from_ref(&failed), &runs, 10, Some(40)).plain();
         assert_eq!(narrow.lines().last(), Some("    -           -  02_784…1_b500  failed"));
+    }
+
+    #[test]
+    fn a_regression_is_ranked_by_its_errors() {
+        let runs = runs();
+        let result = |number: usize, rmse: f64| {
+            let mut result = RunResult::failed(number, &Error::usage("no"));
+            result.status = crate::train::Status::Done;
+            result.history = vec![EpochRecord {
+                epoch: 1,
+                train_rmse: Some(9.0),
+                val_loss: Some(0.5),
+                val_rmse: Some(rmse),
+                ..EpochRecord::default()
+            }];
+            result.best_epoch = 1;
+            result
+        };
+        let text = ranking(&[result(1, 31_234.6), result(0, 40_000.0)], &runs, 1, None).plain();
+        assert!(text.starts_with(" rank    val RMSE      loss  best epoch"), "{text}");
+        assert!(text.contains("\n    1       31235    0.5000         1/1"), "{text}");
+        assert!(!text.contains('%'), "{text}");
     }
 }

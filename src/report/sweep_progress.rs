@@ -8,23 +8,40 @@ use std::time::Instant;
 
 use console::measure_text_width;
 
-use super::format::{duration, grouped, percent, plural};
+use super::format::{duration, grouped, plural};
 use super::live::{Live, bar};
 use super::progress::REDRAW;
+use super::ranking::validation_head;
 use super::say;
 use super::style::{Paint, Stream, Text, cut};
 use super::table::{Column, Layout};
 use crate::engine::Isa;
 use crate::gemm::Backend;
+use crate::task::Metric;
 use crate::train::{EpochRecord, Progress, RunResult, Status, SweepRun};
 
-/// The runs that have ended; their names follow.
-const COLUMNS: [Column; 4] = [
-    Column::right("run", 0, 7, 0),
-    Column::right("validation", 2, 10, 0),
-    Column::right("best epoch", 2, 10, 1),
-    Column::right("seconds", 2, 8, 2),
-];
+/// The runs that have ended, with a metric of this name; their names follow.
+const fn columns_of(metric: &'static str) -> [Column; 4] {
+    [
+        Column::right("run", 0, 7, 0),
+        Column::right(metric, 2, 10, 0),
+        Column::right("best epoch", 2, 10, 1),
+        Column::right("seconds", 2, 8, 2),
+    ]
+}
+
+/// The columns where a metric ranks.
+fn columns(metric: Metric) -> &'static [Column] {
+    match metric {
+        Metric::Accuracy => const { &columns_of(validation_head(Metric::Accuracy)) },
+        Metric::LogLoss => const { &columns_of(validation_head(Metric::LogLoss)) },
+        Metric::MacroF1 => const { &columns_of(validation_head(Metric::MacroF1)) },
+        Metric::Auc => const { &columns_of(validation_head(Metric::Auc)) },
+        Metric::Rmse => const { &columns_of(validation_head(Metric::Rmse)) },
+        Metric::Mae => const { &columns_of(validation_head(Metric::Mae)) },
+        Metric::R2 => const { &columns_of(validation_head(Metric::R2)) },
+    }
+}
 
 /// Columns are left out until this much of a name fits; a longer name is cut.
 pub(super) const NAME: usize = 26;
@@ -44,6 +61,8 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct SweepTerminal<'a> {
     runs: &'a [SweepRun],
+    /// What ranks them.
+    metric: Metric,
     start: Instant,
     state: Mutex<State>,
 }
@@ -57,7 +76,7 @@ struct State {
     epochs: Vec<usize>,
     work: Vec<f64>,
     ended: usize,
-    /// The best validation accuracy so far, and the run that has it.
+    /// The best value of the metric so far, and the run that has it.
     leader: Option<(f64, usize)>,
     /// The work that this process has done.
     done: f64,
@@ -68,7 +87,7 @@ struct State {
 struct Running {
     /// Of its last epoch.
     epoch: usize,
-    val_accuracy: Option<f64>,
+    value: Option<f64>,
     seconds: Option<f64>,
     /// The share of the epoch that is going on, and the share with which this process began it.
     share: f64,
@@ -76,10 +95,11 @@ struct Running {
 }
 
 impl<'a> SweepTerminal<'a> {
-    /// Shows what is about to run, and afterwards bars if they are wanted.
+    /// Shows what is about to run and is ranked by `metric`, and afterwards bars if they are wanted.
     pub fn new(
         runs: &'a [SweepRun],
         data: &str,
+        metric: Metric,
         backend: Backend,
         plan: Plan,
         bars_are_wanted: bool,
@@ -103,8 +123,8 @@ impl<'a> SweepTerminal<'a> {
             leader: None,
             done: 0.0,
         };
-        let terminal = Self { runs, start: Instant::now(), state: Mutex::new(state) };
-        terminal.with_state(|state| drop(state.columns()));
+        let terminal = Self { runs, metric, start: Instant::now(), state: Mutex::new(state) };
+        terminal.with_state(|state| drop(state.columns(metric)));
         terminal
     }
 
@@ -142,7 +162,7 @@ impl<'a> SweepTerminal<'a> {
             if let Some(running) = state.running.get_mut(&number) {
                 *running = Running {
                     epoch: record.epoch,
-                    val_accuracy: record.val_accuracy,
+                    value: record.value(self.metric),
                     seconds: Some(record.seconds),
                     share: 0.0,
                     first_share: Some(0.0),
@@ -165,9 +185,9 @@ impl<'a> SweepTerminal<'a> {
                 running.iter().map(|(&number, run)| self.bar_of(number, run, width)).collect();
             let share = *ended as f64 / self.runs.len() as f64;
             let mut parts = Vec::new();
-            if let Some((accuracy, number)) = *leader {
+            if let Some((value, number)) = *leader {
                 let name = cut(&self.runs[number].name, name_width(width));
-                parts.push((1, format!("best {}", percent(accuracy))));
+                parts.push((1, format!("best {}", self.metric.text(value))));
                 parts.push((2, name));
             }
             parts.extend(left.map(|left| (0, format!("at most {} left", duration(left)))));
@@ -185,7 +205,7 @@ impl<'a> SweepTerminal<'a> {
         let longest = names.max().unwrap_or(0).min(columns);
         let blanks = " ".repeat(longest.saturating_sub(measure_text_width(&name)));
         let mut parts = vec![(0, format!("{}/{epochs}", running.epoch))];
-        parts.extend(running.val_accuracy.map(|share| (1, format!("val {}", percent(share)))));
+        parts.extend(running.value.map(|value| (1, format!("val {}", self.metric.text(value)))));
         parts.extend(running.seconds.map(|seconds| (2, format!("{seconds:.2} s"))));
         let share = (running.epoch as f64 + running.share) / epochs as f64;
         bar(&format!("{name}{blanks}"), share, &parts, width)
@@ -197,10 +217,11 @@ impl<'a> SweepTerminal<'a> {
         self.with_state(|state| {
             state.running.remove(&result.number);
             let is_over = result.status != Status::Unfinished;
-            let accuracy = result.best().and_then(|best| best.val_accuracy);
-            let best = state.leader.map_or(f64::NEG_INFINITY, |(best, _)| best);
-            if let Some(accuracy) = accuracy.filter(|accuracy| *accuracy > best) {
-                state.leader = Some((accuracy, result.number));
+            let best = state.leader.map_or(f64::NAN, |(best, _)| best);
+            if let Some(value) = result.value(self.metric)
+                && self.metric.is_better(value, best)
+            {
+                state.leader = Some((value, result.number));
             }
             if is_over {
                 state.ended += 1;
@@ -208,9 +229,10 @@ impl<'a> SweepTerminal<'a> {
                 state.epochs[result.number] = 0;
             }
             if is_over || !result.history.is_empty() {
-                let layout = state.columns();
+                let layout = state.columns(self.metric);
                 let count = format!("{}/{}", state.ended, self.runs.len());
-                let row = row(&layout, Stream::Err.width(), result, &count, &run.name);
+                let value = result.value(self.metric).map(|value| self.metric.text(value));
+                let row = row(&layout, Stream::Err.width(), result, value, (&count, &run.name));
                 state.live.print(&row);
             }
             self.draw(state);
@@ -236,8 +258,8 @@ impl State {
     }
 
     /// The columns that fit now; writes the header over those that were not there before.
-    fn columns(&mut self) -> Layout<'static> {
-        let layout = Layout::new(&COLUMNS, before_names(Stream::Err.width()));
+    fn columns(&mut self, metric: Metric) -> Layout<'static> {
+        let layout = Layout::new(columns(metric), before_names(Stream::Err.width()));
         self.live.print_head(&layout, "  settings");
         layout
     }
@@ -291,13 +313,13 @@ pub(super) fn named(layout: &Layout<'_>, width: Option<usize>, name: &str, word:
     format!("  {name}{word}")
 }
 
-/// A run that has ended as a row.
+/// A run that has ended as a row, with its value of the metric.
 fn row(
     layout: &Layout<'_>,
     width: Option<usize>,
     result: &RunResult,
-    count: &str,
-    name: &str,
+    value: Option<String>,
+    (count, name): (&str, &str),
 ) -> Text {
     if result.status == Status::Failed {
         let why = result.error.as_deref().unwrap_or("?");
@@ -306,10 +328,9 @@ fn row(
             .with(Paint::Plain, format!("      {name}: {why}"));
         return text.wrapped(width, 9);
     }
-    let accuracy = result.best().and_then(|best| best.val_accuracy);
     let cells = layout.row([
         count.to_owned(),
-        accuracy.map_or_else(|| "-".to_owned(), percent),
+        value.unwrap_or_else(|| "-".to_owned()),
         format!("{}/{}", result.best_epoch, result.history.len()),
         format!("{:.1}", result.seconds()),
     ]);
@@ -336,15 +357,17 @@ pub(super) mod tests {
             result.status = status;
             for width in 36..110 {
                 let width = Some(width);
-                let layout = Layout::new(&COLUMNS, before_names(width));
+                let layout = Layout::new(columns(Metric::Accuracy), before_names(width));
                 let line =
-                    row(&layout, width, &result, "1/45", "01_784-784-784_lr1e30_b100").plain();
+                    row(&layout, width, &result, None, ("1/45", "01_784-784-784_lr1e30_b100"))
+                        .plain();
                 assert!(Some(measure_text_width(&line)) <= width, "{width:?}: {line}");
             }
         }
         result.status = Status::Failed;
-        let layout = Layout::new(&COLUMNS, before_names(Some(40)));
-        let lines = row(&layout, Some(40), &result, "1/45", "01_784-784-784_lr1e30_b100").plain();
+        let layout = Layout::new(columns(Metric::Accuracy), before_names(Some(40)));
+        let lines =
+            row(&layout, Some(40), &result, None, ("1/45", "01_784-784-784_lr1e30_b100")).plain();
         assert!(lines.lines().all(|line| measure_text_width(line) <= 40), "{lines}");
     }
 

@@ -31,5 +31,13 @@ pub fn done_event(outcome: &Outcome, run_dir: &Path) -> Value {
             event["test_accuracy"] = json!(test.map(|test| test.accuracy()));
         }
     }
+    // what chose the epoch, where it is none of those
+    let metric = outcome.metric;
+    for (part, value) in [("val", outcome.val_metric), ("test", outcome.test_metric)] {
+        let key = metric.key(part);
+        if event.get(&key).is_none() {
+            event[key] = json!(value.and_then(finite));
+        }
+    }
     event
 }

@@ -14,7 +14,8 @@ use super::sweep_rows::ended_rows;
 use super::{RunConfig, RunDir, SweepDir};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::train::EpochRecord;
+use crate::task::Metric;
+use crate::train::{EpochRecord, shared_metric};
 
 /// Where runs are by default.
 pub const RUNS: &str = "runs";
@@ -130,8 +131,8 @@ pub enum ListedKind {
         begun: usize,
         /// How many have come to their end.
         ended: usize,
-        /// The best validation accuracy of its runs.
-        val_accuracy: Option<f64>,
+        /// What ranks its runs, and the best value of it on the validation part.
+        best: Option<(Metric, f64)>,
     },
     /// Its files cannot be read.
     Unreadable(Error),
@@ -178,18 +179,27 @@ fn read_sweep(path: &Path) -> Result<ListedKind> {
     let runs = config.grid.runs(1, 1)?.len();
     let ended = ended_rows(path);
     let names: HashSet<&str> = ended.iter().filter_map(|row| row["run"].as_str()).collect();
-    let mut best: Vec<f64> = ended.iter().filter_map(|row| row["val_accuracy"].as_f64()).collect();
-    let mut begun = 0;
+    let mut histories = Vec::new();
     for run in entries(path)?.into_iter().filter(|run| RunDir::is_one(run)) {
-        begun += 1;
         let name = run.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-        if !names.contains(&name[..]) {
-            best.extend(read_metrics(&run)?.iter().filter_map(|epoch| epoch.val_accuracy));
-        }
+        // the figures of those that have ended are in the results
+        histories.push(match names.contains(&name[..]) {
+            true => Vec::new(),
+            false => read_metrics(&run)?,
+        });
     }
-    let val_accuracy = best.into_iter().reduce(f64::max);
-    let data = config.options.data;
-    Ok(ListedKind::Sweep { data, runs, begun, ended: ended.len(), val_accuracy })
+    let records = || histories.iter().flatten();
+    let is_regression = ended.iter().any(|row| row.get(Metric::Rmse.key("val")).is_some())
+        || records().any(EpochRecord::is_regression);
+    let metric = shared_metric(&config.grid.runs(1, 1)?, is_regression);
+    let key = metric.key("val");
+    let values = ended.iter().filter_map(|row| row[&key].as_f64());
+    let values = values.chain(records().filter_map(|record| record.value(metric)));
+    let best =
+        values.reduce(|best, value| if metric.is_better(value, best) { value } else { best });
+    let (data, begun) = (config.options.data, histories.len());
+    let best = best.map(|best| (metric, best));
+    Ok(ListedKind::Sweep { data, runs, begun, ended: ended.len(), best })
 }
 
 /// What the results of the sweep around a run say of it.
@@ -197,12 +207,18 @@ fn results_of_sweep(run: &Path) -> Option<Value> {
     let name = run.file_name()?.to_string_lossy();
     let row = ended_rows(run.parent()?).into_iter().find(|row| row["run"] == *name)?;
     let diverged = row["status"] == "diverged";
-    Some(serde_json::json!({
+    let mut results = serde_json::json!({
         "epochs": row["epochs"],
-        "val_accuracy": row["val_accuracy"],
-        "test_accuracy": row["test_accuracy"],
         "diverged": if diverged { row["error"].clone() } else { Value::Null },
-    }))
+    });
+    // scores have the same names in both
+    let scores = row.as_object()?.iter();
+    for (key, value) in
+        scores.filter(|(key, _)| key.starts_with("val_") || key.starts_with("test_"))
+    {
+        results[key] = value.clone();
+    }
+    Some(results)
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -322,7 +322,7 @@ mod tests {
         (result.history, result.best_epoch) = (vec![record], 1);
         let mut score = crate::engine::Score::new(2.0, 0, 4);
         (score.squared_error_sum, score.absolute_error_sum) = (16.0, 6.0);
-        result.test = Some(score);
+        (result.test, result.test_r2) = (Some(score), Some(0.25));
         let runs = [SweepRun::new("1".to_owned(), TrainConfig::default(), 123)];
         sweep.write_results(&[result.clone()], &runs).unwrap();
         let text = fs::read_to_string(root.path().join(RESULTS_JSON)).unwrap();
@@ -332,8 +332,11 @@ mod tests {
             (&2.0.into(), &1.5.into(), &2.0.into())
         );
         assert!(!text.contains("accuracy"), "{text}");
-        result.test = None;
+        let csv = fs::read_to_string(root.path().join(RESULTS_CSV)).unwrap();
+        let head = "rank,hidden,activations,lr,batch_size,seed,val_rmse,val_loss,parameters,";
+        assert!(csv.starts_with(head), "{csv}");
+        (result.test, result.test_r2) = (None, None);
         add_tests(std::slice::from_mut(&mut result), &runs, &text);
-        assert_eq!(result.test, Some(score));
+        assert_eq!((result.test, result.test_r2), (Some(score), Some(0.25)));
     }
 }

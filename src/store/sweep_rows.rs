@@ -36,6 +36,7 @@ pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
             && let Some(score) = test_score(&row)
         {
             results[position].test = Some(score);
+            results[position].test_r2 = row["test_r2"].as_f64();
         }
     }
 }
@@ -100,21 +101,22 @@ impl Figures {
     }
 
     /// The names and values of the scores on the test part.
-    fn tested(&self, test: Option<Score>) -> Vec<(&'static str, Value)> {
+    fn tested(&self, result: &RunResult) -> Vec<(&'static str, Value)> {
         let finite = |x: f64| x.is_finite().then_some(x);
+        let test = result.test;
         let value = |f: fn(&Score) -> f64| json!(test.and_then(|test| finite(f(&test))));
         match self.is_regression {
-            true => vec![("test_rmse", value(Score::rmse)), ("test_mae", value(Score::mae))],
+            true => vec![
+                ("test_rmse", value(Score::rmse)),
+                ("test_mae", value(Score::mae)),
+                ("test_r2", json!(result.test_r2.and_then(finite))),
+            ],
             false => vec![("test_accuracy", value(Score::accuracy))],
         }
     }
 }
 
-/// The column of a metric on the validation part.
-fn column(metric: Metric) -> String {
-    format!("val_{}", metric.name().replace('-', "_"))
-}
-
+/// A row of the results.
 pub fn row(
     rank: usize,
     result: &RunResult,
@@ -141,7 +143,7 @@ pub fn row(
     columns.extend(settings(&FIRST_SETTINGS));
     let mut push = |name: &str, value: Value| columns.push((name.to_owned(), value));
     let value = |metric| json!(best.and_then(|best| best.value(metric)).and_then(finite));
-    push(&column(figures.main()), value(figures.main()));
+    push(&figures.main().key("val"), value(figures.main()));
     push("val_loss", json!(best.and_then(|best| best.val_loss).and_then(finite)));
     push("parameters", json!(run.parameters));
     columns.extend(settings(&OTHER_SETTINGS));
@@ -151,8 +153,8 @@ pub fn row(
     push("seconds", json!(result.seconds()));
     push("threads", json!(run.threads()));
     push("status", json!(result.status));
-    figures.more.iter().for_each(|&metric| push(&column(metric), value(metric)));
-    figures.tested(result.test).into_iter().for_each(|(name, value)| push(name, value));
+    figures.more.iter().for_each(|&metric| push(&metric.key("val"), value(metric)));
+    figures.tested(result).into_iter().for_each(|(name, value)| push(name, value));
     push("test_loss", json!(result.test.and_then(|test| finite(test.loss()))));
     push("test_samples", json!(result.test.map(|test| test.samples)));
     push("run", json!(run.name));

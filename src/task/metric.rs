@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::figures;
 
 /// What chooses the best epoch, ends a run's patience, and ranks the runs of a sweep; measured on the validation part.
 ///
@@ -51,6 +52,44 @@ impl Metric {
             Self::Rmse => "rmse",
             Self::Mae => "mae",
             Self::R2 => "r2",
+        }
+    }
+
+    /// Its name for people: `accuracy`, `AUC`, `RMSE`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::LogLoss => "log-loss",
+            Self::MacroF1 => "macro F1",
+            Self::Auc => "AUC",
+            Self::Rmse => "RMSE",
+            Self::Mae => "MAE",
+            Self::R2 => "R2",
+        }
+    }
+
+    /// A value of it for people: shares in percent, errors with five digits.
+    ///
+    /// ```
+    /// use densely::task::Metric;
+    ///
+    /// assert_eq!(Metric::Accuracy.text(0.97534), "97.53 %");
+    /// assert_eq!(Metric::Rmse.text(23456.78), "23457");
+    /// assert_eq!(Metric::R2.text(0.81239), "0.8124");
+    /// ```
+    pub fn text(self, value: f64) -> String {
+        match self {
+            Self::Accuracy | Self::MacroF1 => figures::percent(value),
+            Self::LogLoss | Self::Auc | Self::R2 => figures::number(value),
+            Self::Rmse | Self::Mae => figures::measure(value),
+        }
+    }
+
+    /// The key of its value on a part, in JSON and in tables: `val_macro_f1`; that of the log-loss is `val_loss`.
+    pub fn key(self, part: &str) -> String {
+        match self {
+            Self::LogLoss => format!("{part}_loss"),
+            other => format!("{part}_{}", other.name().replace('-', "_")),
         }
     }
 

@@ -21,7 +21,13 @@ pub fn measure(
         Metric::Accuracy | Metric::LogLoss | Metric::Rmse | Metric::Mae => return None,
     };
     let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
-    Some(of_classes(engine.logits(params, data, rows).view(), &truth))
+    // one of several classes is ranked against the others by its probability; of two, logits rank as probabilities do, without
+    // ties by rounding
+    let outputs = match data.n_classes() {
+        0..=2 => engine.logits(params, data, rows),
+        _ => engine.predict(params, data, rows),
+    };
+    Some(of_classes(outputs.view(), &truth))
 }
 
 /// The coefficient of determination on some samples.

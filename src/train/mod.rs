@@ -25,4 +25,6 @@ pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
 pub use record::EpochRecord;
 pub use state::{Divergence, PartialEpoch, TrainerState};
 pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
+#[cfg(feature = "cli")]
+pub(crate) use sweep::{ranking_metric, shared_metric};
 pub use trainer::Trainer;

@@ -53,10 +53,14 @@ pub struct Outcome {
     pub val_accuracy: Option<f64>,
     /// Root mean squared error on the validation part, of the epoch that was kept, in the targets' units; `None` for classes.
     pub val_rmse: Option<f64>,
+    /// The value of the metric on the validation part, of the epoch that was kept; `None` without a validation part.
+    pub val_metric: Option<f64>,
     /// Score of the kept weights on the test part; `None` if it is empty.
     pub test: Option<Score>,
     /// The coefficient of determination of the kept weights on the test part; `None` for classes, or if the part is empty.
     pub test_r2: Option<f64>,
+    /// The value of the metric on the test part, of the kept weights; `None` if it is empty.
+    pub test_metric: Option<f64>,
     /// Why the run ended before its last epoch, if its numbers stopped being finite.
     pub diverged: Option<Divergence>,
     /// From the start of this process's part of the run to its end, evaluations and files included.

@@ -67,6 +67,8 @@ pub struct RunResult {
     pub best_epoch: usize,
     /// The score of the kept weights on the test part, where it was measured.
     pub test: Option<Score>,
+    /// The coefficient of determination of the kept weights on the test part, where it was measured.
+    pub test_r2: Option<f64>,
 }
 
 impl RunResult {
@@ -83,6 +85,11 @@ impl RunResult {
     /// Whether it can win: the validation loss of its kept epoch is a number.
     pub fn is_ranked(&self) -> bool {
         self.best().and_then(|best| best.val_loss).is_some_and(f64::is_finite)
+    }
+
+    /// The value of a metric on the validation part, of the epoch that was kept.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        self.best().and_then(|best| best.value(metric))
     }
 
     /// The time of all training passes.
@@ -103,6 +110,7 @@ impl RunResult {
             history: state.history.clone(),
             best_epoch: state.best_epoch,
             test: None,
+            test_r2: None,
         }
     }
 
@@ -115,6 +123,7 @@ impl RunResult {
             history: Vec::new(),
             best_epoch: 0,
             test: None,
+            test_r2: None,
         }
     }
 }
@@ -141,12 +150,20 @@ pub fn rank(results: &mut [RunResult], runs: &[SweepRun]) {
     });
 }
 
-/// The metric that all runs share, or else the default of their task.
-fn ranking_metric(results: &[RunResult], runs: &[SweepRun]) -> Metric {
+/// What ranks results: see [`shared_metric`].
+pub fn ranking_metric(results: &[RunResult], runs: &[SweepRun]) -> Metric {
     let mut records = results.iter().flat_map(|result| &result.history);
-    let default = Metric::default_for(records.next().is_some_and(EpochRecord::is_regression));
-    let metric = |run: &SweepRun| run.config.metric.or_else(|| default);
-    let mut metrics = results.iter().map(|result| metric(&runs[result.number]));
+    let is_regression = records.next().is_some_and(EpochRecord::is_regression);
+    shared_metric(results.iter().map(|result| &runs[result.number]), is_regression)
+}
+
+/// The metric that all runs share, or else the default of their task.
+pub fn shared_metric<'a>(
+    runs: impl IntoIterator<Item = &'a SweepRun>,
+    is_regression: bool,
+) -> Metric {
+    let default = Metric::default_for(is_regression);
+    let mut metrics = runs.into_iter().map(|run| run.config.metric.or_else(|| default));
     let first = metrics.next().unwrap_or(default);
     if metrics.all(|metric| metric == first) { first } else { default }
 }
@@ -319,6 +336,7 @@ mod tests {
             history: vec![record],
             best_epoch: 1,
             test: None,
+            test_r2: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Axes: which range of values is drawn, and what is written at its ticks.
 
+use std::ops::RangeInclusive;
+
 /// How values are placed along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
@@ -20,6 +22,10 @@ pub struct Axis {
     pub limits: (f64, f64),
     /// Values below are drawn at the lower end.
     pub floor: f64,
+    /// Values above are drawn at the upper end.
+    pub ceiling: f64,
+    /// Whether 0 is always shown.
+    pub from_zero: bool,
     /// Whether there is nothing between whole numbers.
     pub whole: bool,
 }
@@ -32,6 +38,8 @@ impl Axis {
             unit: "",
             limits: (f64::NEG_INFINITY, f64::INFINITY),
             floor: f64::NEG_INFINITY,
+            ceiling: f64::INFINITY,
+            from_zero: false,
             whole: false,
         }
     }
@@ -39,6 +47,12 @@ impl Axis {
     /// Of shares in percent.
     pub fn percent(name: impl Into<String>) -> Self {
         Self { unit: " %", limits: (0.0, 100.0), ..Self::new(name, Scale::Linear) }
+    }
+
+    /// Of the sizes of groups.
+    pub fn counts(name: impl Into<String>) -> Self {
+        let limits = (0.0, f64::INFINITY);
+        Self { whole: true, from_zero: true, limits, ..Self::new(name, Scale::Linear) }
     }
 
     /// Of the numbers of epochs.
@@ -51,7 +65,9 @@ impl Axis {
         let log = self.scale == Scale::Log;
         let mut zeros = false;
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values.filter(|value| value.is_finite() && *value >= self.floor) {
+        let shown = self.floor..=self.ceiling;
+        let values = values.chain(self.from_zero.then_some(0.0));
+        for value in values.filter(|value| value.is_finite() && shown.contains(value)) {
             if log && value <= 0.0 {
                 zeros = true;
                 continue;
@@ -76,8 +92,7 @@ impl Axis {
             start -= 0.12 * (end - start); // a place for them below everything else
         }
         let start = if log { start } else { start.max(self.limits.0) };
-        let mut fitted =
-            Fitted { start, end, scale: self.scale, floor: self.floor, ticks: Vec::new() };
+        let mut fitted = Fitted { start, end, scale: self.scale, shown, ticks: Vec::new() };
         let least_step = if self.whole { 1.0 } else { 0.0 };
         fitted.ticks = match self.scale {
             Scale::Log => log_ticks(start, end, wanted),
@@ -99,7 +114,8 @@ pub struct Fitted {
     start: f64,
     end: f64,
     scale: Scale,
-    floor: f64,
+    /// Values that have a place of their own.
+    shown: RangeInclusive<f64>,
     /// Positions on the scale, and what is written there.
     ticks: Vec<(f64, String)>,
 }
@@ -111,9 +127,9 @@ impl Fitted {
         self.share(value).clamp(0.0, 1.0)
     }
 
-    /// Whether a value is drawn at the lower end because it lies below what is shown.
-    pub fn is_below(&self, value: f64) -> bool {
-        value < self.floor
+    /// Whether a value is drawn at an end because it lies beyond what is shown.
+    pub fn is_beyond(&self, value: f64) -> bool {
+        !self.shown.contains(&value)
     }
 
     fn share(&self, position: f64) -> f64 {
@@ -296,6 +312,11 @@ mod tests {
         }
         let floor = Axis { floor: 90.0, ..axis };
         let fitted = floor.fit([10.0, 95.0, 96.0].into_iter(), 0.05, 5.0);
-        assert!(fitted.start > 90.0 && fitted.is_below(10.0) && fitted.at(10.0) == 0.0);
+        assert!(fitted.start > 90.0 && fitted.is_beyond(10.0) && fitted.at(10.0) == 0.0);
+        let ceiling = Axis { ceiling: 3.0, ..Axis::new("RMSE", Scale::Linear) };
+        let fitted = ceiling.fit([2.0, 2.5, 900.0].into_iter(), 0.05, 5.0);
+        assert!(fitted.end < 3.0 && fitted.is_beyond(900.0) && fitted.at(900.0) == 1.0);
+        let counts = Axis::counts("samples").fit([7.0, 9.0].into_iter(), 0.05, 5.0);
+        assert_eq!((counts.start, counts.ticks[0].1.as_str()), (0.0, "0"));
     }
 }

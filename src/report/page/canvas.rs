@@ -100,13 +100,42 @@ impl Canvas {
 
     /// Straight lines from point to point.
     pub fn polyline(&mut self, points: &[Point], colour: Colour, width: f64, opacity: f64) {
+        self.dashed(points, colour, width, opacity, "");
+    }
+
+    /// Straight lines from point to point, dashed as SVG's `stroke-dasharray` says.
+    pub fn dashed(
+        &mut self,
+        points: &[Point],
+        colour: Colour,
+        width: f64,
+        opacity: f64,
+        dashes: &str,
+    ) {
         let colour = palette::hex(colour);
+        let dashes = match dashes {
+            "" => String::new(),
+            dashes => format!("stroke-dasharray=\"{dashes}\" "),
+        };
         self.write(format_args!(
             "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-opacity=\"{opacity}\" \
-             stroke-linejoin=\"round\" points=\""
+             {dashes}stroke-linejoin=\"round\" points=\""
         ));
         for (x, y) in points {
             self.write(format_args!("{x:.1},{y:.1} "));
+        }
+        self.svg.push_str("\"/>\n");
+    }
+
+    /// Many small dots, as points of one path.
+    pub fn cloud(&mut self, points: &[Point], diameter: f64, colour: Colour, opacity: f64) {
+        let colour = palette::hex(colour);
+        self.write(format_args!(
+            "<path fill=\"none\" stroke=\"{colour}\" stroke-width=\"{diameter}\" stroke-opacity=\"{opacity}\" \
+             stroke-linecap=\"round\" d=\""
+        ));
+        for (x, y) in points {
+            self.write(format_args!("M{x:.1} {y:.1}h.01"));
         }
         self.svg.push_str("\"/>\n");
     }

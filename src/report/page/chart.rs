@@ -6,6 +6,7 @@
 use super::axis::{Axis, Fitted, significant};
 use super::canvas::{Canvas, TEXT, shortened, text_width, wrapped};
 use super::palette;
+pub use super::series::{Series, Shape};
 
 /// The font size of titles, in pixels.
 const TITLE: usize = 14;
@@ -18,32 +19,6 @@ const LINE: f64 = 18.0;
 const POINTS: usize = 1000;
 const BACKGROUND_POINTS: usize = 100;
 
-/// A curve or a cloud of dots.
-pub struct Series {
-    /// In the legend.
-    pub name: String,
-    pub points: Vec<(f64, f64)>,
-    /// Which colour; `None` for the many that only make the background.
-    pub colour: Option<usize>,
-    /// What a dot stands for, shown where the pointer rests on it; after it come the values.
-    pub title: String,
-    /// The page that a click on a dot opens.
-    pub link: Option<String>,
-}
-
-impl Series {
-    /// A curve of one colour.
-    pub fn curve(name: &str, points: Vec<(f64, f64)>, colour: usize) -> Self {
-        Self {
-            name: name.to_owned(),
-            points,
-            colour: Some(colour),
-            title: String::new(),
-            link: None,
-        }
-    }
-}
-
 /// A value to mark on the x axis, with words.
 pub struct Mark {
     pub x: f64,
@@ -55,8 +30,6 @@ pub struct Chart<'a> {
     pub x: Axis,
     pub y: Axis,
     pub series: &'a [Series],
-    /// Dots in place of lines.
-    pub dots: bool,
     pub mark: Option<Mark>,
     /// Whether the names are shown.
     pub legend: bool,
@@ -97,9 +70,6 @@ pub fn colour(series: Option<usize>) -> (u8, u8, u8) {
 impl Chart<'_> {
     /// Draws it into a frame.
     pub fn draw(&self, canvas: &mut Canvas, frame: Frame) {
-        let values = |of: fn(&(f64, f64)) -> f64| {
-            self.series.iter().flat_map(move |series| series.points.iter().map(of))
-        };
         canvas.text(
             (frame.left + 8.0, frame.top + 18.0),
             TITLE,
@@ -118,8 +88,13 @@ impl Chart<'_> {
             width: frame.width - left - 18.0,
             height: frame.bottom() - bottom - below_legend,
         };
-        let widen = if self.dots { 0.04 } else { 0.0 };
-        let x = self.x.fit(values(|point| point.0), widen, (plot.width / 90.0).clamp(3.0, 9.0));
+        let is_line = |series: &Series| matches!(series.shape, Shape::Line | Shape::Bars(_));
+        let widen = if self.series.iter().all(is_line) { 0.0 } else { 0.04 };
+        let ends = self.series.iter().flat_map(|series| {
+            let half = if let Shape::Bars(bar) = series.shape { bar / 2.0 } else { 0.0 };
+            series.points.iter().flat_map(move |point| [point.0 - half, point.0 + half])
+        });
+        let x = self.x.fit(ends, widen, (plot.width / 90.0).clamp(3.0, 9.0));
         draw_y_axis(canvas, &y, plot);
         self.draw_x_axis(canvas, &x, plot, &name);
         let in_box =
@@ -179,7 +154,8 @@ impl Chart<'_> {
             }
             let y = frame.top + 40.0 + row;
             canvas.open(&[("class", &format!("key s{}", series.colour.unwrap_or(0)))]);
-            canvas.polyline(&[(x, y - 4.0), (x + 16.0, y - 4.0)], colour(series.colour), 3.0, 1.0);
+            let swatch = [(x, y - 4.0), (x + 16.0, y - 4.0)];
+            canvas.dashed(&swatch, colour(series.colour), 3.0, 1.0, dashes(series.shape));
             canvas.text((x + 22.0, y), TEXT, "start", palette::INK, &name);
             canvas.close();
             x += width;
@@ -221,7 +197,18 @@ impl Chart<'_> {
         let points: Vec<(f64, f64)> = series.points.iter().filter(finite).copied().collect();
         let colour = colour(series.colour);
         let class = series.colour.map_or_else(|| "series".to_owned(), |i| format!("series s{i}"));
-        if self.dots || points.len() == 1 {
+        if let Shape::Bars(bar) = series.shape {
+            return self.draw_bars(canvas, series, (&points, bar), plot, (x, y));
+        }
+        if series.shape == Shape::Cloud {
+            let places: Vec<(f64, f64)> = points.iter().map(|&p| plot.place(x, y, p)).collect();
+            // dots of one path do not add up; those of several show where there are many
+            for some in places.chunks(CLOUD) {
+                canvas.cloud(some, 5.0, colour, 0.4);
+            }
+            return;
+        }
+        if series.shape == Shape::Dots || points.len() == 1 {
             canvas.open(&[("class", &class)]);
             // equal dots of leaders stay visible as rings around each other
             let (radius, opacity) = match series.colour {
@@ -230,10 +217,10 @@ impl Chart<'_> {
             };
             for point in points {
                 let link = series.link.as_deref().map(|link| canvas.open_link(link));
-                let below = y.is_below(point.1);
+                let beyond = y.is_beyond(point.1);
                 let title = self.title(series, point);
                 let place = plot.place(x, y, point);
-                canvas.circle(place, radius, colour, opacity, below, Some(&title));
+                canvas.circle(place, radius, colour, opacity, beyond, Some(&title));
                 link.into_iter().for_each(|()| canvas.close_link());
             }
             canvas.close();
@@ -254,9 +241,31 @@ impl Chart<'_> {
         let attributes: Vec<(&str, &str)> = attributes.iter().map(|(n, v)| (*n, &v[..])).collect();
         canvas.open(&attributes);
         let places: Vec<(f64, f64)> = points.iter().map(|&point| plot.place(x, y, point)).collect();
-        let (width, opacity) = if series.colour.is_some() { (2.0, 1.0) } else { (1.0, 0.35) };
-        canvas.polyline(&places, colour, width, opacity);
+        let (width, opacity) = match (series.colour, series.shape) {
+            (Some(_), _) => (2.0, 1.0),
+            (None, Shape::Dashed) => (1.5, 0.9),
+            (None, _) => (1.0, 0.35),
+        };
+        canvas.dashed(&places, colour, width, opacity, dashes(series.shape));
         canvas.close();
+    }
+
+    /// Bars from 0, each over its point.
+    fn draw_bars(
+        &self,
+        canvas: &mut Canvas,
+        series: &Series,
+        (points, bar): (&[(f64, f64)], f64),
+        plot: Frame,
+        (x, y): (&Fitted, &Fitted),
+    ) {
+        for &(at, height) in points {
+            let (left, top) = plot.place(x, y, (at - bar / 2.0, height));
+            let (right, bottom) = plot.place(x, y, (at + bar / 2.0, 0.0));
+            let size = ((right - left - 1.0).max(0.5), bottom - top);
+            let title = self.title(series, (at, height));
+            canvas.rect((left, top), size, colour(series.colour), 0.8, Some(&title));
+        }
     }
 
     /// What a dot stands for.
@@ -264,6 +273,17 @@ impl Chart<'_> {
         let (before, after) = self.x_words;
         let name = if series.title.is_empty() { &series.name } else { &series.title };
         format!("{name}: {}{}, {before}{}{after}", significant(y), self.y.unit, significant(x))
+    }
+}
+
+/// The dots of a path.
+const CLOUD: usize = 100;
+
+/// As SVG's `stroke-dasharray` has it.
+fn dashes(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Dashed => "5 4",
+        _ => "",
     }
 }
 
@@ -297,21 +317,17 @@ mod tests {
 
     #[test]
     fn a_chart_holds_every_series_and_its_values() {
-        let series = [
+        let mut series = [
             Series::curve("training <1>", vec![(1.0, 0.5), (2.0, 0.25), (3.0, f64::NAN)], 1),
             Series::curve("validation", vec![(1.0, 0.6), (2.0, 0.4)], 0),
         ];
-        let mut chart = Chart {
-            x: Axis::epochs(),
-            y: Axis::new("loss", Scale::Log),
-            series: &series,
-            dots: false,
-            mark: None,
-            legend: true,
-            x_words: ("epoch ", ""),
-            left: None,
+        let chart = |y: Axis, series: &[Series]| {
+            let mark = None;
+            let (x, x_words) = (Axis::epochs(), ("epoch ", ""));
+            svg(&Chart { x, y, series, mark, legend: true, x_words, left: None })
         };
-        let lines = svg(&chart);
+        let y = Axis::new("loss", Scale::Log);
+        let lines = chart(y.clone(), &series);
         for part in [
             "data-name=\"training &lt;1&gt;\"",
             "data-x=\"1 2\"",
@@ -323,8 +339,8 @@ mod tests {
             assert!(lines.contains(part), "{part}: {lines}");
         }
         assert!(!lines.contains("NaN"));
-        (chart.dots, chart.y.floor) = (true, 0.45);
-        let dots = svg(&chart);
+        series.iter_mut().for_each(|series| series.shape = Shape::Dots);
+        let dots = chart(Axis { floor: 0.45, ..y }, &series);
         assert_eq!(dots.matches("<circle").count(), 4, "none is lost");
         assert_eq!(
             dots.matches("stroke-width=\"1.5\"").count(),
@@ -332,6 +348,31 @@ mod tests {
             "those below are rings: {dots}"
         );
         assert!(dots.contains("<title>validation: 0.6, epoch 1</title>"), "{dots}");
+    }
+
+    #[test]
+    fn clouds_and_bars_hold_every_point() {
+        let many: Vec<(f64, f64)> = (0..250).map(|i| (f64::from(i), f64::from(i % 7))).collect();
+        let draw = |y: Axis, series: &[Series]| {
+            let x = Axis::new("x", Scale::Linear);
+            svg(&Chart { x, y, series, mark: None, legend: false, x_words: ("", ""), left: None })
+        };
+        let series = [
+            Series::curve("", many, 0).shaped(Shape::Cloud),
+            Series::reference(vec![(0.0, 0.0), (249.0, 6.0)]),
+        ];
+        let cloud = draw(Axis::new("y", Scale::Linear), &series);
+        assert_eq!((cloud.matches("h.01").count(), cloud.matches("<path").count()), (250, 3));
+        assert!(cloud.contains("stroke-dasharray=\"5 4\" stroke-linejoin"), "{cloud}");
+        let bars = Series::curve("n", vec![(0.5, 4.0), (1.5, 2.0)], 0).shaped(Shape::Bars(1.0));
+        let bars = draw(Axis::counts("n"), &[bars]);
+        let heights: Vec<f64> = (bars.split("<rect").skip(2))
+            .map(|rect| rect.split("height=\"").nth(1).unwrap().split('"').next().unwrap())
+            .map(|height| height.parse().unwrap())
+            .collect();
+        assert_eq!(heights.len(), 2);
+        assert!((heights[0] - 2.0 * heights[1]).abs() < 0.2, "bars begin at 0: {heights:?}");
+        assert!(bars.contains("<title>n: 4, 0.5</title>"), "{bars}");
     }
 
     #[test]

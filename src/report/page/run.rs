@@ -4,31 +4,31 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use maud::{Markup, html};
-use ndarray::{Array2, ArrayView1};
 
 use super::axis::significant;
-use super::confusion::{CONFUSION_CLASSES, confusion};
-use super::convergence::{Against, convergence};
-use super::gallery::{self, Tile};
+use super::convergence::{Against, Aim, convergence};
+use super::gallery;
 use super::html::{choice, figure, page, picture, section};
+use super::numbers::{predictions, residuals};
 use super::picture::Picture;
-use crate::data::{Dataset, Features, Parts};
+use super::run_classes::Classes;
+use super::run_numbers::numbers_sections;
+use crate::data::{Dataset, Parts};
 use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gemm::Backend;
 use crate::model::{Model, matrix};
-use crate::report::Confusion;
-use crate::report::classification::Confused;
-use crate::report::format::{date, duration, grouped, machine, network, percent, plural};
+use crate::report::Errors;
+use crate::report::format::{date, duration, grouped, machine, network, plural, scores};
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
-use crate::task::largest;
+use crate::task::Metric;
 use crate::text::{self, shell};
 use crate::train::TrainerState;
 
-/// Images in a picture of samples, of mistakes, and of first-layer weights.
-const SHOWN: usize = 30;
+/// Units whose weights are shown as images.
+const UNITS: usize = 30;
 
 /// What the page of a run is made from.
 pub struct RunRecord<'a> {
@@ -60,12 +60,32 @@ pub struct Measured {
     pub part: &'static str,
     /// Its rows.
     pub rows: Vec<u32>,
-    /// Loss and accuracy.
+    /// The sums over its samples.
     pub score: Score,
-    /// (rows, classes)
-    pub probabilities: Array2<f32>,
-    /// The true classes against the predicted ones.
-    pub confusion: Confusion,
+    /// What they mean.
+    pub outputs: Outputs,
+}
+
+/// The outputs of a model, by its task.
+pub enum Outputs {
+    /// Of classes.
+    Classes(Classes),
+    /// Of numbers.
+    Numbers(Errors),
+}
+
+impl Measured {
+    /// What people compare.
+    fn scores(&self) -> Vec<(Metric, f64)> {
+        match &self.outputs {
+            Outputs::Numbers(errors) => scores(&self.score, Some(errors.r2()), true),
+            Outputs::Classes(classes) => {
+                let f1 = classes.confusion.macro_f1().map(|f1| (Metric::MacroF1, f1));
+                let auc = classes.auc().map(|auc| (Metric::Auc, auc));
+                scores(&self.score, None, false).into_iter().chain(f1).chain(auc).collect()
+            }
+        }
+    }
 }
 
 /// Writes `report.html` and its pictures into a directory; returns the page's path.
@@ -81,16 +101,19 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
         };
         return Err(Error::invalid_file(run_dir, problem));
     }
-    let curves = |against| convergence(state.history(), state.best_epoch(), against);
+    let curves = |against| convergence(state.history(), state.best_epoch(), against, record.aim());
     let mut pictures = vec![curves(Against::Epochs)?, curves(Against::Time)?];
     if let Some(measured) = &record.measured {
-        pictures.extend(measured.pictures(&model.labels(), data)?);
+        pictures.extend(match &measured.outputs {
+            Outputs::Classes(classes) => classes.pictures(measured, &model.labels(), data)?,
+            Outputs::Numbers(errors) => vec![predictions(errors)?, residuals(errors)?],
+        });
     }
     let first = model.spec().layers().first().map(|layer| layer.n_out);
     if let (Some(image), Some(units)) = (image(data), first) {
         let n_in = model.spec().n_in();
         let w = matrix(&model.params()[..units * n_in], units, n_in);
-        pictures.push(gallery::weights(w, image, SHOWN)?);
+        pictures.push(gallery::weights(w, image, UNITS)?);
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let run_dir = std::path::absolute(run_dir).map_err(Error::io("find", run_dir))?;
@@ -102,73 +125,16 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
 }
 
 /// Rows and columns of the images, if the data consists of images.
-fn image(data: &Dataset) -> Option<(usize, usize)> {
+pub fn image(data: &Dataset) -> Option<(usize, usize)> {
     data.image().filter(|&image| gallery::is_picture(image))
 }
 
-impl Measured {
-    /// The confusion matrix, some samples, the most confident mistakes.
-    fn pictures(&self, labels: &[String], data: &Dataset) -> Result<Vec<Picture>> {
-        let mut pictures = Vec::new();
-        if labels.len() <= CONFUSION_CLASSES {
-            pictures.push(confusion(self.confusion.counts(), labels)?);
-        }
-        let Some(image) = image(data) else { return Ok(pictures) };
-        let truth = |i: usize| data.labels()[self.rows[i] as usize] as usize;
-        let samples: Vec<Tile> = (0..self.rows.len().min(SHOWN))
-            .map(|i| Tile {
-                pixels: pixels(data, self.rows[i]),
-                words: [labels[truth(i)].clone(), String::new()],
-            })
-            .collect();
-        let alt =
-            format!("The first {} of the {} part with their labels", samples.len(), self.part);
-        pictures.push(gallery::images("samples", alt, &samples, image)?);
-        let mistakes = self.mistakes(data);
-        if !mistakes.is_empty() {
-            let tiles: Vec<Tile> = mistakes
-                .iter()
-                .map(|&(i, class, probability)| Tile {
-                    pixels: pixels(data, self.rows[i]),
-                    words: [
-                        format!("{} not {}", labels[class], labels[truth(i)]),
-                        format!("{:.1} %", 100.0 * probability),
-                    ],
-                })
-                .collect();
-            let alt = format!("The {} most confident mistakes", tiles.len());
-            pictures.push(gallery::images("mistakes", alt, &tiles, image)?);
-        }
-        Ok(pictures)
-    }
-
-    /// Position, prediction and probability of the most confident mistakes.
-    fn mistakes(&self, data: &Dataset) -> Vec<(usize, usize, f32)> {
-        let ranked = |row: ArrayView1<'_, f32>| {
-            let class = largest(row);
-            (class, row[class])
-        };
-        let truth = self.rows.iter().map(|&row| data.labels()[row as usize]);
-        let rows = self.probabilities.rows().into_iter().zip(truth).enumerate();
-        let mut mistakes: Vec<(usize, usize, f32)> = rows
-            .filter(|(_, (row, _))| !row.iter().any(|p| p.is_nan()))
-            .map(|(i, (row, truth))| (i, ranked(row), truth as usize))
-            .filter(|(_, (class, _), truth)| class != truth)
-            .map(|(i, (class, probability), _)| (i, class, probability))
-            .collect();
-        mistakes.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
-        mistakes.truncate(SHOWN);
-        mistakes
-    }
-}
-
-/// A sample's values, 0 to 1.
-fn pixels(data: &Dataset, row: u32) -> Vec<f32> {
-    let n = data.n_features();
-    let range = row as usize * n..(row as usize + 1) * n;
-    match data.features() {
-        Features::U8(values) => values[range].iter().map(|&x| f32::from(x) / 255.0).collect(),
-        Features::F32(values) => values[range].to_vec(),
+impl RunRecord<'_> {
+    /// What the run was trained for.
+    fn aim(&self) -> Aim {
+        let task = self.model.task();
+        let default = Metric::default_for(task.is_regression());
+        Aim { loss: task.loss(), metric: self.state.config().metric.or_else(|| default) }
     }
 }
 
@@ -178,13 +144,14 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
     let seconds: f64 = state.history().iter().map(|record| record.seconds).sum();
     let samples = record.parts.train.len() as f64 * state.epoch() as f64;
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
+    let metric = record.aim().metric;
     html! {
         p.muted {
             "densely · a run on " (data.name())
             @if let Some(sweep) = record.sweep { " · " a href=(sweep) { "the sweep that it is part of" } }
         }
         h1 { (name) }
-        p.muted { (network(model.spec())) }
+        p.muted { (network(model.spec(), &model.task())) }
         @if let Some(divergence) = state.diverged() {
             p.muted { (divergence.to_string()) }
         } @else if !state.is_finished() {
@@ -192,14 +159,14 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         }
         div.figures {
             @if let Some(measured) = measured {
-                (figure(&format!("{} accuracy", measured.part), &percent(measured.score.accuracy())))
-                (figure(&format!("{} loss", measured.part), &significant(measured.score.loss())))
-                @if let Some(f1) = measured.confusion.macro_f1() {
-                    (figure(&format!("{} macro F1", measured.part), &percent(f1)))
+                @for (metric, value) in measured.scores() {
+                    (figure(&format!("{} {}", measured.part, metric.title()), &metric.text(value)))
                 }
+                (figure(&format!("{} loss", measured.part), &significant(measured.score.loss())))
             }
-            @if let Some(accuracy) = state.best().and_then(|best| best.val_accuracy) {
-                (figure(&format!("validation, epoch {} of {}", state.best_epoch(), state.epoch()), &percent(accuracy)))
+            @if let Some(value) = state.best().and_then(|best| best.value(metric)) {
+                @let what = if metric == Metric::Accuracy { String::new() } else { format!(" {}", metric.title()) };
+                (figure(&format!("validation{what}, epoch {} of {}", state.best_epoch(), state.epoch()), &metric.text(value)))
             }
             (figure("parameters", &grouped(model.params().len() as u64)))
             (figure(&format!("of training, {} samples/s", grouped((samples / seconds) as u64)), &duration(seconds)))
@@ -208,20 +175,9 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             (section("Convergence", &choice("convergence", [("by epoch", &by_epoch), ("by time", &by_time)])))
         }
         @if let Some(measured) = measured {
-            @if let Some(plot) = shown("confusion") {
-                (section("Confusion", &html! {
-                    p.muted { (grouped(measured.rows.len() as u64)) " samples of the " (measured.part) " part; a row adds up to its class" }
-                    (plot)
-                }))
-            }
-            @let confusions = measured.confusion.most_frequent(SHOWN_CONFUSIONS);
-            @if !confusions.is_empty() {
-                (section("The most frequent confusions", &frequent(&confusions)))
-            }
-            (section("Classes", &classes(&measured.confusion)))
-            (mistakes(measured, &model.labels(), data, shown("mistakes")))
-            @if let Some(plot) = shown("samples") {
-                (section(&format!("The beginning of the {} part", measured.part), &plot))
+            @match &measured.outputs {
+                Outputs::Classes(classes) => (classes.sections(measured, &model.labels(), data, &shown)),
+                Outputs::Numbers(errors) => (numbers_sections(errors, measured, data, &shown)),
             }
         }
         @if let Some(plot) = shown("weights") {
@@ -244,97 +200,6 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
                 tr { td { "data" } td.left { (data.name()) ", " (grouped(data.len() as u64)) " samples of " (plural(data.n_features(), "value")) } }
             } }
         }))
-    }
-}
-
-/// Confusions in the table of the most frequent ones.
-const SHOWN_CONFUSIONS: usize = 10;
-
-fn frequent(confusions: &[Confused]) -> Markup {
-    html! {
-        div.scroll { table {
-            tr { th { "truth" } th.left { "prediction" } th { "samples" } th { "of the class" } }
-            @for Confused { truth, prediction, count, share } in confusions {
-                tr { td { (truth) } td.left { (prediction) } td { (grouped(*count)) } td { (percent(*share)) } }
-            }
-        } }
-    }
-}
-
-/// Values of a sample that are shown.
-const SHOWN_VALUES: usize = 8;
-
-/// The most confident mistakes, as images or as a table.
-fn mistakes(
-    measured: &Measured,
-    labels: &[String],
-    data: &Dataset,
-    picture: Option<Markup>,
-) -> Markup {
-    let mistakes = measured.mistakes(data);
-    if mistakes.is_empty() {
-        return html! {};
-    }
-    let truth = |i: usize| &labels[data.labels()[measured.rows[i] as usize] as usize];
-    let values = |i: usize| {
-        let values = pixels(data, measured.rows[i]);
-        let shown = values.iter().take(SHOWN_VALUES).map(|x| significant(f64::from(*x)));
-        let more = if values.len() > SHOWN_VALUES { ", …" } else { "" };
-        shown.collect::<Vec<_>>().join(", ") + more
-    };
-    section(
-        "The most confident mistakes",
-        &html! {
-            p.muted { "what the network said, what is true, and how sure it was" }
-            @match picture {
-                Some(picture) => (picture),
-                None => {
-                    div.scroll { table {
-                        tr { th { "sample" } th { "prediction" } th { "truth" } th { "probability" } th.left { "values" } }
-                        @for &(i, class, probability) in &mistakes {
-                            tr {
-                                td { (grouped(u64::from(measured.rows[i]) + 1)) }
-                                td { (labels[class]) }
-                                td { (truth(i)) }
-                                td { (percent(f64::from(probability))) }
-                                td.left { (values(i)) }
-                            }
-                        }
-                    } }
-                }
-            }
-        },
-    )
-}
-
-/// Classes in the table of the classes.
-const SHOWN_CLASSES: usize = 200;
-
-fn classes(confusion: &Confusion) -> Markup {
-    let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
-    let mut scores = confusion.classes();
-    let all = scores.len();
-    if all > SHOWN_CLASSES {
-        scores.sort_by_key(|score| std::cmp::Reverse(score.mistakes));
-        scores.truncate(SHOWN_CLASSES);
-    }
-    html! {
-        @if all > SHOWN_CLASSES {
-            p.muted { "the " (SHOWN_CLASSES) " of " (plural(all, "class")) " with the most mistakes" }
-        }
-        div.scroll { table {
-            tr { th { "class" } th { "precision" } th { "recall" } th { "F1" } th { "mistakes" } th { "samples" } }
-            @for score in &scores {
-                tr {
-                    td { (score.label) }
-                    td { (share(score.precision)) }
-                    td { (share(score.recall)) }
-                    td { (share(score.f1)) }
-                    td { (grouped(score.mistakes)) }
-                    td { (grouped(score.samples)) }
-                }
-            }
-        } }
     }
 }
 

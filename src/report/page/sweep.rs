@@ -6,15 +6,18 @@ use std::time::SystemTime;
 
 use maud::{Markup, html};
 
+use super::axis::significant;
 use super::convergence::Against;
 use super::effects::{Effect, effects};
 use super::html::{choice, figure, page, picture, section};
+use super::metric::{distance_axis, is_share};
 use super::picture::Picture;
-use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, accuracy, accuracy_against, curves};
+use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, curves, metric_against};
 use crate::error::Result;
 use crate::files;
-use crate::report::format::{date, duration, grouped, machine, number, percent, plural};
+use crate::report::format::{date, duration, grouped, machine, number, plural, scores};
 use crate::store::names::{REPORT, RESULTS_CSV};
+use crate::task::Metric;
 use crate::text;
 use crate::train::setting::{Configuration as _, UNSET};
 use crate::train::{RankedRuns, RunResult, Status, TrainConfig};
@@ -49,12 +52,12 @@ pub fn write_sweep_report(
     let mut pictures = vec![
         curves(ranked, &names, Against::Epochs)?,
         curves(ranked, &names, Against::Time)?,
-        accuracy_against(ranked, &names, links, Cost::Parameters)?,
-        accuracy_against(ranked, &names, links, Cost::Time)?,
+        metric_against(ranked, &names, links, Cost::Parameters)?,
+        metric_against(ranked, &names, links, Cost::Time)?,
     ];
     let settings = record.effects();
     if !settings.is_empty() {
-        pictures.push(effects(&settings)?);
+        pictures.push(effects(&settings, ranked.metric())?);
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
@@ -104,18 +107,23 @@ impl SweepRecord<'_> {
         keys.filter(varies).collect()
     }
 
-    /// What each of the varied settings does to the accuracy.
+    /// What ranks the runs, of one of them.
+    fn metric_of(&self, result: &RunResult) -> Option<f64> {
+        result.value(self.ranked.metric()).filter(|value| value.is_finite())
+    }
+
+    /// What each of the varied settings does to the metric.
     fn effects(&self) -> Vec<Effect> {
         let effect = |name: &str| {
             let mut values: Vec<(String, Vec<f64>)> = Vec::new();
             let mut results: Vec<&RunResult> = self.ranked.results().iter().collect();
             results.sort_by_key(|result| result.number); // in the order of the grid
             for result in results {
-                let Some(accuracy) = accuracy(result) else { continue };
+                let Some(metric) = self.metric_of(result) else { continue };
                 let value = self.value(result.number, name);
                 match values.iter_mut().find(|(known, _)| *known == value) {
-                    Some((_, accuracies)) => accuracies.push(accuracy),
-                    None => values.push((value, vec![accuracy])),
+                    Some((_, metrics)) => metrics.push(metric),
+                    None => values.push((value, vec![metric])),
                 }
             }
             Effect { name: name.replace('_', " "), values }
@@ -127,7 +135,7 @@ impl SweepRecord<'_> {
             .collect()
     }
 
-    /// The accuracies of runs that differ only in their seeds, by their other settings, in the order of the means.
+    /// The metric of runs that differ only in their seeds, by their other settings, in the order of the means.
     fn over_seeds(&self) -> Vec<(String, Vec<f64>)> {
         let settings = self.varied();
         let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -139,11 +147,11 @@ impl SweepRecord<'_> {
                 })
                 .collect();
             let key = if key.is_empty() { "all".to_owned() } else { key.join(", ") };
-            groups.entry(key).or_default().extend(accuracy(result));
+            groups.entry(key).or_default().extend(self.metric_of(result));
         }
         let mut groups: Vec<_> =
             groups.into_iter().filter(|(_, values)| values.len() > 1).collect();
-        groups.sort_by(|a, b| mean(&b.1).total_cmp(&mean(&a.1)));
+        groups.sort_by(|a, b| self.ranked.metric().order(mean(&a.1), mean(&b.1)));
         groups
     }
 }
@@ -170,6 +178,14 @@ fn deviation(values: &[f64]) -> f64 {
     (squares / (values.len() - 1) as f64).sqrt()
 }
 
+/// A deviation of a metric; of shares in percentage points.
+fn deviation_text(metric: Metric, deviation: f64) -> String {
+    match is_share(metric) {
+        true => format!("{:.3}", 100.0 * deviation),
+        false => significant(deviation),
+    }
+}
+
 fn body(
     record: &SweepRecord<'_>,
     names: &[String],
@@ -180,7 +196,10 @@ fn body(
     let best = &ranked.results()[0];
     let seconds: f64 = ranked.results().iter().map(RunResult::seconds).sum();
     let epochs: usize = ranked.results().iter().map(|result| result.history.len()).sum();
-    let in_no_chart = ranked.results().iter().filter(|result| accuracy(result).is_none()).count();
+    let metric = ranked.metric();
+    let title = metric.title();
+    let in_no_chart =
+        ranked.results().iter().filter(|result| record.metric_of(result).is_none()).count();
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
     let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
     html! {
@@ -188,25 +207,29 @@ fn body(
         }
         h1 { (record.title) }
         div.figures {
-            @if let Some(accuracy) = accuracy(best) {
-                (figure("best validation accuracy", &percent(accuracy / 100.0)))
+            @if let Some(value) = record.metric_of(best) {
+                (figure(&format!("best validation {title}"), &metric.text(value)))
             }
-            @if let Some(test) = best.test { (figure("its test accuracy", &percent(test.accuracy()))) }
+            @if let Some(test) = best.test {
+                @for (metric, value) in scores(&test, best.test_r2, metric.is_regression()) {
+                    (figure(&format!("its test {}", metric.title()), &metric.text(value)))
+                }
+            }
             (figure("its parameters", &grouped(ranked.run_of(best).parameters as u64)))
             (figure("epochs trained", &grouped(epochs as u64)))
             (figure("of training, all runs added", &duration(seconds)))
         }
         @if let (Some(by_epoch), Some(by_time)) = (shown("curves"), shown("curves-by-time")) {
-            (section("Validation error", &choice("curves", [("by epoch", &by_epoch), ("by time", &by_time)])))
+            (section(&distance_axis(metric).1, &choice("curves", [("by epoch", &by_epoch), ("by time", &by_time)])))
         }
-        @if let (Some(parameters), Some(time)) = (shown("accuracy-by-parameters"), shown("accuracy-by-time")) {
-            (section("Validation accuracy against cost", &choice("cost", [("parameters", &parameters), ("time", &time)])))
+        @if let (Some(parameters), Some(time)) = (shown(Cost::Parameters.name(metric)), shown(Cost::Time.name(metric))) {
+            (section(&format!("Validation {title} against cost"), &choice("cost", [("parameters", &parameters), ("time", &time)])))
         }
         @if in_no_chart > 0 {
-            p.muted { "Without a validation accuracy, and so in no chart: " (plural(in_no_chart, "run")) }
+            p.muted { "Without a value of the validation " (title) ", and so in no chart: " (plural(in_no_chart, "run")) }
         }
         @if let Some(effects) = shown("effects") {
-            (section("What each setting does", &html! { p.muted { "a dot for each run, a bar for the median" } (effects) }))
+            (section("What each setting does", &html! { p.muted { "validation " (title) ": a dot for each run, a bar for the median" } (effects) }))
         }
         @if !seeds.is_empty() {
             (section("Over seeds", &html! {
@@ -215,10 +238,10 @@ fn body(
                     @for (key, values) in &seeds {
                         tr {
                             td.wrap { (key) }
-                            td { (percent(mean(values) / 100.0)) }
-                            td { (format!("{:.3}", deviation(values))) }
-                            td { (percent(values.iter().copied().fold(f64::INFINITY, f64::min) / 100.0)) }
-                            td { (percent(values.iter().copied().fold(0.0, f64::max) / 100.0)) }
+                            td { (metric.text(mean(values))) }
+                            td { (deviation_text(metric, deviation(values))) }
+                            td { (metric.text(values.iter().copied().fold(f64::INFINITY, f64::min))) }
+                            td { (metric.text(values.iter().copied().fold(f64::NEG_INFINITY, f64::max))) }
                             td { (values.len()) }
                         }
                     }
@@ -226,10 +249,11 @@ fn body(
             }))
         }
         (section("Ranking", &html! {
-            p.muted { "by validation accuracy, then validation loss, then fewer parameters" }
+            p.muted { "by validation " (title) ", then validation loss, then fewer parameters" }
             div.scroll { table {
                 tr {
-                    th { "rank" } th.left { "run" } th { "validation" } th { "test" }
+                    th { "rank" } th.left { "run" } th { "validation" @if metric != Metric::Accuracy { " " (title) } }
+                    th { "test" @if metric != Metric::Accuracy { " " (Metric::default_for(metric.is_regression()).title()) } }
                     @for name in &settings { th { (name.replace('_', " ")) } }
                     th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" }
                 }
@@ -258,11 +282,13 @@ fn row(
 ) -> Markup {
     let (best, run) = (result.best(), &record.ranked.run_of(result));
     let loss = best.and_then(|best| best.val_loss);
+    let metric = record.ranked.metric();
+    let test = result.test.map(|test| scores(&test, None, metric.is_regression())[0]);
     html! {
         tr.best[i == 0] {
             td {
                 @if result.is_ranked() { (i + 1) } @else { "-" }
-                @if i < LEADERS && accuracy(result).is_some() { span class=(format!("c{i}")) { " ●" } }
+                @if i < LEADERS && record.metric_of(result).is_some() { span class=(format!("c{i}")) { " ●" } }
             }
             td.left {
                 @match links(run) {
@@ -270,8 +296,8 @@ fn row(
                     None => (name),
                 }
             }
-            td { (best.and_then(|best| best.val_accuracy).map_or_else(|| "-".to_owned(), percent)) }
-            td { (result.test.map_or_else(|| "-".to_owned(), |test| percent(test.accuracy()))) }
+            td { (result.value(metric).map_or_else(|| "-".to_owned(), |value| metric.text(value))) }
+            td { (test.map_or_else(|| "-".to_owned(), |(metric, value)| metric.text(value))) }
             @for name in settings { td { (record.value(result.number, name)) } }
             td { (loss.map_or_else(|| "-".to_owned(), number)) }
             td {
@@ -315,6 +341,7 @@ mod tests {
             history: (1..=epochs).map(|epoch| record(i, epoch)).collect(),
             best_epoch: epochs,
             test: None,
+            test_r2: None,
         };
         RankedRuns::new((0..runs).map(run).collect(), (0..runs).map(result).collect()).unwrap()
     }

@@ -1,13 +1,14 @@
 //! The charts of a sweep.
 
-use super::axis::{Axis, Scale};
+use super::axis::{Axis, Scale, significant};
 use super::canvas::Canvas;
-use super::chart::{Chart, Frame, Series};
+use super::chart::{Chart, Frame, Series, Shape};
 use super::convergence::{Against, TimeUnit};
-use super::effects::lowest_shown;
+use super::metric::{self, distance, distance_axis, drawn, without_outliers};
 use super::picture::Picture;
 use crate::error::Result;
 use crate::report::format::plural;
+use crate::task::Metric;
 use crate::train::{RankedRuns, RunResult, SweepRun};
 
 /// The runs that are drawn: so many of the best ones.
@@ -18,11 +19,6 @@ const CURVES: usize = 100;
 
 /// Curves with a colour of their own.
 pub const LEADERS: usize = 5;
-
-/// Validation accuracy in percent.
-pub fn accuracy(result: &RunResult) -> Option<f64> {
-    result.best().and_then(|best| best.val_accuracy).map(|accuracy| 100.0 * accuracy)
-}
 
 /// Where a run's own report is.
 pub type Links<'a> = &'a dyn Fn(&SweepRun) -> Option<String>;
@@ -41,6 +37,7 @@ fn of_rank(
     Series {
         name: if colour.is_some() { title.clone() } else { String::new() },
         points,
+        shape: Shape::Line,
         colour,
         title,
         link: links(ranked.run_of(result)),
@@ -62,16 +59,17 @@ fn draw(name: &'static str, alt: String, chart: &Chart<'_>) -> Result<Picture> {
     })
 }
 
-/// Validation error, all runs; the best have colours.
+/// How far the validation part is from perfect, by the metric that ranks; all runs; the best have colours.
 pub fn curves(ranked: &RankedRuns, names: &[String], against: Against) -> Result<Picture> {
     let drawn = &ranked.results()[..ranked.results().len().min(CURVES + LEADERS)];
     let longest = drawn.iter().map(RunResult::seconds).fold(0.0, f64::max);
     let unit = TimeUnit::of(longest);
+    let metric = ranked.metric();
     let series = drawn.iter().enumerate().map(|(rank, result)| {
         let positions = against.positions(&result.history, unit);
         let points = positions.into_iter().zip(&result.history);
         let points =
-            points.filter_map(|(x, record)| Some((x, 100.0 * (1.0 - record.val_accuracy?))));
+            points.filter_map(|(x, record)| Some((x, distance(metric, record.value(metric)?))));
         of_rank(ranked, names, &|_| None, rank, points.collect())
     });
     let mut series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
@@ -80,14 +78,13 @@ pub fn curves(ranked: &RankedRuns, names: &[String], against: Against) -> Result
         Against::Epochs => "curves",
         Against::Time => "curves-by-time",
     };
-    let alt = format!("Validation error of {}", plural(drawn.len(), "run"));
     let (axis, (before, after)) = against.axis(unit);
-    let y = Axis { scale: Scale::Log, ..Axis::percent("Validation error, logarithmic") };
+    let (y, what) = distance_axis(metric);
+    let alt = format!("{what} of {}", plural(drawn.len(), "run"));
     let chart = Chart {
         x: axis,
         y,
         series: &series,
-        dots: false,
         mark: None,
         legend: true,
         x_words: (before, &after),
@@ -96,54 +93,73 @@ pub fn curves(ranked: &RankedRuns, names: &[String], against: Against) -> Result
     draw(name, alt, &chart)
 }
 
-/// What the accuracy of the runs is drawn against.
+/// What the metric of the runs is drawn against.
 #[derive(Clone, Copy)]
 pub enum Cost {
     Parameters,
     Time,
 }
 
-/// A dot for each run; the best have colours. Runs far below the others are rings at the lower end.
-pub fn accuracy_against(
+impl Cost {
+    /// The name of the picture.
+    pub fn name(self, metric: Metric) -> &'static str {
+        match (self, metric) {
+            (Self::Parameters, Metric::Accuracy) => "accuracy-by-parameters",
+            (Self::Time, Metric::Accuracy) => "accuracy-by-time",
+            (Self::Parameters, _) => "metric-by-parameters",
+            (Self::Time, _) => "metric-by-time",
+        }
+    }
+}
+
+/// A dot for each run; the best have colours. Runs far worse than the others are rings at the end.
+pub fn metric_against(
     ranked: &RankedRuns,
     names: &[String],
     links: Links<'_>,
     cost: Cost,
 ) -> Result<Picture> {
-    let drawn = &ranked.results()[..ranked.results().len().min(DRAWN)];
-    let floor = lowest_shown(drawn.iter().filter_map(accuracy));
+    let shown = &ranked.results()[..ranked.results().len().min(DRAWN)];
+    let metric = ranked.metric();
+    let value = |result: &RunResult| result.value(metric).filter(|value| value.is_finite());
+    let y = metric::axis(metric, "Validation");
+    let y = without_outliers(metric, y, shown.iter().filter_map(value));
     let x = |result: &RunResult| match cost {
         Cost::Parameters => ranked.run_of(result).parameters as f64,
         Cost::Time => result.seconds() * ranked.run_of(result).threads() as f64,
     };
-    let (name, axis, after) = match cost {
-        Cost::Parameters => ("accuracy-by-parameters", "parameters, logarithmic", " parameters"),
-        Cost::Time => {
-            ("accuracy-by-time", "seconds of training, all threads together, logarithmic", " s")
-        }
+    let (axis, after) = match cost {
+        Cost::Parameters => ("parameters, logarithmic", " parameters"),
+        Cost::Time => ("seconds of training, all threads together, logarithmic", " s"),
     };
-    let mut series: Vec<Series> = (drawn.iter().enumerate())
+    let mut series: Vec<Series> = (shown.iter().enumerate())
         .filter_map(|(rank, result)| {
-            Some(of_rank(ranked, names, links, rank, vec![(x(result), accuracy(result)?)]))
+            let point = (x(result), drawn(metric, value(result)?));
+            Some(of_rank(ranked, names, links, rank, vec![point]).shaped(Shape::Dots))
         })
         .collect();
     leaders_on_top(&mut series);
-    let below = series.iter().filter(|series| series.points[0].1 < floor).count();
-    let axis = match below {
-        0 => axis.to_owned(),
-        _ => format!("{axis}; rings: {below} below {floor:.1} %"),
+    let beyond = |end: f64, is: fn(&f64, &f64) -> bool| {
+        series.iter().filter(|series| is(&series.points[0].1, &end)).count()
     };
-    let y = Axis { floor, ..Axis::percent("Validation accuracy") };
-    let alt = format!("Validation accuracy of {} against {axis}", plural(series.len(), "run"));
+    let end = |end: f64| match y.unit {
+        "" => significant(end),
+        unit => format!("{end:.1}{unit}"),
+    };
+    let axis = match (beyond(y.floor, f64::lt), beyond(y.ceiling, f64::gt)) {
+        (0, 0) => axis.to_owned(),
+        (0, above) => format!("{axis}; rings: {above} above {}", end(y.ceiling)),
+        (below, _) => format!("{axis}; rings: {below} below {}", end(y.floor)),
+    };
+    let alt = format!("{} of {} against {axis}", y.name, plural(series.len(), "run"));
     let chart = Chart {
         x: Axis::new(axis, Scale::Log),
         y,
         series: &series,
-        dots: true,
         mark: None,
         legend: true,
         x_words: ("", after),
         left: None,
     };
-    draw(name, alt, &chart)
+    draw(cost.name(metric), alt, &chart)
 }

@@ -238,6 +238,10 @@ impl<'d> Trainer<'d> {
         let kept_something = self.state.best_epoch > 0;
         let test = if kept_something { self.test() } else { None };
         let test_r2 = test.and_then(|_| self.test_r2());
+        let test_metric = test.and_then(|score| match self.metric {
+            Metric::R2 => test_r2,
+            metric => score.value(metric).or_else(|| self.measure_test(metric)),
+        });
         let state = &self.state;
         let outcome = Outcome {
             best_epoch: state.best_epoch,
@@ -245,8 +249,10 @@ impl<'d> Trainer<'d> {
             metric: self.metric,
             val_accuracy: state.best().and_then(|best| best.val_accuracy),
             val_rmse: state.best().and_then(|best| best.val_rmse),
+            val_metric: state.best().and_then(|best| best.value(self.metric)),
             test,
             test_r2,
+            test_metric,
             diverged: state.diverged,
             seconds: start.elapsed().as_secs_f64(),
         };
@@ -301,6 +307,12 @@ impl<'d> Trainer<'d> {
         let rows = self.parts.test.clone();
         (self.task.is_regression() && !rows.is_empty())
             .then(|| measure_r2(&mut self.engine, &self.state.best_params, self.data, &rows))
+    }
+
+    /// A metric of the weights that are kept on the test part, which takes a pass of its own.
+    fn measure_test(&mut self, metric: Metric) -> Option<f64> {
+        let Self { state, data, parts, engine, .. } = self;
+        measure(metric, engine, &state.best_params, data, &parts.test)
     }
 
     /// Trains until the end of the epoch, or until there is a reason to pause.
