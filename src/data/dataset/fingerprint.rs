@@ -3,6 +3,7 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Dataset, Features, Files};
+use crate::files;
 
 impl Dataset {
     /// A 128-bit hash (XXH3) of everything that a training depends on: the sizes, the shape of the images, where the training
@@ -53,11 +54,11 @@ impl Dataset {
                 hash.update(&(name.len() as u64).to_le_bytes());
                 hash.update(name.as_bytes());
             }
-            self.targets.iter().for_each(|y| hash.update(&y.to_le_bytes()));
+            hash.update(&files::le_bytes(&self.targets));
         }
         if let Some(weights) = &self.weights {
             hash.update(b"weights");
-            weights.iter().for_each(|weight| hash.update(&weight.to_le_bytes()));
+            hash.update(&files::le_bytes(weights));
         }
     }
 
@@ -84,11 +85,7 @@ impl Dataset {
         }
         match &self.features {
             Features::U8(values) => hash.update(values),
-            Features::F32(values) => {
-                for value in values {
-                    hash.update(&value.to_le_bytes());
-                }
-            }
+            Features::F32(values) => hash.update(&files::le_bytes(values)),
         }
     }
 }

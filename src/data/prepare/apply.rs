@@ -1,8 +1,11 @@
 //! Makes the inputs of a network, and what it is to say, from a table.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::thread;
 
-use super::{Input, Prepare, Target};
+use super::outputs::Outputs;
+use super::{Input, Prepare};
 use crate::data::table::{Chunk, Kind, MISSING, Table, digits};
 use crate::error::{Error, Result};
 use crate::memory::require_memory;
@@ -37,34 +40,27 @@ impl Prepare {
         require_memory(values, "the inputs")?;
         let steps = self.steps(&table)?;
         let outputs = if targets { Some(Outputs::of(self, &table)?) } else { None };
-        let mut unknown = vec![0usize; self.inputs.len()];
         let mut prepared = Prepared { inputs: vec![0.0; values], n_rows, ..Prepared::default() };
+        prepared.unknown = vec![0; self.inputs.len()];
         let (name, before) = (table.name().to_owned(), table.rows_before());
         let (n_numbers, n_columns) = (table.n_numbers(), table.columns().len());
         let (_, chunks) = table.into_chunks();
         let mut done = 0;
         for chunk in chunks {
-            let rows = Rows { chunk: &chunk, n_numbers, n_texts: n_columns - n_numbers };
+            let n_texts = n_columns - n_numbers;
+            let rows = Rows { chunk: &chunk, n_numbers, n_texts, range: 0..chunk.n_rows };
             let out = &mut prepared.inputs[done * width..(done + chunk.n_rows) * width];
-            for (step, unknown) in steps.iter().zip(&mut unknown) {
-                *unknown += step.run(&rows, out, width).map_err(|row| {
-                    let problem = format!(
-                        "`{}` has no number in row {}",
-                        step.column,
-                        before + done + row + 1
-                    );
-                    Error::invalid(
-                        &name[..],
-                        format!("{problem}; expected one, as in the training"),
-                    )
-                })?;
-            }
+            let unknown = run_all(&steps, &rows, out, width).map_err(|(row, column)| {
+                let problem =
+                    format!("`{column}` has no number in row {}", before + done + row + 1);
+                Error::invalid(&name[..], format!("{problem}; expected one, as in the training"))
+            })?;
+            prepared.unknown.iter_mut().zip(unknown).for_each(|(all, more)| *all += more);
             if let Some(outputs) = &outputs {
                 outputs.read(&rows, (&name, before + done), &mut prepared)?;
             }
             done += chunk.n_rows;
         }
-        prepared.unknown = unknown;
         Ok(prepared)
     }
 
@@ -102,21 +98,80 @@ impl Prepare {
     }
 }
 
-/// Rows of a table, with the number of values of each kind in a row.
-struct Rows<'a> {
+/// So many rows at a time stay in the cache while all columns of them are written.
+const BLOCK_ROWS: usize = 256;
+
+/// Below this number of values, threads take longer to start than they save.
+const VALUES_PER_THREAD: usize = 1 << 18;
+
+/// Runs all steps over some rows, which several threads share. Returns how many levels each step does not know. An error is the
+/// first row in which a number is missing, and its column.
+fn run_all<'s>(
+    steps: &[Step<'s>],
+    rows: &Rows<'_>,
+    out: &mut [f32],
+    width: usize,
+) -> Result<Vec<usize>, (usize, &'s str)> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let n_threads = (out.len() / VALUES_PER_THREAD).clamp(1, cores);
+    let share = rows.range.len().div_ceil(n_threads).max(1);
+    let work = |(start, out): (usize, &mut [f32])| {
+        let mut unknown = vec![0; steps.len()];
+        for (i, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
+            let start = start + i * BLOCK_ROWS;
+            let rows = Rows { range: start..start + out.len() / width, ..*rows };
+            let mut missing: Option<(usize, &'s str)> = None;
+            for (step, unknown) in steps.iter().zip(&mut unknown) {
+                match step.run(&rows, out, width) {
+                    Ok(more) => *unknown += more,
+                    Err(row) if missing.is_none_or(|(first, _)| start + row < first) => {
+                        missing = Some((start + row, step.column));
+                    }
+                    Err(_) => {}
+                }
+            }
+            if let Some(missing) = missing {
+                return Err(missing);
+            }
+        }
+        Ok(unknown)
+    };
+    let shares = out.chunks_mut(share * width).enumerate().map(|(i, out)| (i * share, out));
+    let done: Vec<Result<Vec<usize>, (usize, &str)>> = match n_threads {
+        1 => shares.map(work).collect(),
+        _ => thread::scope(|scope| {
+            let threads: Vec<_> = shares.map(|share| scope.spawn(|| work(share))).collect();
+            let joined = threads.into_iter().map(|thread| match thread.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            joined.collect()
+        }),
+    };
+    let mut unknown = vec![0; steps.len()];
+    for more in done {
+        unknown.iter_mut().zip(more?).for_each(|(all, more)| *all += more);
+    }
+    Ok(unknown)
+}
+
+/// Rows of a chunk, with the number of values of each kind in a row.
+pub(super) struct Rows<'a> {
     chunk: &'a Chunk,
     n_numbers: usize,
     n_texts: usize,
+    pub(super) range: Range<usize>,
 }
 
 impl Rows<'_> {
-    fn numbers(&self, place: usize) -> impl Iterator<Item = f32> {
+    pub(super) fn numbers(&self, place: usize) -> impl Iterator<Item = f32> {
         let width = self.n_numbers;
-        (0..self.chunk.n_rows).map(move |row| self.chunk.numbers.value(row * width + place))
+        self.range.clone().map(move |row| self.chunk.numbers.value(row * width + place))
     }
 
-    fn codes(&self, place: usize) -> impl Iterator<Item = u32> {
-        self.chunk.codes.iter().skip(place).step_by(self.n_texts.max(1)).copied()
+    pub(super) fn codes(&self, place: usize) -> impl Iterator<Item = u32> {
+        let width = self.n_texts;
+        self.range.clone().map(move |row| self.chunk.codes[row * width + place])
     }
 }
 
@@ -264,135 +319,64 @@ impl Step<'_> {
     }
 }
 
-/// Reads what the network is to say.
-struct Outputs {
-    target: OutputKind,
-    weight: Option<(String, usize)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::{Missing, Roles, TableOptions, TaskChoice};
+    use super::*;
+    use crate::data::Features;
+    use crate::data::table::Column;
 
-enum OutputKind {
-    /// The class of each code.
-    Codes {
-        column: String,
-        place: usize,
-        classes: Vec<Option<u32>>,
-        texts: Vec<String>,
-    },
-    /// The class of each number, by its digits.
-    Digits {
-        column: String,
-        place: usize,
-        classes: HashMap<String, u32>,
-    },
-    Numbers {
-        columns: Vec<(String, usize)>,
-    },
-}
-
-impl Outputs {
-    fn of(prepare: &Prepare, table: &Table) -> Result<Self> {
-        let find = |name: &String| {
-            table.position(name).ok_or_else(|| {
-                Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
-            })
+    /// Three columns of numbers and one of texts, and a target.
+    fn table(rows: Range<usize>) -> Table {
+        let column = |name: &str, kind| Column { name: name.to_owned(), kind };
+        let levels = ["p", "q", "r"].map(str::to_owned).to_vec();
+        let columns = vec![
+            column("a", Kind::Number),
+            column("t", Kind::Text(levels)),
+            column("b", Kind::Number),
+            column("c", Kind::Number),
+            column("y", Kind::Number),
+        ];
+        let value = |row: usize, k: usize| match (row % 1009, k) {
+            (17, 1) => f32::NAN,
+            _ => (row * (k + 3) % 997) as f32,
         };
-        let number = |name: &String| {
-            let column = find(name)?;
-            match table.columns()[column].kind {
-                Kind::Number => Ok((name.clone(), table.place(column))),
-                Kind::Text(_) => Err(Error::invalid(
-                    table.name(),
-                    format!("`{name}` holds texts; expected numbers"),
-                )),
-            }
-        };
-        let weight = prepare.weight.as_ref().map(number).transpose()?;
-        let target = match &prepare.target {
-            Target::Numbers { columns } => {
-                OutputKind::Numbers { columns: columns.iter().map(number).collect::<Result<_>>()? }
-            }
-            Target::Classes { column, classes } => {
-                let at = find(column)?;
-                let numbers: HashMap<&str, u32> =
-                    classes.iter().zip(0..).map(|(class, number)| (&class[..], number)).collect();
-                let (column, place) = (column.clone(), table.place(at));
-                match &table.columns()[at].kind {
-                    Kind::Text(texts) => OutputKind::Codes {
-                        column,
-                        place,
-                        classes: texts.iter().map(|text| numbers.get(&text[..]).copied()).collect(),
-                        texts: texts.clone(),
-                    },
-                    Kind::Number => {
-                        let classes = numbers.into_iter().map(|(text, n)| (text.to_owned(), n));
-                        OutputKind::Digits { column, place, classes: classes.collect() }
-                    }
-                }
-            }
-        };
-        Ok(Self { target, weight })
+        let numbers = rows.clone().flat_map(|row| (0..4).map(move |k| value(row, k))).collect();
+        let codes = rows.clone().map(|row| [0, 1, 2, MISSING][row % 4]).collect();
+        let chunk = Chunk { numbers: Features::F32(numbers), codes, n_rows: rows.len() };
+        Table::new("test", columns, vec![chunk]).unwrap()
     }
 
-    fn read(&self, rows: &Rows<'_>, (name, done): (&str, usize), out: &mut Prepared) -> Result<()> {
-        let missing = |column: &str, row: usize| {
-            Error::invalid(
-                name,
-                format!("`{column}` has no value in row {}; expected one", done + row + 1),
-            )
-        };
-        let unknown = |column: &str, value: &str, row: usize| {
-            let problem = format!(
-                "`{column}` is `{value}` in row {}, which is no class of the model",
-                done + row + 1
-            );
-            Error::invalid(name, problem)
-        };
-        match &self.target {
-            OutputKind::Codes { column, place, classes, texts } => {
-                for (row, code) in rows.codes(*place).enumerate() {
-                    if code == MISSING {
-                        return Err(missing(column, row));
-                    }
-                    let class = classes[code as usize];
-                    out.labels
-                        .push(class.ok_or_else(|| unknown(column, &texts[code as usize], row))?);
-                }
-            }
-            OutputKind::Digits { column, place, classes } => {
-                for (row, value) in rows.numbers(*place).enumerate() {
-                    if value.is_nan() {
-                        return Err(missing(column, row));
-                    }
-                    let text = digits(value);
-                    let class = classes.get(&text).copied();
-                    out.labels.push(class.ok_or_else(|| unknown(column, &text, row))?);
-                }
-            }
-            OutputKind::Numbers { columns } => {
-                let start = out.targets.len();
-                out.targets.resize(start + rows.chunk.n_rows * columns.len(), 0.0);
-                for (i, (column, place)) in columns.iter().enumerate() {
-                    for (row, value) in rows.numbers(*place).enumerate() {
-                        if !value.is_finite() {
-                            return Err(missing(column, row));
-                        }
-                        out.targets[start + row * columns.len() + i] = value;
-                    }
-                }
-            }
+    fn fitted(missing: Missing) -> Result<Prepare> {
+        let task = TaskChoice::Regression;
+        let options = TableOptions { missing, task, ..TableOptions::default() };
+        let first = table(0..16);
+        let roles = Roles::of(&first, &options)?;
+        let rows: Vec<u32> = (0..16).collect();
+        Ok(Prepare::fit(&first, &roles, &options, &rows)?.0)
+    }
+
+    #[test]
+    fn threads_and_blocks_do_not_show() {
+        let n = 3 * VALUES_PER_THREAD / 7 + 1001;
+        let prepare = fitted(Missing::Impute).unwrap();
+        let whole = prepare.apply(table(0..n), true).unwrap();
+        let mut parts = Prepared::default();
+        for start in (0..n).step_by(997) {
+            let part = prepare.apply(table(start..n.min(start + 997)), true).unwrap();
+            parts.inputs.extend(part.inputs);
+            parts.targets.extend(part.targets);
         }
-        if let Some((column, place)) = &self.weight {
-            for (row, weight) in rows.numbers(*place).enumerate() {
-                if !(weight.is_finite() && weight >= 0.0) {
-                    let problem = format!("`{column}` is {weight} in row {}", done + row + 1);
-                    return Err(Error::invalid(
-                        name,
-                        format!("{problem}; expected a weight of at least 0"),
-                    ));
-                }
-                out.weights.push(weight);
-            }
-        }
-        Ok(())
+        assert_eq!((whole.inputs.len(), whole.n_rows), (n * prepare.n_inputs(), n));
+        assert!(whole.inputs == parts.inputs && whole.targets == parts.targets);
+    }
+
+    #[test]
+    fn the_first_row_without_a_number_is_named() {
+        let prepare = fitted(Missing::Error).unwrap();
+        let n = 2 * VALUES_PER_THREAD;
+        let error = prepare.apply(table(100..n), true).unwrap_err().to_string();
+        // row 1026 of the whole, which is the first after 100 that leaves 17 when divided by 1009
+        assert!(error.contains("`b` has no number in row 927;"), "{error}");
     }
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod fit;
+mod outputs;
 mod roles;
 
 use serde::{Deserialize, Serialize};

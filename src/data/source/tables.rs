@@ -12,6 +12,7 @@ use crate::data::split::{Files, Rows};
 use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::data::{Dataset, Features, Parts, Split};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::text::grouped;
 
 /// Reads a table and learns from its training part.
@@ -210,11 +211,9 @@ fn with_repeated_rows(mut loaded: Loaded, parts: &Parts) -> Loaded {
     let Features::F32(values) = data.features() else { return loaded };
     let hash = |&row: &u32| {
         let mut hash = Xxh3::new();
-        for value in &values[row as usize * width..][..width] {
-            hash.update(&value.to_le_bytes());
-        }
+        hash.update(&files::le_bytes(&values[row as usize * width..][..width]));
         data.labels().get(row as usize).iter().for_each(|l| hash.update(&l.to_le_bytes()));
-        data.targets_of(&[row]).iter().for_each(|y| hash.update(&y.to_le_bytes()));
+        hash.update(&files::le_bytes(&data.targets_of(&[row])));
         hash.digest128()
     };
     if parts.test.is_empty() {
