@@ -8,6 +8,8 @@ mod delimited;
 
 use std::collections::HashMap;
 
+pub(super) use append::merge;
+pub(super) use delimited::{Value, decoded, unreadable, value_of_cell};
 pub use delimited::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
 
 use super::Features;
@@ -15,6 +17,10 @@ use crate::error::{Error, Result};
 
 /// The code of a text that is missing.
 pub const MISSING: u32 = u32::MAX;
+
+/// Tables from arrays and sparse rows have at most so many columns, each of which has a name: a file of a few bytes could ask for any
+/// number of them.
+pub(super) const MOST_COLUMNS: usize = 1 << 20;
 
 /// What a cell of a column holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -30,7 +30,8 @@ use crate::files;
 use crate::memory::require_bytes;
 use assembly::{Assembly, Outcome, SMALLER_FILE};
 use block::{Problem, Rows, Schema};
-use compressed::decoded;
+pub(in crate::data) use cells::{Value, value as value_of_cell};
+pub(in crate::data) use compressed::decoded;
 use detection::{FOR_TYPES, detect};
 use source::{LONGEST_RECORD, NoBlock, Source};
 
@@ -140,16 +141,7 @@ impl<'a> Input<'a> {
     }
 
     fn unreadable(&self, error: io::Error) -> Error {
-        let problem = match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                "the file ends within compressed data; is it truncated?".to_owned()
-            }
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                format!("damaged compressed data: {error}")
-            }
-            _ => format!("cannot be read: {error}"),
-        };
-        Error::invalid(self.name, problem)
+        unreadable(self.name, &error)
     }
 
     /// Rejects a plain file before it is read if it will not fit into memory, judging by its first rows.
@@ -158,6 +150,20 @@ impl<'a> Input<'a> {
         let rows = 0.8 * length as f64 / bytes_per_row.max(1.0);
         require_bytes((4.0 * rows * n_columns as f64) as u64, self.name, SMALLER_FILE)
     }
+}
+
+/// What is wrong when a stream, compressed or not, cannot be read.
+pub(in crate::data) fn unreadable(name: &str, error: &io::Error) -> Error {
+    let problem = match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the file ends within compressed data; is it truncated?".to_owned()
+        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            format!("damaged compressed data: {error}")
+        }
+        _ => format!("cannot be read: {error}"),
+    };
+    Error::invalid(name, problem)
 }
 
 fn read(input: &Input<'_>, options: &ReadOptions, sizes: &Sizes) -> Result<ReadTable> {
