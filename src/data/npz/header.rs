@@ -184,10 +184,10 @@ impl<'t> Scanner<'t> {
         let (inside, rest) = self.0.split_once(')')?;
         self.0 = rest;
         let inside = inside.trim();
-        let inside = inside.strip_suffix(',').unwrap_or(inside);
         if inside.is_empty() {
             return Some(Vec::new());
         }
+        let inside = inside.strip_suffix(',').unwrap_or(inside);
         let number = |text: &str| text.trim().trim_end_matches('L').parse().ok();
         let lengths: Vec<usize> = inside.split(',').map(number).collect::<Option<_>>()?;
         (lengths.len() <= MOST_DIMENSIONS).then_some(lengths)
