@@ -8,6 +8,7 @@ use std::thread;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageBuffer, ImageDecoder as _, ImageReader, Limits, Pixel};
 
+use super::jpeg;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::memory::{require_bytes, try_reserve};
@@ -142,36 +143,57 @@ fn reader<'b>(bytes: &'b [u8], path: &Path) -> Result<ImageReader<Cursor<&'b [u8
     Ok(reader)
 }
 
-fn damaged(path: &Path, error: &image::ImageError) -> Error {
-    Error::invalid_file(path, format!("{error}; expected an undamaged PNG or JPEG image"))
+fn damaged(path: &Path, problem: &str) -> Error {
+    Error::invalid_file(path, format!("{problem}; expected an undamaged PNG or JPEG image"))
 }
 
 fn read_header(bytes: &[u8], path: &Path) -> Result<Header> {
-    let decoder = reader(bytes, path)?.into_decoder().map_err(|error| damaged(path, &error))?;
-    let (width, height) = decoder.dimensions();
-    let colour = decoder.color_type();
-    let channels = u64::from(colour.channel_count());
-    let values = u64::from(width).saturating_mul(height.into()).saturating_mul(channels);
-    if width.max(height) > LARGEST_SIDE
+    let failed = |error: image::ImageError| damaged(path, &error.to_string());
+    let (header, channels) = match jpeg::is_jpeg(bytes) {
+        true => {
+            let header = jpeg::header(bytes, LARGEST_SIDE as usize);
+            let (width, height, is_grey) = header.map_err(|problem| damaged(path, &problem))?;
+            let channels = if is_grey { 1 } else { 3 };
+            (Header { width, height, is_grey, has_alpha: false, is_deep: false }, channels)
+        }
+        false => {
+            let decoder = reader(bytes, path)?.into_decoder().map_err(failed)?;
+            let (width, height) = decoder.dimensions();
+            let colour = decoder.color_type();
+            let header = Header {
+                width: width as usize,
+                height: height as usize,
+                is_grey: !colour.has_color(),
+                has_alpha: colour.has_alpha(),
+                is_deep: colour.bytes_per_pixel() > colour.channel_count(),
+            };
+            (header, usize::from(colour.channel_count()))
+        }
+    };
+    let Header { width, height, .. } = header;
+    let values = (width as u64).saturating_mul(height as u64).saturating_mul(channels as u64);
+    if width.max(height) > LARGEST_SIDE as usize
         || values > MOST_VALUES_PER_BYTE.saturating_mul(bytes.len() as u64)
     {
         let problem = format!("{width}x{height} pixels in {} bytes", bytes.len());
         let expected = format!("an undamaged image of at most {LARGEST_SIDE} pixels a side");
         return Err(Error::invalid_file(path, format!("{problem}; expected {expected}")));
     }
-    Ok(Header {
-        width: width as usize,
-        height: height as usize,
-        is_grey: !colour.has_color(),
-        has_alpha: colour.has_alpha(),
-        is_deep: u64::from(colour.bytes_per_pixel()) > channels,
-    })
+    Ok(header)
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     // the header has been read before, and the file may have changed since
     read_header(bytes, path)?;
-    reader(bytes, path)?.decode().map_err(|error| damaged(path, &error))
+    match jpeg::is_jpeg(bytes) {
+        true => {
+            jpeg::decode(bytes, LARGEST_SIDE as usize).map_err(|problem| damaged(path, &problem))
+        }
+        false => {
+            let image = reader(bytes, path)?.decode();
+            image.map_err(|error| damaged(path, &error.to_string()))
+        }
+    }
 }
 
 /// Stretches an image by a linear filter, if it has another size.

@@ -4,6 +4,7 @@
 //! count, symbolic links do. Everything is in the order of the names.
 
 mod decode;
+mod jpeg;
 #[cfg(test)]
 mod tests;
 

@@ -115,8 +115,7 @@ fn images_of_several_sizes_need_a_size() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     write(root, "a/1.png", &grey(4, 4, 80));
-    let photo = RgbImage::from_pixel(16, 8, Rgb([80, 80, 80]));
-    write(root, "b/1.jpg", &encoded(photo, ImageFormat::Jpeg));
+    write(root, "b/1.jpg", include_bytes!("test_images/flat-16x8.jpg"));
     let message = error(root);
     assert!(message.contains("1.jpg: 16x8 pixels, expected 4x4 as in "), "{message}");
     assert!(message.contains("a/1.png; --image-size WxH"), "{message}");
@@ -135,8 +134,9 @@ fn damaged_images_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let noise = RgbImage::from_fn(9, 7, |x, y| Rgb([x as u8 * 29, y as u8 * 31, (x * y) as u8]));
-    for format in [ImageFormat::Png, ImageFormat::Jpeg] {
-        let good = encoded(noise.clone(), format);
+    let baseline = include_bytes!("test_images/baseline-9x7.jpg").to_vec();
+    let progressive = include_bytes!("test_images/progressive-9x7.jpg").to_vec();
+    for good in [encoded(noise, ImageFormat::Png), baseline, progressive] {
         for cut in 0..good.len() {
             write(root, "a/1.png", &good[..cut]);
             match read_image_folder(root, None) {
