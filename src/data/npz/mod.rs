@@ -19,6 +19,9 @@ use std::path::Path;
 
 pub use arrays::{Arrays, Inputs, read_arrays, read_arrays_bytes, read_inputs, read_inputs_bytes};
 
+#[cfg(feature = "parquet")]
+pub(super) use values::half;
+
 use crate::error::{Error, Result};
 use crate::files;
 

@@ -248,7 +248,7 @@ fn numbers<const N: usize>(
 }
 
 /// A number of 16 bits: 1 of sign, 5 of exponent, 10 of fraction.
-fn half(bytes: [u8; 2]) -> f32 {
+pub fn half(bytes: [u8; 2]) -> f32 {
     let bits = u16::from_le_bytes(bytes);
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
     let magnitude = match exponent {
