@@ -145,7 +145,8 @@ impl Rows {
         let end = memchr::memchr(b'#', line).unwrap_or(line.len());
         let mut words = Words { line: &line[..end], at: 0 };
         let Some((at, word)) = words.next() else { return Ok(()) };
-        self.targets.push(number(word).map_err(|problem| (at, expected(word, &problem, "a label")))?);
+        self.targets
+            .push(number(word).map_err(|problem| (at, expected(word, &problem, "a label")))?);
         let start = self.features.len();
         for (at, word) in words {
             let colon = memchr::memchr(b':', word);
@@ -162,7 +163,8 @@ impl Rows {
                 return Err((at, expected(word, "", wanted)));
             };
             let value = number(text);
-            let value = value.map_err(|problem| (at, expected(word, &problem, "a number after the colon")))?;
+            let value = value
+                .map_err(|problem| (at, expected(word, &problem, "a number after the colon")))?;
             self.features.push(feature);
             self.values.push(value);
             let row = self.targets.len();
@@ -235,7 +237,10 @@ fn table(name: &str, rows: Rows, first: usize, n_features: usize) -> Result<Libs
     }
     let (largest, row) = rows.largest.unwrap_or_default();
     if n_features == 0 {
-        return Err(Error::invalid(name, "there are no features; expected `number:value` in a row"));
+        return Err(Error::invalid(
+            name,
+            "there are no features; expected `number:value` in a row",
+        ));
     }
     if n_features > MOST_COLUMNS {
         let problem = format!("row {row} has feature {largest}; expected at most {MOST_COLUMNS}");
@@ -291,10 +296,14 @@ mod tests {
     }
 
     fn values(table: &Table) -> Vec<f32> {
-        table.chunks().iter().flat_map(|chunk| match &chunk.numbers {
-            Features::F32(values) => values.clone(),
-            Features::U8(_) => panic!("expected numbers of 32 bits"),
-        }).collect()
+        table
+            .chunks()
+            .iter()
+            .flat_map(|chunk| match &chunk.numbers {
+                Features::F32(values) => values.clone(),
+                Features::U8(_) => panic!("expected numbers of 32 bits"),
+            })
+            .collect()
     }
 
     fn names(table: &Table) -> Vec<&str> {
@@ -321,7 +330,10 @@ mod tests {
         assert_eq!(values(&found.table), [0.0, 0.0, 5.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
         let options = LibsvmOptions { min_features: 0, first: Some(1) };
         let error = read_libsvm_bytes("f", b"1 0:5\n", &options).unwrap_err().to_string();
-        assert!(error.contains("row 1 has feature 0; expected features numbered from 1"), "{error}");
+        assert!(
+            error.contains("row 1 has feature 0; expected features numbered from 1"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -222,9 +222,7 @@ impl Transparent for image::Rgba<u8> {
 }
 
 /// An image before a white background.
-fn on_white<P: Transparent>(
-    image: &ImageBuffer<P, Vec<u8>>,
-) -> ImageBuffer<P::Opaque, Vec<u8>> {
+fn on_white<P: Transparent>(image: &ImageBuffer<P, Vec<u8>>) -> ImageBuffer<P::Opaque, Vec<u8>> {
     ImageBuffer::from_fn(image.width(), image.height(), |x, y| {
         let channels = image.get_pixel(x, y).channels();
         let (alpha, colours) = channels.split_last().unwrap_or((&255, channels));

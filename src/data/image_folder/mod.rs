@@ -53,7 +53,8 @@ const PARTS: [(&str, usize); 4] = [("train", 0), ("valid", 1), ("val", 1), ("tes
 /// Whether a path is a directory that [`read_image_folder`] reads.
 pub fn is_image_folder(path: &Path) -> bool {
     let has_image = |class: &PathBuf| listed(class).is_ok_and(|found| !found.images.is_empty());
-    let has_class = |path: &Path| listed(path).is_ok_and(|found| found.folders.iter().any(has_image));
+    let has_class =
+        |path: &Path| listed(path).is_ok_and(|found| found.folders.iter().any(has_image));
     path.is_dir() && (has_class(path) || has_class(&path.join("train")))
 }
 
@@ -81,7 +82,8 @@ pub fn read_image_folder(path: &Path, size: Option<(usize, usize)>) -> Result<Im
             top.folders.iter().filter(is_part)
         };
         if let [first, second, ..] = of(1).collect::<Vec<_>>()[..] {
-            let problem = format!("both `{}` and `{}`; expected one", name_of(first), name_of(second));
+            let problem =
+                format!("both `{}` and `{}`; expected one", name_of(first), name_of(second));
             return Err(Error::invalid_file(path, problem));
         }
         for (part, count) in counts.iter_mut().enumerate() {
@@ -108,7 +110,9 @@ pub fn read_image_folder(path: &Path, size: Option<(usize, usize)>) -> Result<Im
     }
     if files.n_skipped > 0 {
         let plural = if files.n_skipped == 1 { "file is" } else { "files are" };
-        files.notices.push(format!("{} {plural} no PNG or JPEG image and not read", files.n_skipped));
+        files
+            .notices
+            .push(format!("{} {plural} no PNG or JPEG image and not read", files.n_skipped));
     }
     let read = decode::read(&files.paths, size, None)?;
     let notices = [files.notices, read.notices].concat();
@@ -170,7 +174,8 @@ impl Files {
                 self.class_names.push(name.clone());
             }
             let Some(label) = self.class_names.iter().position(|class| *class == name) else {
-                let problem = "a class of which the training part has no images; expected one of its folders";
+                let problem =
+                    "a class of which the training part has no images; expected one of its folders";
                 return Err(Error::invalid_file(&folder, problem));
             };
             self.labels.extend(class.images.iter().map(|_| label as u32));

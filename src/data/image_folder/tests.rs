@@ -44,7 +44,10 @@ fn classes_are_folders_in_the_order_of_their_names() {
     let found = read_image_folder(root, None).unwrap();
     assert_eq!((found.size, found.channels, found.counts), ((1, 2), 1, [3, 0, 0]));
     assert_eq!(found.pixels, [5, 5, 4, 4, 3, 3]);
-    assert_eq!((found.labels, found.class_names), (vec![0, 1, 1], vec!["cat".into(), "dog".into()]));
+    assert_eq!(
+        (found.labels, found.class_names),
+        (vec![0, 1, 1], vec!["cat".into(), "dog".into()])
+    );
     assert_eq!(found.notices.len(), 2, "{:?}", found.notices);
     assert!(found.notices[0].contains("empty has no images"));
     assert_eq!(found.notices[1], "2 files are no PNG or JPEG image and not read");

@@ -189,7 +189,8 @@ fn inputs<S: ReadSeek>(mut source: S, name: &str) -> Result<Inputs> {
                 _ => of_test,
             };
             let Some(chosen) = chosen.cloned() else {
-                let problem = format!("expected one array, `X` or `x_test`, found {}", listed(&archive));
+                let problem =
+                    format!("expected one array, `X` or `x_test`, found {}", listed(&archive));
                 return Err(Error::invalid(name, problem));
             };
             Named { name: format!("{name}, `{chosen}`"), array: archive.read(&chosen)? }
@@ -211,7 +212,8 @@ fn roles(names: &[String], name: &str) -> Result<Vec<(String, usize, bool)>> {
         let lower = array.to_lowercase();
         let Some(&(_, part, is_x)) = NAMES.iter().find(|known| known.0 == lower) else { continue };
         if let Some(other) = roles.iter().find(|role| (role.1, role.2) == (part, is_x)) {
-            let problem = format!("`{}` and `{array}` mean the same; expected one of them", other.0);
+            let problem =
+                format!("`{}` and `{array}` mean the same; expected one of them", other.0);
             return Err(Error::invalid(name, problem));
         }
         roles.push((array.clone(), part, is_x));
@@ -380,8 +382,8 @@ fn table(name: &str, x: Named, y: Option<Named>) -> Result<Table> {
             Column { name, kind: kind.clone() }
         }));
     }
-    let is_bytes = !numbers.is_empty()
-        && numbers.iter().all(|(values, _)| matches!(values, Values::U8(_)));
+    let is_bytes =
+        !numbers.is_empty() && numbers.iter().all(|(values, _)| matches!(values, Values::U8(_)));
     let per_value = if is_bytes { 1 } else { 4 };
     let values = columns.len() as u64 * n_rows as u64;
     require_bytes(values.saturating_mul(per_value), name, SMALLER)?;
@@ -398,13 +400,13 @@ fn table(name: &str, x: Named, y: Option<Named>) -> Result<Table> {
                     out.extend_from_slice(&values[range]);
                 }
             })),
-            false => Features::F32(interleaved(&rows, &numbers, |values, range, out| {
-                match values {
+            false => {
+                Features::F32(interleaved(&rows, &numbers, |values, range, out| match values {
                     Values::U8(values) => out.extend(values[range].iter().copied().map(f32::from)),
                     Values::F32(values) => out.extend_from_slice(&values[range]),
                     Values::Text { .. } => {}
-                }
-            })),
+                }))
+            }
         };
         chunks.push(Chunk { numbers, codes, n_rows });
     }

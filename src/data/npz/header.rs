@@ -200,9 +200,8 @@ mod tests {
 
     #[test]
     fn headers_of_several_writers_are_read() {
-        let header = parse(
-            "{'descr': '>f8', 'fortran_order': True, 'shape': (3, 4), }          \n",
-        );
+        let header =
+            parse("{'descr': '>f8', 'fortran_order': True, 'shape': (3, 4), }          \n");
         let expected = Header {
             element: Element::Float(8),
             is_big_endian: true,

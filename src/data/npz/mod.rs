@@ -101,7 +101,11 @@ pub fn read_npz(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<(St
     let (source, name) = open(path)?;
     let mut archive = archive::Archive::open(source, &name)?;
     let wanted = archive.names().iter().filter(|name| is_wanted(name)).cloned();
-    wanted.collect::<Vec<_>>().into_iter().map(|name| Ok((name.clone(), archive.read(&name)?))).collect()
+    wanted
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|name| Ok((name.clone(), archive.read(&name)?)))
+        .collect()
 }
 
 /// What arrays are read from.

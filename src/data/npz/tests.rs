@@ -12,7 +12,8 @@ use crate::data::table::{Kind, MISSING};
 /// A `.npy` file.
 pub fn npy(descr: &str, is_fortran: bool, shape: &str, values: &[u8]) -> Vec<u8> {
     let order = if is_fortran { "True" } else { "False" };
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
+    let mut header =
+        format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
     while (header.len() + 11) % 64 != 0 {
         header.push(' ');
     }
@@ -115,9 +116,8 @@ fn memory_in_the_order_of_fortran_becomes_row_major() {
 
 #[test]
 fn texts_of_both_types_are_read() {
-    let characters = |text: &str| -> Vec<u8> {
-        text.chars().flat_map(|c| (c as u32).to_be_bytes()).collect()
-    };
+    let characters =
+        |text: &str| -> Vec<u8> { text.chars().flat_map(|c| (c as u32).to_be_bytes()).collect() };
     let array = read(&npy(">U2", false, "(3,)", &characters("é\0ab\u{1f600}\0")));
     let levels = ["é", "ab", "😀"].map(str::to_owned).to_vec();
     assert_eq!(array.values, Values::Text { codes: vec![0, 1, 2], levels });
@@ -186,10 +186,8 @@ fn archives_are_read_stored_and_compressed_and_only_what_is_wanted() {
 
 #[test]
 fn damaged_archives_are_errors() {
-    let entries = [
-        ("X", npy("<f4", false, "(2, 1)", &[0; 8])),
-        ("y", npy("|u1", false, "(2,)", &[0, 1])),
-    ];
+    let entries =
+        [("X", npy("<f4", false, "(2, 1)", &[0; 8])), ("y", npy("|u1", false, "(2,)", &[0, 1]))];
     let good = stored(&entries);
     read_arrays_bytes("a.npz", &good).unwrap();
     for cut in 0..good.len() {
@@ -280,7 +278,9 @@ fn other_arrays_are_tables() {
     let Inputs::Table(table) = read_inputs_bytes("a", &bytes).unwrap() else { panic!() };
     assert_eq!(table.chunks()[0].numbers, Features::U8(vec![1, 2, 3, 4]));
     let file = stored(&[("a", x.clone())]);
-    assert!(matches!(read_inputs_bytes("a", &file), Ok(Inputs::Table(table)) if table.n_rows() == 2));
+    assert!(
+        matches!(read_inputs_bytes("a", &file), Ok(Inputs::Table(table)) if table.n_rows() == 2)
+    );
     let file = stored(&[("other", x.clone()), ("X", bytes)]);
     let Inputs::Table(table) = read_inputs_bytes("a", &file).unwrap() else { panic!() };
     assert_eq!(table.chunks()[0].numbers.len(), 4);
@@ -298,18 +298,41 @@ fn shapes_that_do_not_fit_are_refused_with_names_and_shapes() {
     };
     let two = || x("(2, 3)", 6);
     for (entries, expected) in [
-        (vec![("X", two()), ("y", y(3))], "f, `y`: the shape is (3,); expected as many rows, since that of the inputs is (2, 3)"),
-        (vec![("X", x("(0, 3)", 0)), ("y", y(0))], "f, `X`: the shape is (0, 3); expected at least one row"),
-        (vec![("X", x("(4,)", 4)), ("y", y(4))], "f, `X`: the shape is (4,); expected rows and columns"),
+        (
+            vec![("X", two()), ("y", y(3))],
+            "f, `y`: the shape is (3,); expected as many rows, since that of the inputs is (2, 3)",
+        ),
+        (
+            vec![("X", x("(0, 3)", 0)), ("y", y(0))],
+            "f, `X`: the shape is (0, 3); expected at least one row",
+        ),
+        (
+            vec![("X", x("(4,)", 4)), ("y", y(4))],
+            "f, `X`: the shape is (4,); expected rows and columns",
+        ),
         (vec![("X", two())], "f: `X` without `y`"),
         (vec![("y_test", y(2)), ("X", two()), ("y", y(2))], "f: `y_test` without `x_test`"),
-        (vec![("val_images", two()), ("X", two()), ("y", y(2))], "`val_images` without `val_labels`"),
+        (
+            vec![("val_images", two()), ("X", two()), ("y", y(2))],
+            "`val_images` without `val_labels`",
+        ),
         (vec![("X", two()), ("x", two()), ("y", y(2))], "`X` and `x` mean the same"),
         (vec![("x_val", two()), ("x_valid", two())], "`x_val` and `x_valid` mean the same"),
         (vec![("data", two())], "found `data`"),
         (vec![], "found no arrays"),
-        (vec![("X", two()), ("y", y(2)), ("x_test", x("(1, 2)", 2)), ("y_test", y(1))], "f, `x_test`: the shape is (1, 2); expected rows like those of the training part, which is (2, 3)"),
-        (vec![("X", two()), ("y", y(2)), ("x_test", two()), ("y_test", npy("|S1", false, "(2,)", b"ab"))], "f, `y_test`: texts; expected numbers"),
+        (
+            vec![("X", two()), ("y", y(2)), ("x_test", x("(1, 2)", 2)), ("y_test", y(1))],
+            "f, `x_test`: the shape is (1, 2); expected rows like those of the training part, which is (2, 3)",
+        ),
+        (
+            vec![
+                ("X", two()),
+                ("y", y(2)),
+                ("x_test", two()),
+                ("y_test", npy("|S1", false, "(2,)", b"ab")),
+            ],
+            "f, `y_test`: texts; expected numbers",
+        ),
     ] {
         let message = error(&entries);
         assert!(message.contains(expected), "{message}");

@@ -186,7 +186,8 @@ impl<'h> Target<'h> {
         };
         let Some(text) = found else {
             let position = self.position(at);
-            let problem = format!("the text at {position} is not Unicode; expected UTF-8, or `str`");
+            let problem =
+                format!("the text at {position} is not Unicode; expected UTF-8, or `str`");
             return Err(Error::invalid(self.name, problem));
         };
         let length = text.len();

@@ -105,9 +105,9 @@ fn read(name: &str, source: impl ChunkReader + 'static) -> Result<Table> {
         first_row += n_rows;
     }
     let columns = fields.into_iter().map(|field| {
-        let kind = match field.meaning {
-            Meaning::Number { .. } => Kind::Number,
-            _ => Kind::Text(field.levels.into_iter().collect()),
+        let kind = match field.is_text() {
+            false => Kind::Number,
+            true => Kind::Text(field.levels.into_iter().collect()),
         };
         Column { name: field.name, kind }
     });
@@ -169,8 +169,8 @@ impl Field {
         let logical = descriptor.logical_type_ref();
         let converted = descriptor.converted_type();
         let divided = |divisor| Meaning::Number { divisor, is_unsigned: false };
-        let is_decimal = matches!(logical, Some(LogicalType::Decimal(_)))
-            || converted == ConvertedType::DECIMAL;
+        let is_decimal =
+            matches!(logical, Some(LogicalType::Decimal(_))) || converted == ConvertedType::DECIMAL;
         let meaning = match descriptor.physical_type() {
             Type::BOOLEAN => Meaning::Bool,
             Type::FLOAT | Type::DOUBLE | Type::INT96 => divided(1.0),

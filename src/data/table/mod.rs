@@ -9,8 +9,8 @@ mod delimited;
 use std::collections::HashMap;
 
 pub(super) use append::merge;
-pub(super) use delimited::{Value, decoded, unreadable, value_of_cell};
 pub use delimited::{ReadOptions, ReadTable, read_csv, read_csv_bytes};
+pub(super) use delimited::{Value, decoded, unreadable, value_of_cell};
 
 use super::Features;
 use crate::error::{Error, Result};
