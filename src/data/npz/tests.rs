@@ -338,3 +338,19 @@ fn shapes_that_do_not_fit_are_refused_with_names_and_shapes() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// `x_train` of `>f8` in the order of Fortran, `y_train` and `y_test` of texts, `X_test` of `<f2`, and an array of objects.
+#[test]
+fn a_file_that_numpy_wrote_is_read() {
+    let bytes = include_bytes!("test_arrays/numpy.npz");
+    let Arrays::Table { train, valid: None, test: Some(test) } =
+        read_arrays_bytes("numpy.npz", bytes).unwrap()
+    else {
+        panic!("expected two tables")
+    };
+    assert_eq!(train.numbers(0).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
+    assert_eq!(train.numbers(1).collect::<Vec<_>>(), [0.25, 0.75, 1.25]);
+    assert_eq!(train.columns()[2].kind, Kind::Text(vec!["é".into(), "dog".into()]));
+    assert_eq!(train.codes(2).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!((test.numbers(0).next(), test.numbers(1).next()), (Some(1.5), Some(-2.0)));
+}
