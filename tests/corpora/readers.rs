@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use densely::Result;
+use densely::data::libsvm::{LibsvmOptions, read_libsvm_bytes};
+use densely::data::npz;
 use densely::data::table::{Kind, MISSING, ReadOptions, read_csv_bytes};
 use densely::data::{self, Dataset, Split, idx};
 use densely::engine::{Engine, EngineOptions};
@@ -21,14 +23,16 @@ use ndarray::Array2;
 pub type Reader = fn(&[u8]);
 
 /// The name of a corpus and its reader.
-pub const READERS: [(&str, Reader); 10] = [
+pub const READERS: [(&str, Reader); 12] = [
     ("checkpoint", checkpoint),
     ("config", config),
     ("directory", directory),
     ("grid", grid),
     ("images", images),
+    ("libsvm", libsvm),
     ("lists", lists),
     ("model", model),
+    ("npz", npz),
     ("results", results),
     ("split", split),
     ("table", table),
@@ -239,6 +243,45 @@ pub fn lists(bytes: &[u8]) {
         }
     }
     accepted(text.parse::<Init>());
+}
+
+/// LibSVM's text, plain, gzip or zstd. What is read has a value for each feature of each row.
+pub fn libsvm(bytes: &[u8]) {
+    let read = read_libsvm_bytes("rows.svm", bytes, &LibsvmOptions::default());
+    let Some(read) = accepted(read) else { return };
+    let width = read.table.columns().len();
+    assert!(read.first <= 1 && width >= 2 && read.table.n_rows() > 0);
+    assert_eq!(read.table.columns()[0].name, read.first.to_string());
+    assert!(read.table.chunks().iter().all(|chunk| chunk.numbers.len() == chunk.n_rows * width));
+}
+
+/// A `.npy` or `.npz` file. What is read has as many values as its shape says.
+pub fn npz(bytes: &[u8]) {
+    accepted(npz::read_inputs_bytes("a.npz", bytes));
+    if let Some(array) = accepted(npz::read_npy_bytes("a.npy", bytes)) {
+        let n_values = match &array.values {
+            npz::Values::U8(values) => values.len(),
+            npz::Values::F32(values) => values.len(),
+            npz::Values::Text { codes, levels } => {
+                assert!(codes.iter().all(|&code| (code as usize) < levels.len()));
+                codes.len()
+            }
+            _ => return,
+        };
+        assert_eq!(array.shape.iter().product::<usize>(), n_values);
+    }
+    match accepted(npz::read_arrays_bytes("a.npz", bytes)) {
+        Some(npz::Arrays::Images { pixels, size: (height, width), channels, labels, counts }) => {
+            let count: usize = counts.iter().sum();
+            assert_eq!(pixels.len(), count * height * width * channels);
+            assert_eq!(labels.shape, [count]);
+        }
+        Some(npz::Arrays::Table { train, test, .. }) => {
+            assert!(train.n_rows() > 0);
+            assert!(test.is_none_or(|test| test.columns().len() == train.columns().len()));
+        }
+        _ => {}
+    }
 }
 
 /// Sets the length of the JSON at the beginning of a safetensors file, which a mutation has moved: it ends at the last `}`.

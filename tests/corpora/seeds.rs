@@ -25,6 +25,8 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(checkpoints().map(|(name, bytes)| ("checkpoint", name, bytes)));
     seeds.extend(images().map(|(name, bytes)| ("images", name, bytes)));
     seeds.extend(tables().map(|(name, bytes)| ("table", name, bytes)));
+    seeds.extend(rows().map(|(name, bytes)| ("libsvm", name, bytes)));
+    seeds.extend(arrays().map(|(name, bytes)| ("npz", name, bytes)));
     seeds.extend(directories().map(|(name, bytes)| ("directory", name, bytes)));
     seeds.extend(texts().map(|(corpus, name, text)| (corpus, name, text.as_bytes().to_vec())));
     let mut resolved = RunConfig::default();
@@ -243,6 +245,86 @@ fn tables() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("compressed", gzip(text)),
         ("compressed-by-zstd", zstd),
         ("many-blank-lines", blank),
+    ]
+    .into_iter()
+}
+
+fn rows() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let text = b"+1 qid:2 1:0.5 3:-1e3 # a comment\n-1 2:nan\n\n0\n";
+    let fast = ruzstd::encoding::CompressionLevel::Fastest;
+    [
+        ("from-one", text.to_vec()),
+        ("from-zero", b"1 0:2 7:3\n2 3:1 1:4\n".to_vec()),
+        ("compressed", gzip(text)),
+        ("compressed-by-zstd", ruzstd::encoding::compress_to_vec(&text[..], fast)),
+        ("a-feature-twice", b"1 2:1 2:3\n".to_vec()),
+        ("four-thousand-million-features", b"1 4000000000:1\n".to_vec()),
+        ("a-million-features", [b"1 1000000:1\n".to_vec(), b"1\n".repeat(1000)].concat()),
+        ("no-value", b"1 2:\n".to_vec()),
+        ("labels-alone", b"1\n2\n".to_vec()),
+    ]
+    .into_iter()
+}
+
+/// A `.npy` file.
+fn npy(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), values].concat()
+}
+
+/// A zip archive of files that are not compressed.
+fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, contents) in files {
+        let mut checksum = flate2::Crc::new();
+        checksum.update(contents);
+        let length = (contents.len() as u32).to_le_bytes();
+        let common = [
+            &[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..],
+            &checksum.sum().to_le_bytes(),
+            &length,
+            &length,
+            &(name.len() as u16).to_le_bytes(),
+            &[0, 0],
+        ]
+        .concat();
+        let offset = (bytes.len() as u32).to_le_bytes();
+        bytes.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), contents].concat());
+        let entry = [&b"PK\x01\x02\x14\0"[..], &common, &[0; 10], &offset, name.as_bytes()];
+        directory.extend(entry.concat());
+    }
+    let count = (files.len() as u16).to_le_bytes();
+    let (size, offset) = (directory.len() as u32, bytes.len() as u32);
+    let (size, offset) = (size.to_le_bytes(), offset.to_le_bytes());
+    let end = [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &size, &offset, &[0, 0]].concat();
+    [bytes, directory, end].concat()
+}
+
+fn arrays() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let images = npy("|u1", "(2, 1, 3)", &[1, 2, 3, 4, 5, 6]);
+    let labels = npy("|u1", "(2,)", &[0, 1]);
+    let numbers = npy("<f4", "(2, 2)", &[0; 16]);
+    let columns = npy(">f8", "(2, 2)", &[0; 32]).to_vec();
+    let columns = replaced(&columns, b"False", b"True ");
+    let words = npy("<U2", "(2,)", &[97, 0, 0, 0, 0, 0, 0, 0, 98, 0, 0, 0, 99, 0, 0, 0]);
+    let of_images = [("x_train.npy", images.clone()), ("y_train.npy", labels.clone())];
+    [
+        ("images", zipped(&of_images)),
+        ("a-table", zipped(&[("X.npy", numbers.clone()), ("y.npy", words.clone())])),
+        (
+            "fewer-labels",
+            zipped(&[("X.npy", numbers.clone()), ("y.npy", npy("|b1", "(1,)", &[1]))]),
+        ),
+        ("one-array", images),
+        ("columns", columns),
+        ("words", words),
+        ("bytes", npy("|S2", "(2, 1)", b"abc\0")),
+        ("objects", npy("|O", "(2,)", &[0; 16])),
+        ("half", npy("<f2", "(1, 2)", &[0, 0x3c, 0xff, 0x7b])),
+        ("too-large", npy("<f8", "(1, 1)", &1e300f64.to_le_bytes())),
+        ("a-shape-that-overflows", npy("<i8", "(4294967296, 4294967296)", &[])),
+        ("a-shape-of-gigabytes", npy("<i8", "(4294967296, 4)", &[])),
     ]
     .into_iter()
 }

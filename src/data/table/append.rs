@@ -69,7 +69,7 @@ impl Table {
 }
 
 /// Adds levels that are new; returns the code of each of `more` among all of them.
-fn merge(levels: &mut Vec<String>, more: &[String]) -> Vec<u32> {
+pub fn merge(levels: &mut Vec<String>, more: &[String]) -> Vec<u32> {
     let mut codes: HashMap<String, u32> =
         levels.iter().zip(0..).map(|(level, code)| (level.clone(), code)).collect();
     let code = |level: &String| match codes.get(level) {

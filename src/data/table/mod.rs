@@ -8,13 +8,19 @@ mod delimited;
 
 use std::collections::HashMap;
 
+pub(super) use append::merge;
 pub use delimited::{ReadOptions, ReadTable, TableStream, read_csv, read_csv_bytes};
+pub(super) use delimited::{Value, decoded, unreadable, value_of_cell};
 
 use super::Features;
 use crate::error::{Error, Result};
 
 /// The code of a text that is missing.
 pub const MISSING: u32 = u32::MAX;
+
+/// Tables from arrays and sparse rows have at most so many columns, each of which has a name: a file of a few bytes could ask for any
+/// number of them.
+pub(super) const MOST_COLUMNS: usize = 1 << 20;
 
 /// What a cell of a column holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -32,7 +32,8 @@ use crate::memory::require_bytes;
 use assembly::{Assembly, Outcome, SMALLER_FILE};
 use block::{Problem, Rows, Schema};
 use cells::Delimiter;
-use compressed::decoded;
+pub(in crate::data) use cells::{Value, value as value_of_cell};
+pub(in crate::data) use compressed::decoded;
 use detection::{FOR_TYPES, detect};
 use source::{LONGEST_RECORD, NoBlock, Source};
 pub use stream::TableStream;
@@ -157,7 +158,7 @@ impl<'a> Input<'a> {
     }
 
     fn unreadable(&self, error: io::Error) -> Error {
-        unreadable(self.name, error)
+        unreadable(self.name, &error)
     }
 
     /// Rejects a plain file before it is read if it will not fit into memory, judging by its first rows.
@@ -168,8 +169,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What an error of a stream means.
-fn unreadable(name: &str, error: io::Error) -> Error {
+/// What is wrong when a stream, compressed or not, cannot be read.
+pub(in crate::data) fn unreadable(name: &str, error: &io::Error) -> Error {
     let problem = match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             "the file ends within compressed data; is it truncated?".to_owned()

@@ -52,7 +52,7 @@ impl TableStream {
         stream: impl Read + Send + 'static,
         options: ReadOptions,
     ) -> Result<Self> {
-        let stream = decoded(stream).map_err(|error| unreadable(&name, error))?.stream;
+        let stream = decoded(stream).map_err(|error| unreadable(&name, &error))?.stream;
         let (rest, scan, header) = (Vec::new(), Scan::default(), Vec::new());
         Ok(Self { name, stream, options, rest, scan, is_at_end: false, header, before: None })
     }
@@ -133,7 +133,7 @@ impl TableStream {
             match read {
                 Ok(n) => self.is_at_end = n == 0,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(&self.name, error)),
+                Err(error) => return Err(unreadable(&self.name, &error)),
             }
             if self.before.is_none() && self.rest.starts_with(b"\xef\xbb\xbf") {
                 self.rest.drain(..3);
