@@ -59,14 +59,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let asked = Asked::new(&args.settings, &args.file)?;
     let (output, options): (OutputOptions, SweepOptions) = (asked.get()?, asked.get()?);
     let mut config = config(&asked)?;
-    let follows_data = config.options.source().is_table()?;
+    let follows_data = config.options.source().may_be_table()?;
     if args.file.print_config && !follows_data {
         return print_result(config.to_toml()?.trim_end());
     }
     let key = config.key();
     let first = config.grid.runs(1, 1)?.swap_remove(0).config;
     let data = load(&config.options, &first, output.quiet || args.file.print_config)?;
-    if follows_data {
+    if data.prepare().is_some() {
         config.grid.base_mut().follow(&data, |key| asked.has(key))?;
     }
     if args.file.print_config {

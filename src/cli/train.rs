@@ -212,7 +212,7 @@ struct Plan {
 impl Plan {
     /// Whether some of its settings follow from its data: those of a new run on a table.
     fn follows_data(&self) -> Result<bool> {
-        Ok(self.is_new && self.config.options.source().is_table()?)
+        Ok(self.is_new && self.config.options.source().may_be_table()?)
     }
 
     /// Reads the data, and lets the settings follow from it that were not asked for.

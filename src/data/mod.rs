@@ -27,7 +27,10 @@ pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
+#[cfg(feature = "cli")]
+pub(crate) use source::read_input_table;
 pub use source::{
-    ClassWeight, ColumnOverview, Contents, Loaded, Overview, Source, Use, load, load_images,
+    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source, Use,
+    load, load_images,
 };
 pub use split::Split;

@@ -69,8 +69,12 @@ impl Model {
         let header = match &self.metadata {
             Some(metadata) => {
                 let header = Header {
-                    format_version: match (&metadata.regression, &metadata.prepare) {
-                        (None, None) => CLASSES_VERSION,
+                    format_version: match (
+                        &metadata.regression,
+                        &metadata.prepare,
+                        metadata.channels,
+                    ) {
+                        (None, None, 1) => CLASSES_VERSION,
                         _ => FORMAT_VERSION,
                     },
                     activations: self.spec.activations(),
@@ -174,7 +178,8 @@ impl Model {
         let metadata = header.map(|header| header.metadata);
         if let Some(metadata) = &metadata {
             let (image, named) = (metadata.image, metadata.n_outputs());
-            let pixels = image.map(|(height, width)| height.checked_mul(width));
+            let pixels = image
+                .map(|(height, width)| height.checked_mul(width)?.checked_mul(metadata.channels));
             if named != n_out || pixels.is_some_and(|pixels| pixels != Some(n_in)) {
                 return Err(invalid(format!(
                     "damaged metadata: {named} labels and images of {image:?} for {n_out} outputs and {n_in} inputs"

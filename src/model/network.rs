@@ -39,6 +39,9 @@ pub struct Metadata {
     pub scaling: InputScaling,
     /// Height and width, if the inputs are pixels.
     pub image: Option<(usize, usize)>,
+    /// Values of a pixel, side by side: 1 for grey images, 3 for coloured ones.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub channels: usize,
     /// The name of each class; empty for a regression.
     pub labels: Vec<String>,
     /// What the outputs of a regression mean.
@@ -54,6 +57,15 @@ pub struct Metadata {
     pub split_seed: u64,
     /// [`Dataset::fingerprint`] of the whole data set.
     pub data_fingerprint: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 impl InputScaling {
@@ -81,6 +93,7 @@ impl Metadata {
         Self {
             scaling: InputScaling::of(data),
             image: data.image(),
+            channels: data.channels(),
             labels: data.classes().to_vec(),
             regression: None,
             prepare: data.prepare().map(|prepare| Prepare::clone(prepare)),
@@ -231,15 +244,18 @@ impl Model {
     /// If the number of features, the size of the images or the kind of values does not fit.
     pub fn check_inputs(&self, data: &Dataset) -> Result<()> {
         let n_in = self.spec.n_in();
-        let image = self.metadata.as_ref().and_then(|metadata| metadata.image);
-        let other_image =
-            image.zip(data.image()).is_some_and(|(expected, found)| expected != found);
+        let image = self.metadata.as_ref().and_then(|own| Some((own.image?, own.channels)));
+        let found_image = data.image().map(|size| (size, data.channels()));
+        let other_image = image.zip(found_image).is_some_and(|(expected, found)| expected != found);
         if n_in != data.n_features() || other_image {
-            let size = |n: usize, image: Option<(usize, usize)>| match image {
-                Some((height, width)) => format!("images of {height}x{width}"),
+            let size = |n: usize, image: Option<((usize, usize), usize)>| match image {
+                Some(((height, width), 1)) => format!("images of {height}x{width}"),
+                Some(((height, width), n)) => {
+                    format!("images of {height}x{width} with {n} values a pixel")
+                }
                 None => format!("{n} features"),
             };
-            let found = size(data.n_features(), data.image());
+            let found = size(data.n_features(), found_image);
             let problem = format!("found {found}; the model expects {}", size(n_in, image));
             return Err(Error::invalid(data.name(), problem));
         }

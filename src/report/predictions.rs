@@ -17,12 +17,14 @@ pub struct Predictions {
     pub labels: Vec<String>,
     /// Each row adds up to 1, or is NaN where the outputs of the network are not finite.
     pub probabilities: Array2<f32>,
+    /// The file of each sample; empty where they have none.
+    pub files: Vec<String>,
 }
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictionFormat {
-    /// `index,label,probability`, then `label_2,probability_2` and so on for the `top` classes, then, for `all`,
+    /// `index,label,probability`, with `file` before the label where samples have one, then `label_2,probability_2` and so on for the `top` classes, then, for `all`,
     /// `p_<label>` per class.
     Csv {
         /// How many classes are named, most probable first.
@@ -65,7 +67,8 @@ impl Predictions {
 
     fn write_csv(&self, out: &mut impl Write, top: usize, all: bool) -> io::Result<()> {
         let labels: Vec<String> = self.labels.iter().map(|label| csv_field(label)).collect();
-        write!(out, "index,label,probability")?;
+        let file = if self.files.is_empty() { "" } else { "file," };
+        write!(out, "index,{file}label,probability")?;
         for place in 2..=top {
             write!(out, ",label_{place},probability_{place}")?;
         }
@@ -77,6 +80,9 @@ impl Predictions {
         writeln!(out)?;
         for (index, row) in self.probabilities.rows().into_iter().enumerate() {
             write!(out, "{index}")?;
+            if let Some(file) = self.files.get(index) {
+                write!(out, ",{}", csv_field(file))?;
+            }
             let ranked = ranking(row, top);
             for place in 0..top {
                 match ranked.get(place) {
@@ -101,6 +107,7 @@ impl Predictions {
             };
             let line = JsonLine {
                 index,
+                file: self.files.get(index).map(|file| &file[..]),
                 first: ranked.first().map_or(Ranked { label: None, probability: None }, one),
                 top: (top > 1).then(|| ranked.iter().map(one).collect()),
                 probabilities: all.then(|| ByClass { labels: &self.labels, row }),
@@ -126,6 +133,8 @@ pub fn write_npy(values: &Array2<f32>, out: &mut impl Write) -> io::Result<()> {
 #[derive(Serialize)]
 struct JsonLine<'a> {
     index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
     #[serde(flatten)]
     first: Ranked<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::CheckpointEvery;
 use crate::data::prepare::{Missing, Scale, TaskChoice};
-use crate::data::{ClassWeight, Source};
+use crate::data::{ClassWeight, ImageSize, Source};
 use crate::error::{Error, Result};
 use crate::model::Init;
 use crate::train::config::group::{DATA as DATA_GROUP, NETWORK, OUTPUT};
@@ -23,7 +23,8 @@ settings! {
     /// What a run remembers besides the settings of its training: where its data and first weights come from, and when it
     /// is saved.
     pub struct RunOptions {
-        /// mnist, a directory of IDX files (raw or .gz), or a table (.csv, .tsv or .txt, also .gz or .zst)
+        /// mnist; a directory of IDX files, or with a folder of PNG or JPEG images for each class; a table (.csv, .tsv, .txt or .svm, also
+        /// .gz or .zst; .parquet); NumPy's arrays (.npz)
         data: String = "mnist".to_owned(), {
             value_name: "DATA", positional: true, resume: true,
             check: |c| c.data.len() <= LONGEST_PATH, expected: "a path of at most 4096 bytes",
@@ -59,6 +60,10 @@ settings! {
         missing: Missing = Missing::Impute, { value_name: "WHAT", group: DATA_GROUP }
         /// Names of the classes of images, by number, or a file with one a line
         class_names: Option<String> = None, { value_name: "A,B,...|FILE", group: DATA_GROUP }
+        /// The size to which images of folders are stretched
+        image_size: Option<ImageSize> = None, {
+            value_name: "WxH", group: DATA_GROUP, default: Some("that of the images, if they have one"),
+        }
         /// Start from the weights of a model file, which also determines the sizes and activations
         init_from: Option<String> = None, { value_name: "MODEL", group: NETWORK, sweep: Sweep::Absent }
         /// Save the state within epochs too: every 30s, 10m or 2h, or every N steps
@@ -75,6 +80,7 @@ impl RunOptions {
         let mut source = Source::of(&self.data[..]);
         (source.valid, source.test) = (self.valid.clone(), self.test.clone());
         (source.class_weight, source.class_names) = (self.class_weight, self.class_names.clone());
+        source.image_size = self.image_size;
         let table = &mut source.table;
         (table.target, table.task) = (self.target.clone(), self.task);
         (table.ignore, table.categorical) = (self.ignore.clone(), self.categorical.clone());

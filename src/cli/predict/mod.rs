@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ndarray::Array2;
 
-use crate::data::{Dataset, load_images};
+use crate::data::{Dataset, InputImages};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{PredictionFormat, Predictions, grouped, plural};
@@ -26,8 +26,8 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// What the model was trained on: IDX files of images, raw or .gz, or tables (.csv, .tsv or .txt, also .gz or .zst); `-` for standard
-    /// input
+    /// What the model was trained on: images (IDX files, PNG and JPEG files or folders of them, .npy, .npz), or tables (.csv, .tsv, .txt,
+    /// .svm, .parquet, .npy, .npz); `-` for IDX or text from standard input
     #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
     input: Vec<PathBuf>,
 
@@ -91,11 +91,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
         return Err(Error::usage(problem).into());
     }
-    let probabilities = match load_images(&args.input)? {
-        Some(data) => args.classify(&model, &data)?,
-        None => Array2::zeros((0, n_out)),
+    let metadata = model.metadata();
+    let (size, channels) = metadata.map_or((None, 1), |own| (own.image, own.channels));
+    let (probabilities, files) = match InputImages::new(size, channels).load(&args.input)? {
+        Some((data, files)) => (args.classify(&model, &data)?, files),
+        None => (Array2::zeros((0, n_out)), Vec::new()),
     };
-    let predictions = Predictions { labels: model.labels(), probabilities };
+    let predictions = Predictions { labels: model.labels(), probabilities, files };
     let mut out = BufWriter::new(io::stdout().lock());
     match predictions.write(&mut out, format).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

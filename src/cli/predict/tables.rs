@@ -8,9 +8,9 @@ use ndarray::Array2;
 
 use super::{Args, Format};
 use crate::cli::{model_args::ModelArgs, print_note};
-use crate::data::Dataset;
 use crate::data::prepare::Prepare;
 use crate::data::table::{Kind, MISSING, ReadOptions, Table, TableStream};
+use crate::data::{Dataset, read_input_table};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -63,16 +63,25 @@ pub(super) fn run(
     let mut all: Vec<f32> = Vec::new();
     let mut written = rows.begin(&mut out).and_then(|()| out.flush());
     'inputs: for path in &args.input {
-        let mut stream = match path.as_os_str() == "-" {
-            true => TableStream::new("standard input".to_owned(), io::stdin(), options.clone())?,
-            false => TableStream::open(path, options.clone())?,
+        let mut whole = read_input_table(path, prepare)?;
+        let mut stream = match (path.as_os_str() == "-", &whole) {
+            (_, Some(_)) => None,
+            (true, None) => {
+                let name = "standard input".to_owned();
+                Some(TableStream::new(name, io::stdin(), options.clone())?)
+            }
+            (false, None) => Some(TableStream::open(path, options.clone())?),
         };
         loop {
             if written.is_err() {
                 break 'inputs;
             }
             // what arrives is answered before the next rows are waited for
-            let Some(table) = stream.next_rows()? else { break };
+            let next = match &mut stream {
+                Some(stream) => stream.next_rows()?,
+                None => whole.take(),
+            };
+            let Some(table) = next else { break };
             let first = predictor.n_rows;
             let (kept, outputs) = predictor.predict(table, path)?;
             written = match format {

@@ -32,6 +32,10 @@ impl Dataset {
             hash.update(&(size as u64).to_le_bytes());
         }
         hash.update(&file.to_le_bytes());
+        if self.channels > 1 {
+            hash.update(b"channels");
+            hash.update(&(self.channels as u64).to_le_bytes());
+        }
         if let Some(Files { val: val @ 1.., .. }) = self.files {
             hash.update(b"validation file");
             hash.update(&(val as u64).to_le_bytes());

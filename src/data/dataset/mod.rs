@@ -62,6 +62,8 @@ pub struct Dataset {
     n_features: usize,
     classes: Vec<String>,
     image: Option<(usize, usize)>,
+    /// Values of a pixel.
+    channels: usize,
     files: Option<Files>,
     /// Whether [`Split::Fractions`] keep the order of the samples.
     keeps_order: bool,
@@ -220,6 +222,7 @@ impl Dataset {
             n_features,
             classes: Vec::new(),
             image: None,
+            channels: 1,
             files: None,
             keeps_order: false,
             usual_split: None,
@@ -236,6 +239,12 @@ impl Dataset {
         self.image = Some(size);
         self.files = Some(Files { train: train_len, val: 0 });
         self.keeps_order = true;
+        self
+    }
+
+    /// Records that the features are images of `size` (height, width), row by row, with as many values a pixel side by side.
+    pub(crate) fn with_image_size(mut self, size: (usize, usize), channels: usize) -> Self {
+        (self.image, self.channels) = (Some(size), channels);
         self
     }
 
@@ -370,6 +379,11 @@ impl Dataset {
     /// Height and width, if the features are the pixels of an image.
     pub fn image(&self) -> Option<(usize, usize)> {
         self.image
+    }
+
+    /// Values of a pixel, if the features are those of an image: 1 for grey, 3 for red, green and blue.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// How many samples at the front came from the training file; `None` unless the data came from files.

@@ -16,7 +16,8 @@ mod reader;
 #[cfg(not(feature = "parquet"))]
 #[path = "disabled.rs"]
 mod reader;
-#[cfg(all(test, feature = "parquet"))]
+#[cfg(test)]
+#[cfg(feature = "parquet")]
 mod tests;
 
 pub use reader::{read_parquet, read_parquet_bytes};

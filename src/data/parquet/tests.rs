@@ -125,3 +125,26 @@ fn damaged_files_are_errors() {
     let error = read_parquet(directory.path()).unwrap_err().to_string();
     assert!(error.contains("found a directory"), "{error}");
 }
+
+#[test]
+fn a_file_that_pyarrow_wrote_is_read() {
+    let bytes = include_bytes!("test_files/pyarrow.parquet").to_vec();
+    let table = read_parquet_bytes("f", bytes).unwrap();
+    let names: Vec<&str> = table.columns().iter().map(|column| &column.name[..]).collect();
+    assert_eq!(names, ["a", "f", "h", "s", "b", "d", "t", "m", "u"]);
+    let with_gap = |name: &str, gap: usize, expected: [f32; 3]| {
+        for (row, (found, expected)) in numbers(&table, name).into_iter().zip(expected).enumerate()
+        {
+            assert!(found == expected || row == gap && found.is_nan(), "{name}, {row}: {found}");
+        }
+    };
+    with_gap("a", 1, [1.0, 0.0, 3.0]);
+    with_gap("f", 2, [1.5, 2.5, 0.0]);
+    with_gap("h", 1, [1.5, 0.0, -2.0]);
+    assert_eq!(table.codes(3).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(table.codes(4).collect::<Vec<_>>(), [0, MISSING, 1]);
+    assert_eq!(numbers(&table, "d"), [2.0; 3]);
+    assert_eq!(numbers(&table, "t"), [60.0; 3]);
+    assert_eq!(numbers(&table, "m"), [1.25; 3]);
+    assert_eq!(numbers(&table, "u"), [9_223_372_036_854_775_808.0, 1.0, 2.0]);
+}

@@ -1,20 +1,23 @@
 //! Loads a data set: by name, from a directory, or from files of tables.
 
 mod form;
+mod images;
 mod options;
 mod overview;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use form::Form;
-pub use options::{ClassWeight, Source};
+pub(crate) use form::Form;
+pub use images::{InputImages, load_images};
+pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
+pub(crate) use tables::read_inputs as read_input_table;
 
 use super::idx_directory::read_directory;
 use super::prepare::Prepare;
-use super::{Dataset, Features, Split, idx, mnist};
+use super::{Dataset, Split, mnist};
 use crate::error::{Error, Result};
 
 /// A data set, with notices for the user about how it was loaded.
@@ -25,53 +28,6 @@ pub struct Loaded {
     pub data: Dataset,
     /// Problems that did not prevent loading, one line each.
     pub notices: Vec<String>,
-}
-
-/// Reads files of images without labels, one after the other; `-` is standard input. Every label is 0. `None` if the files hold
-/// no images.
-///
-/// # Errors
-/// If a file is damaged, or the images differ in size; the message names the file.
-pub fn load_images(paths: &[PathBuf]) -> Result<Option<Dataset>> {
-    let mut pixels = Vec::new();
-    let mut size = None;
-    let mut count = 0;
-    for path in paths {
-        let images = if path.as_os_str() == "-" {
-            idx::read_images(std::io::stdin().lock(), Path::new("standard input"))?
-        } else {
-            idx::read_images_file(path)?
-        };
-        let found = (images.height, images.width);
-        let (height, width) = *size.get_or_insert(found);
-        if found != (height, width) {
-            let problem = format!(
-                "images of {}x{} pixels, expected {height}x{width} as in {}",
-                found.0,
-                found.1,
-                paths[0].display()
-            );
-            return Err(Error::invalid_file(path, problem));
-        }
-        count += images.count;
-        // the joined copy, and a label for each image
-        idx::require_values(
-            &path.display().to_string(),
-            pixels.len() + images.pixels.len() + 4 * count,
-        )?;
-        match pixels.is_empty() {
-            true => pixels = images.pixels,
-            false => pixels.extend_from_slice(&images.pixels),
-        }
-    }
-    let size = size.unwrap_or_default();
-    let name = paths.first().map_or_else(String::new, |path| path.display().to_string());
-    let n_features = size.0.saturating_mul(size.1);
-    if count == 0 {
-        return Ok(None);
-    }
-    let data = Dataset::new(name, Features::U8(pixels), vec![0; count], n_features)?;
-    Ok(Some(data.with_images(size, count)))
 }
 
 /// Loads `mnist` (embedded in the binary), a directory of IDX files, or a table. Other parts, targets and settings: [`Source`].
@@ -97,9 +53,9 @@ impl Source {
     /// # Errors
     /// As [`load`]; also if an option names a column that is not there, or does not suit the data.
     pub fn load(&self, split: Split, split_seed: u64) -> Result<Loaded> {
-        match self.form()? {
-            Form::Images => self.images(),
-            Form::Table => tables::load(self, split, split_seed),
+        match self.read()? {
+            Read::Images(loaded) => Ok(loaded),
+            Read::Tables(files) => tables::load(self, files, split, split_seed),
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }
@@ -114,29 +70,46 @@ impl Source {
         split: Split,
         split_seed: u64,
     ) -> Result<Loaded> {
-        match (self.form()?, prepare) {
-            (Form::Table, Some(prepare)) => tables::load_prepared(self, prepare),
-            (Form::Table, None) => Err(Error::invalid(
+        let text = prepare.map_or_else(Vec::new, |prepare| prepare.text_columns());
+        match (self.read_with(&text)?, prepare) {
+            (Read::Tables(files), Some(prepare)) => tables::load_prepared(self, files, prepare),
+            (Read::Tables(_), None) => Err(Error::invalid(
                 &self.data[..],
                 "it is a table; the model was trained on images or arrays, and expects such",
             )),
-            (Form::Images, Some(_)) => Err(Error::invalid(
+            (Read::Images(_), Some(_)) => Err(Error::invalid(
                 &self.data[..],
                 "it holds images; the model was trained on a table, and expects one",
             )),
-            (Form::Images, None) => self.images(),
+            (Read::Images(loaded), None) => Ok(loaded),
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }
 
-    /// Images with classes.
-    fn images(&self) -> Result<Loaded> {
+    /// Reads the files of the data.
+    fn read(&self) -> Result<Read> {
+        self.read_with(&self.table.categorical)
+    }
+
+    /// [`Source::read`], with columns that are texts whatever they look like.
+    fn read_with(&self, text: &[String]) -> Result<Read> {
+        let images = match self.form()? {
+            Form::Idx if self.data == "mnist" => mnist::load()?,
+            Form::Idx => {
+                let data = read_directory(Path::new(&self.data))?;
+                Loaded { notices: data.warnings(), data }
+            }
+            Form::Folder => images::folder(self)?,
+            Form::Arrays => match images::arrays(self)? {
+                images::Found::Images(loaded) => *loaded,
+                images::Found::Tables(files) => return Ok(Read::Tables(files)),
+            },
+            Form::Delimited | Form::Libsvm | Form::Parquet => {
+                return Ok(Read::Tables(tables::Files::read(self, text)?));
+            }
+        };
         self.require_plain()?;
-        if self.data == "mnist" {
-            return mnist::load();
-        }
-        let data = read_directory(Path::new(&self.data))?;
-        Ok(Loaded { notices: data.warnings(), data })
+        Ok(Read::Images(images))
     }
 
     /// Gives the classes their names and weights.
@@ -151,4 +124,10 @@ impl Source {
         }
         Ok(loaded)
     }
+}
+
+/// What the files of a source are.
+enum Read {
+    Images(Loaded),
+    Tables(tables::Files),
 }

@@ -1,6 +1,8 @@
 //! What a user says about data: where it is, and what is to be made of it.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +42,7 @@ pub enum ClassWeight {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Source {
-    /// `mnist`, a directory of IDX files, or a table.
+    /// `mnist`, a directory of IDX files or with a folder of images for each class, or a file: a table or arrays.
     pub data: String,
     /// A file with the validation part.
     pub valid: Option<String>,
@@ -52,7 +54,57 @@ pub struct Source {
     pub class_weight: ClassWeight,
     /// Names for the classes of images and arrays, separated by commas, or a file with one a line.
     pub class_names: Option<String>,
+    /// The size to which images of folders are stretched.
+    pub image_size: Option<ImageSize>,
 }
+
+/// The size of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageSize {
+    /// Columns of pixels.
+    pub width: usize,
+    /// Rows of pixels.
+    pub height: usize,
+}
+
+impl FromStr for ImageSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let sides = text.trim().split_once(['x', 'X']);
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=LONGEST_SIDE).contains(side));
+        match sides.and_then(|(width, height)| Some((side(width)?, side(height)?))) {
+            Some((width, height)) => Ok(Self { width, height }),
+            None => Err(Error::usage(format!(
+                "`{text}`: expected a width and a height of 1 to {LONGEST_SIDE} pixels, such as 32x32"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+impl TryFrom<String> for ImageSize {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<ImageSize> for String {
+    fn from(size: ImageSize) -> Self {
+        size.to_string()
+    }
+}
+
+/// No network takes larger images.
+const LONGEST_SIDE: usize = 10_000;
 
 impl Source {
     /// Data with the usual settings.
@@ -65,12 +117,12 @@ impl Source {
         Form::of(&self.data)
     }
 
-    /// Whether the data is a table, from whose training part something is learnt.
+    /// Whether the data may be a table, from whose training part something is learnt.
     ///
     /// # Errors
     /// If there is no such data, or its form is not known.
-    pub fn is_table(&self) -> Result<bool> {
-        Ok(self.form()? == Form::Table)
+    pub fn may_be_table(&self) -> Result<bool> {
+        Ok(self.form()?.may_be_table())
     }
 
     /// Rejects what only tables have.

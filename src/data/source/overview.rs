@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::tables::Plan;
-use super::{Form, Loaded, Source};
+use super::{Loaded, Read, Source};
 use crate::data::prepare::{Input, Target};
 use crate::data::table::{Kind, MISSING, Table};
 use crate::data::{Dataset, Parts, Split};
@@ -88,10 +88,12 @@ impl Source {
     /// # Errors
     /// As [`Source::load`].
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
-        match self.form()? {
-            Form::Table => Ok(Overview::of_table(&Plan::of(self, split, split_seed)?, self)),
-            Form::Images => {
-                let Loaded { data, notices } = self.load(split, split_seed)?;
+        match self.read()? {
+            Read::Tables(files) => {
+                Ok(Overview::of_table(&Plan::of(self, files, split, split_seed)?, self))
+            }
+            Read::Images(loaded) => {
+                let Loaded { data, notices } = self.finish(loaded, split, split_seed)?;
                 let parts = split.resolved(&data).apply(&data, split_seed)?;
                 Ok(Overview::of_data(&data, &parts, notices))
             }

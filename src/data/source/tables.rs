@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Loaded, Source};
+use super::{Form, Loaded, Source};
+use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
+use crate::data::npz::{self, Inputs};
+use crate::data::parquet::read_parquet;
 use crate::data::prepare::{Prepare, Prepared, Roles, Target};
-use crate::data::split::{Files, Rows};
+use crate::data::split::{Files as FileLengths, Rows};
 use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::data::{Dataset, Features, Parts, Split};
 use crate::error::{Error, Result};
@@ -16,8 +19,9 @@ use crate::files;
 use crate::text::grouped;
 
 /// Reads a table and learns from its training part.
-pub(super) fn load(source: &Source, split: Split, split_seed: u64) -> Result<Loaded> {
-    let Plan { table, files, parts, prepare, notices, .. } = Plan::of(source, split, split_seed)?;
+pub(super) fn load(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Loaded> {
+    let Plan { table, files, parts, prepare, notices, .. } =
+        Plan::of(source, files, split, split_seed)?;
     let prepare = Arc::new(prepare);
     let loaded = finish(source, table, &prepare, files, Some((split, split_seed)), notices)?;
     Ok(with_repeated_rows(loaded, &parts))
@@ -36,8 +40,8 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Reads a table, puts its rows into parts, and learns from its training part.
-    pub fn of(source: &Source, split: Split, split_seed: u64) -> Result<Self> {
-        let (mut table, mut files, mut notices) = read(source, &source.table.categorical)?;
+    pub fn of(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Self> {
+        let Files { mut table, rows: mut files, mut notices } = files;
         let mut roles = Roles::of(&table, &source.table)?;
         files.drop_rows(&mut table, &roles, &mut notices)?;
         let labels = roles.labels(&table);
@@ -59,8 +63,12 @@ impl Plan {
 }
 
 /// Reads a table and makes of it what a training made of its own.
-pub(super) fn load_prepared(source: &Source, prepare: &Arc<Prepare>) -> Result<Loaded> {
-    let (mut table, mut files, mut notices) = read(source, &prepare.text_columns())?;
+pub(super) fn load_prepared(
+    source: &Source,
+    files: Files,
+    prepare: &Arc<Prepare>,
+) -> Result<Loaded> {
+    let Files { mut table, rows: mut files, mut notices } = files;
     let roles = prepare.roles(&table)?;
     files.drop_rows(&mut table, &roles, &mut notices)?;
     finish(source, table, prepare, files, None, notices)
@@ -76,10 +84,10 @@ struct FileRows {
 
 impl FileRows {
     /// What a split needs; `None` if all rows are of one file.
-    fn lengths(self) -> Option<Files> {
+    fn lengths(self) -> Option<FileLengths> {
         match (self.val, self.test) {
             (None, None) => None,
-            (val, _) => Some(Files { train: self.train, val: val.unwrap_or(0) }),
+            (val, _) => Some(FileLengths { train: self.train, val: val.unwrap_or(0) }),
         }
     }
 
@@ -126,35 +134,124 @@ impl FileRows {
     }
 }
 
-/// Reads the files of a source into one table. `text` names columns of texts.
-fn read(source: &Source, text: &[String]) -> Result<(Table, FileRows, Vec<String>)> {
-    let mut options = ReadOptions { text: text.to_vec(), ..ReadOptions::default() };
-    loop {
-        let main = read_csv(Path::new(&source.data), &options)?;
-        let names: Vec<String> = main.table.columns().iter().map(|c| c.name.clone()).collect();
-        let known = if main.has_header { names } else { Vec::new() };
-        let more = |path: &Option<String>| -> Result<Option<ReadTable>> {
-            let Some(path) = path else { return Ok(None) };
-            let text = options.text.clone();
-            let options = ReadOptions { text, known: known.clone(), ..ReadOptions::default() };
-            read_csv(Path::new(path), &options).map(Some)
-        };
-        let (val, test) = (more(&source.valid)?, more(&source.test)?);
-        // numbers in one file and texts in another: texts in all of them
-        let texts = others_texts(&main.table, [&val, &test]);
-        if !texts.is_empty() {
-            options.text.extend(texts);
-            continue;
+/// The tables of a source, one below the other.
+pub(super) struct Files {
+    table: Table,
+    rows: FileRows,
+    notices: Vec<String>,
+}
+
+impl Files {
+    /// Reads the files of a source. `text` names columns of texts.
+    pub fn read(source: &Source, text: &[String]) -> Result<Self> {
+        let mut options = ReadOptions { text: text.to_vec(), ..ReadOptions::default() };
+        loop {
+            let main = Path::new(&source.data);
+            let (main, libsvm) = read_table(main, &options, LibsvmOptions::default())?;
+            let (val, test) = others(source, &main, &options, libsvm)?;
+            // numbers in one file and texts in another: texts in all of them
+            let texts = others_texts(&main.table, [&val, &test]);
+            match texts.is_empty() || texts.iter().all(|text| options.text.contains(text)) {
+                true => return Self::joined(main, val, test),
+                false => options.text.extend(texts),
+            }
         }
+    }
+
+    /// Tables that have been read, with those that a source names besides.
+    pub fn with(
+        train: Table,
+        valid: Option<Table>,
+        test: Option<Table>,
+        source: &Source,
+    ) -> Result<Self> {
+        let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
+        let main = plain(train);
+        let (val, own_test) =
+            others(source, &main, &ReadOptions::default(), LibsvmOptions::default())?;
+        Self::joined(main, val.or(valid.map(plain)), own_test.or(test.map(plain)))
+    }
+
+    fn joined(main: ReadTable, val: Option<ReadTable>, test: Option<ReadTable>) -> Result<Self> {
         let ReadTable { mut table, mut notices, .. } = main;
-        let mut files = FileRows { train: table.n_rows(), val: None, test: None };
-        for (more, count) in [(val, &mut files.val), (test, &mut files.test)] {
+        let mut rows = FileRows { train: table.n_rows(), val: None, test: None };
+        for (more, count) in [(val, &mut rows.val), (test, &mut rows.test)] {
             let Some(more) = more else { continue };
             *count = Some(more.table.n_rows());
             notices.extend(more.notices);
             table.append(more.table)?;
         }
-        return Ok((table, files, notices));
+        Ok(Self { table, rows, notices })
+    }
+}
+
+/// Reads the validation and the test file of a source.
+fn others(
+    source: &Source,
+    main: &ReadTable,
+    options: &ReadOptions,
+    libsvm: LibsvmOptions,
+) -> Result<(Option<ReadTable>, Option<ReadTable>)> {
+    let names = main.table.columns().iter().map(|column| column.name.clone());
+    let known = if main.has_header { names.collect() } else { Vec::new() };
+    let options = ReadOptions { known, ..options.clone() };
+    let read = |path: &Option<String>| -> Result<Option<ReadTable>> {
+        let Some(path) = path else { return Ok(None) };
+        let path = Path::new(path);
+        Ok(Some(read_table(path, &options, libsvm)?.0))
+    };
+    Ok((read(&source.valid)?, read(&source.test)?))
+}
+
+/// Reads a file of a table, and says how further LibSVM files are to be read.
+fn read_table(
+    path: &Path,
+    options: &ReadOptions,
+    libsvm: LibsvmOptions,
+) -> Result<(ReadTable, LibsvmOptions)> {
+    let name = path.display().to_string();
+    let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
+    match Form::of(&name)? {
+        Form::Delimited => Ok((read_csv(path, options)?, libsvm)),
+        Form::Parquet => Ok((plain(read_parquet(path)?), libsvm)),
+        Form::Libsvm => {
+            let LibsvmTable { table, first, .. } = read_libsvm(path, &libsvm)?;
+            let mut libsvm = libsvm;
+            (libsvm.min_features, libsvm.first) = (table.columns().len() - 1, Some(first));
+            Ok((plain(table), libsvm))
+        }
+        Form::Arrays | Form::Idx | Form::Folder => Err(Error::invalid_file(
+            path,
+            "expected a table: .csv, .tsv, .txt or .svm (also .gz or .zst), or .parquet",
+        )),
+    }
+}
+
+/// Reads a file of rows without targets for a model, whole; `None` for text, which is better read as it arrives.
+pub(crate) fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
+    match Form::of_name(&path.display().to_string()) {
+        Some(Form::Parquet) => read_parquet(path).map(Some),
+        Some(Form::Libsvm) => {
+            // the numbers of the features are the names of the columns
+            let numbers =
+                || prepare.inputs().iter().filter_map(|input| input.column().parse::<usize>().ok());
+            let mut options = LibsvmOptions::default();
+            if numbers().any(|number| number == 0) {
+                options.first = Some(0);
+            }
+            let first = options.first.unwrap_or(1);
+            options.min_features = numbers().max().map_or(0, |last| last + 1 - first);
+            options.first = Some(first);
+            Ok(Some(read_libsvm(path, &options)?.table))
+        }
+        Some(Form::Arrays) => match npz::read_inputs(path)? {
+            Inputs::Table(table) => Ok(Some(table)),
+            Inputs::Images { .. } => Err(Error::invalid_file(
+                path,
+                "found images; the model was trained on a table, and expects one",
+            )),
+        },
+        _ => Ok(None),
     }
 }
 

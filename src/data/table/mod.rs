@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 /// A number as the text that names its class or its level: the shortest digits that are read back as the same number.
-pub(super) fn digits(number: f32) -> String {
+pub(in crate::data) fn digits(number: f32) -> String {
     // -0 is 0
     (number + 0.0).to_string()
 }

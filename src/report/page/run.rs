@@ -126,7 +126,7 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
 
 /// Rows and columns of the images, if the data consists of images.
 pub fn image(data: &Dataset) -> Option<(usize, usize)> {
-    data.image().filter(|&image| gallery::is_picture(image))
+    data.image().filter(|&image| data.channels() == 1 && gallery::is_picture(image))
 }
 
 impl RunRecord<'_> {

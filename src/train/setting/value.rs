@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Value;
 
 use crate::data::prepare::{Missing, Scale, TaskChoice};
-use crate::data::{ClassWeight, Split};
+use crate::data::{ClassWeight, ImageSize, Split};
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
 use crate::task::{Choice, Loss, Metric};
@@ -307,6 +307,18 @@ words! {
     Scale: "auto", "none", "unit", "standard", "robust";
     Missing: "impute", "error";
     ClassWeight: "none", "balanced";
+}
+
+impl SettingValue for ImageSize {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    by_serde!();
 }
 
 /// Names of columns.
