@@ -229,10 +229,8 @@ impl Plan {
         };
         if self.is_new && data.prepare().is_some() {
             let is_model = matches!(self.start, Start::Model(_));
-            if !asked.has("activations") && !is_model {
-                train.activations.clear(); // the number of layers may change
-            }
-            train.follow(&data, |key| asked.has(key) || is_model && key == "hidden")?;
+            let is_of_model = |key: &str| is_model && matches!(key, "hidden" | "activations");
+            train.follow(&data, |key| asked.has(key) || is_of_model(key))?;
             train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
         }
         Ok(data)
@@ -315,8 +313,10 @@ fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) ->
             Start::Model(Box::new(model))
         }
     };
-    // what is left to defaults is resolved here, so that a configuration says what will run
-    train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
+    // what is left to defaults is resolved here, so that a configuration says what will run; layers may follow from a table
+    if !config.options.source().is_table()? {
+        train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
+    }
     train.backend = Backend::of(train.backend)?.choice();
     Ok(Plan { is_new: false, config, start, directory })
 }
