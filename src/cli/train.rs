@@ -314,7 +314,7 @@ fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) ->
         }
     };
     // what is left to defaults is resolved here, so that a configuration says what will run; layers may follow from a table
-    if !config.options.source().is_table()? {
+    if !config.options.source().may_be_table()? {
         train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
     }
     train.backend = Backend::of(train.backend)?.choice();
