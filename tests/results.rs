@@ -114,4 +114,8 @@ fn another_metric_has_a_column_and_a_page_of_classes_has_curves() {
     let eval = &json_lines(&sandbox.ok(&["eval", "run", "--json"]))[0];
     assert_eq!(eval["macro_f1"], done["test_macro_f1"]);
     assert!(eval["auc"].is_f64());
+    let listed = &json_lines(&sandbox.ok(&["runs", "run", "--json"]))[0];
+    for key in ["val_accuracy", "test_accuracy", "val_macro_f1", "test_macro_f1"] {
+        assert_eq!(listed[key], done[key], "{key}");
+    }
 }

@@ -261,7 +261,8 @@ fn reports_are_made_of_runs_sweeps_and_several_runs() {
     // trained so little that there are mistakes to show
     let weak = ["train", "data", "--hidden", "3", "--epochs", "1", "--lr", "1e-5", "--out", "weak"];
     sandbox.ok(&weak);
-    let all = ["confusion", "convergence", "convergence-by-time", "mistakes", "samples", "weights"];
+    let all = ["calibration", "confusion", "convergence", "convergence-by-time", "mistakes"];
+    let all = [&all[..], &["roc", "samples", "weights"]].concat();
     let page = check_page(&sandbox, "weak", &all);
     for part in [
         "validation, epoch 1 of 1",

@@ -18,7 +18,7 @@ use super::model_args::{EngineArgs, ModelArgs};
 use super::print_note;
 use super::values;
 
-/// Measure a model: loss, accuracy, scores per class, confusion matrix
+/// Measure a model: accuracy, scores per class, confusion matrix; of numbers RMSE, MAE, R2
 ///
 /// On the data that the model was trained on, the test part of that run is measured (without one, its validation part, or
 /// else its training part); other data is measured whole.

@@ -59,10 +59,13 @@ struct Line {
     network: String,
     epochs: String,
     done: usize,
-    /// What it is compared by, and its value on the validation and the test part.
+    /// What it is compared by.
     metric: Metric,
+    /// Its value on the validation and the test part.
     val: Option<f64>,
     test: Option<f64>,
+    /// The accuracy or the RMSE, likewise.
+    usual: [Option<f64>; 2],
     state: String,
     /// Of a sweep: the runs that have begun, and all of them.
     runs: Option<(usize, usize)>,
@@ -80,6 +83,7 @@ impl Line {
             metric: Metric::Accuracy,
             val: None,
             test: None,
+            usual: [None; 2],
             state,
             runs: None,
         };
@@ -96,16 +100,28 @@ impl Line {
                 let metric = config.train.metric.or_else(|| Metric::default_for(is_regression));
                 let network = network(config, is_regression);
                 let line = plain(network, state(config, done, results));
-                let value = |part| results.and_then(|results| results[metric.key(part)].as_f64());
-                let values = history.iter().filter_map(|epoch| epoch.value(metric));
-                let better = |a: f64, b: f64| if metric.is_better(b, a) { b } else { a };
+                let value = |metric: Metric, part: &str| {
+                    results.and_then(|results| results[metric.key(part)].as_f64())
+                };
+                // of a run that has not come to its end
+                let mut epochs = history.iter().filter(|epoch| epoch.value(metric).is_some());
+                let best = epochs.next().map(|first| {
+                    epochs.fold(first, |best, epoch| {
+                        if epoch.is_better_than(best, metric) { epoch } else { best }
+                    })
+                });
+                let val = |metric: Metric| {
+                    value(metric, "val").or(best.and_then(|best| best.value(metric)))
+                };
+                let usual = Metric::default_for(is_regression);
                 Self {
                     data: short_name(&config.options.data),
                     epochs: format!("{done}/{}", config.train.epochs.max(done)),
                     done,
                     metric,
-                    val: value("val").or(values.reduce(better)),
-                    test: value("test"),
+                    val: val(metric),
+                    test: value(metric, "test"),
+                    usual: [val(usual), value(usual, "test")],
                     ..line
                 }
             }
@@ -139,6 +155,9 @@ impl Line {
             "runs_begun": self.runs.map(|(begun, _)| begun),
             "runs": self.runs.map(|(_, all)| all),
         });
+        let usual = Metric::default_for(self.metric.is_regression());
+        line[usual.key("val")] = json!(self.usual[0]);
+        line[usual.key("test")] = json!(self.usual[1]);
         line[self.metric.key("val")] = json!(self.val);
         line[self.metric.key("test")] = json!(self.test);
         line

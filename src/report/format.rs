@@ -120,6 +120,8 @@ pub fn scores(score: &Score, r2: Option<f64>, is_regression: bool) -> Vec<(Metri
         false => vec![(Metric::Accuracy, score.accuracy())],
         true => {
             let errors = [(Metric::Rmse, score.rmse()), (Metric::Mae, score.mae())];
+            // that of a constant target is undefined
+            let r2 = r2.filter(|r2| !r2.is_nan());
             errors.into_iter().chain(r2.map(|r2| (Metric::R2, r2))).collect()
         }
     }
@@ -225,6 +227,7 @@ mod tests {
         let expected = "best epoch 2 of 5: validation accuracy 50.00 %\n\
                         test accuracy 75.00 %, loss 0.5000, on 4 samples";
         assert_eq!(text(Metric::Accuracy, 0.75, None), expected);
+        assert_eq!(scores(&test, Some(f64::NAN), true).len(), 2, "a constant target has no R2");
         let without = summary(&Outcome { test: None, ..outcome(Metric::R2, None, None, None) });
         assert_eq!(without.plain(), "no validation part: the weights of epoch 2 are kept");
     }

@@ -154,16 +154,15 @@ fn panels(history: &[EpochRecord], positions: &[f64], aim: Aim) -> Vec<Panel> {
         curve("training", 1, &|record| Some(record.train_loss)),
         curve("validation", 0, &|record| record.val_loss),
     ];
-    let is_positive =
-        losses.iter().flat_map(|series| &series.points).all(|point| !(point.1 <= 0.0));
+    let is_negative = losses.iter().flat_map(|series| &series.points).any(|point| point.1 < 0.0);
     let what = match aim.loss {
         Loss::CrossEntropy => "Loss in nats".to_owned(),
         loss => format!("Loss, {loss}"),
     };
     // the loss of counts is no distance: it may be negative
-    let y = match is_positive || aim.loss != Loss::Poisson {
-        true => Axis::new(format!("{what}, logarithmic"), Scale::Log),
-        false => Axis::new(what, Scale::Linear),
+    let y = match is_negative {
+        true => Axis::new(what, Scale::Linear),
+        false => Axis::new(format!("{what}, logarithmic"), Scale::Log),
     };
     let main = Metric::default_for(aim.metric.is_regression());
     let train = |record: &EpochRecord| record.train_rmse.or(record.train_accuracy);
@@ -225,6 +224,10 @@ mod tests {
             svg.contains("data-y=\"60 30 20 15\"") && svg.contains("data-y=\"50 25 16.667 12.5\"")
         );
         assert_eq!(svg.matches("data-box").count(), 2);
+        let negative = [EpochRecord { val_loss: Some(-2.0), ..history[0].clone() }];
+        let aim = Aim { loss: Loss::Poisson, metric: Metric::Rmse };
+        let svg = convergence(&negative, 1, Against::Epochs, aim).unwrap().wide;
+        assert!(svg.contains("Loss, poisson<") && svg.contains(">-"), "{svg}");
         let svg = draw(Loss::Mse, Metric::R2);
         assert!(
             svg.contains("best epoch 4: R2 0.4000") && svg.contains("data-y=\"0.1 0.2 0.3 0.4\"")
