@@ -8,6 +8,7 @@
 
 mod archive;
 mod arrays;
+mod columns;
 mod header;
 #[cfg(test)]
 mod tests;
