@@ -8,6 +8,7 @@
 
 mod archive;
 mod arrays;
+mod columns;
 mod header;
 #[cfg(test)]
 mod tests;
@@ -74,7 +75,7 @@ impl NpyArray {
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("counts.npy");
 /// // numpy.save("counts.npy", numpy.uint8([3, 4]))
-/// let header = b"\x93NUMPY\x01\x00\x36\x00{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}";
+/// let header = b"\x93NUMPY\x01\x00\x37\x00{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}";
 /// std::fs::write(&path, [&header[..], &[3, 4]].concat())?;
 /// let array = read_npy(&path)?;
 /// assert_eq!((array.shape, array.values), (vec![2], Values::U8(vec![3, 4])));
