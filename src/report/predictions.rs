@@ -201,6 +201,7 @@ mod tests {
         let predictions = Predictions {
             labels: vec!["a".into(), "b, c".into(), "d".into()],
             probabilities: array![[0.25, 0.5, 0.25], [0.0, 0.125, 0.875]],
+            files: Vec::new(),
         };
         let mut out = Vec::new();
         predictions.write(&mut out, format).unwrap();
@@ -250,7 +251,7 @@ mod tests {
         let mut probabilities = Array2::zeros((2, 11));
         probabilities.row_mut(0).fill(f32::NAN);
         (probabilities[(1, 0)], probabilities[(1, 10)]) = (4.136_833_7e-10, 1.0);
-        let predictions = Predictions { labels, probabilities };
+        let predictions = Predictions { labels, probabilities, files: Vec::new() };
         assert_eq!(predictions.without_class(), 1);
         let text = |format| {
             let mut out = Vec::new();

@@ -54,7 +54,7 @@ impl Source {
     /// As [`load`]; also if an option names a column that is not there, or does not suit the data.
     pub fn load(&self, split: Split, split_seed: u64) -> Result<Loaded> {
         match self.read()? {
-            Read::Images(loaded) => Ok(loaded),
+            Read::Images(loaded) => Ok(*loaded),
             Read::Tables(files) => tables::load(self, files, split, split_seed),
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
@@ -81,7 +81,7 @@ impl Source {
                 &self.data[..],
                 "it holds images; the model was trained on a table, and expects one",
             )),
-            (Read::Images(loaded), None) => Ok(loaded),
+            (Read::Images(loaded), None) => Ok(*loaded),
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }
@@ -109,7 +109,7 @@ impl Source {
             }
         };
         self.require_plain()?;
-        Ok(Read::Images(images))
+        Ok(Read::Images(Box::new(images)))
     }
 
     /// Gives the classes their names and weights.
@@ -128,6 +128,6 @@ impl Source {
 
 /// What the files of a source are.
 enum Read {
-    Images(Loaded),
+    Images(Box<Loaded>),
     Tables(tables::Files),
 }

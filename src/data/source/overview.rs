@@ -93,7 +93,7 @@ impl Source {
                 Ok(Overview::of_table(&Plan::of(self, files, split, split_seed)?, self))
             }
             Read::Images(loaded) => {
-                let Loaded { data, notices } = self.finish(loaded, split, split_seed)?;
+                let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;
                 let parts = split.resolved(&data).apply(&data, split_seed)?;
                 Ok(Overview::of_data(&data, &parts, notices))
             }

@@ -1,0 +1,169 @@
+//! Data in other forms than IDX and text: folders of images, NumPy's arrays, LibSVM.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::{Cursor, Write as _};
+use std::path::Path;
+
+use common::{Sandbox, json_lines, text};
+use ndarray::{Array1, Array2, Array3};
+use ndarray_npy::{WritableElement, WriteNpyExt as _};
+use serde_json::Value;
+
+const QUICK: [&str; 9] =
+    ["--no-report", "--hidden", "16", "--batch-size", "16", "--epochs", "30", "--json", "--quiet"];
+
+fn train(sandbox: &Sandbox, args: &[&str]) -> Value {
+    json_lines(&sandbox.ok(&[&["train"], args, &QUICK[..]].concat())).pop().unwrap()
+}
+
+/// An image of a class: bright above or bright below, with noise.
+fn pixel(i: usize, class: usize, row: usize, column: usize, side: usize) -> u8 {
+    let noise = (i * 31 + row * 17 + column * 7) % 60;
+    (noise + if (row < side / 2) == (class == 0) { 150 } else { 0 }) as u8
+}
+
+/// `count` images of each class in folders of their names.
+fn write_folder(directory: &Path, count: usize, side: usize, coloured: bool) {
+    for (class, name) in ["day", "night"].into_iter().enumerate() {
+        fs::create_dir_all(directory.join(name)).unwrap();
+        for i in 0..count {
+            let grey = |j: usize| pixel(i, class, j / side, j % side, side);
+            let path = directory.join(name).join(format!("{i:03}.png"));
+            let (pixels, colour): (Vec<u8>, _) = match coloured {
+                false => ((0..side * side).map(grey).collect(), image::ColorType::L8),
+                true => (
+                    (0..side * side).flat_map(|j| [grey(j), 10, 200]).collect(),
+                    image::ColorType::Rgb8,
+                ),
+            };
+            image::save_buffer(path, &pixels, side as u32, side as u32, colour).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_images_for_each_class_is_learnt_and_its_files_are_predicted() {
+    let sandbox = Sandbox::new();
+    for (name, coloured) in [("grey", false), ("coloured", true)] {
+        let data = sandbox.path(name);
+        write_folder(&data.join("train"), 40, 8, coloured);
+        write_folder(&data.join("test"), 10, 8, coloured);
+        let run = format!("run-{name}");
+        let end = train(&sandbox, &[name, "--out", &run]);
+        assert!(end["test_accuracy"].as_f64().unwrap() > 0.9, "{name}: {end}");
+        let eval = json_lines(&sandbox.ok(&["eval", &run, "--json"])).remove(0);
+        assert_eq!(eval["samples"].as_u64(), Some(20));
+        // files and folders are named; images of another size are stretched
+        let csv = sandbox.ok(&["predict", &run, &format!("{name}/test/night")]);
+        assert!(csv.starts_with("index,file,label,probability\n0,"), "{csv}");
+        let right = csv.lines().filter(|line| line.contains(",night,")).count();
+        assert!(csv.lines().count() == 11 && right >= 9, "{csv}");
+        write_folder(&sandbox.path("large"), 3, 16, coloured);
+        let csv = sandbox.ok(&["predict", &run, "large/day/000.png", "large/night/001.png"]);
+        assert!(csv.contains("000.png,day,") && csv.contains("001.png,night,"), "{csv}");
+    }
+    // images of two sizes need a size
+    write_folder(&sandbox.path("mixed"), 20, 8, false);
+    fs::copy(sandbox.path("large/day/000.png"), sandbox.path("mixed/day/zzz.png")).unwrap();
+    let output = sandbox.run(&["train", "mixed", "--out", "no"]);
+    assert!(text(&output.stderr).contains("--image-size WxH"), "{}", text(&output.stderr));
+    let end = train(&sandbox, &["mixed", "--image-size", "6x5", "--out", "sized"]);
+    assert!(end["test_accuracy"].is_f64(), "{end}");
+    let other = sandbox.run(&["eval", "sized", "grey/test", "--json"]);
+    assert!(text(&other.stderr).contains("images of 5x6"), "{}", text(&other.stderr));
+}
+
+fn npy<T: WritableElement, D: ndarray::Dimension>(array: &ndarray::Array<T, D>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    array.write_npy(&mut bytes).unwrap();
+    bytes
+}
+
+fn write_npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in arrays {
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    fs::write(path, archive.finish().unwrap().into_inner()).unwrap();
+}
+
+#[test]
+fn arrays_of_bytes_are_images_and_arrays_of_numbers_are_tables() {
+    let sandbox = Sandbox::new();
+    let images = |n: usize| {
+        Array3::from_shape_fn((n, 6, 6), |(i, row, column)| pixel(i, i % 2, row, column, 6))
+    };
+    let labels = |n: usize| Array1::from_shape_fn(n, |i| 3 + 4 * (i % 2) as i64);
+    write_npz(
+        &sandbox.path("images.npz"),
+        &[
+            ("x_train", npy(&images(120))),
+            ("y_train", npy(&labels(120))),
+            ("x_test", npy(&images(30))),
+            ("y_test", npy(&labels(30))),
+        ],
+    );
+    let end = train(&sandbox, &["images.npz", "--class-names", "a,b", "--out", "images"]);
+    assert!(end["test_accuracy"].as_f64().unwrap() > 0.9, "{end}");
+    fs::write(sandbox.path("new.npy"), npy(&images(4))).unwrap();
+    let csv = sandbox.ok(&["predict", "images", "new.npy"]);
+    let classes: Vec<&str> = csv.lines().skip(1).map(|l| l.split(',').nth(1).unwrap()).collect();
+    assert_eq!(classes, ["a", "b", "a", "b"], "{csv}");
+
+    let x =
+        |n: usize| Array2::from_shape_fn((n, 3), |(i, j)| ((i * (7 + 5 * j)) % 101) as f64 / 50.0);
+    let y = x(400).map_axis(ndarray::Axis(1), |row| 3.0 * row[0] - row[2]);
+    write_npz(&sandbox.path("numbers.npz"), &[("X", npy(&x(400))), ("y", npy(&y))]);
+    let end = train(&sandbox, &["numbers.npz", "--out", "numbers"]);
+    assert!(end["test_r2"].as_f64().unwrap() > 0.9, "{end}");
+    fs::write(sandbox.path("rows.npy"), npy(&x(5))).unwrap();
+    let csv = sandbox.ok(&["predict", "numbers", "rows.npy"]);
+    assert_eq!((csv.lines().next(), csv.lines().count()), (Some("y"), 6));
+    let seen = json_lines(&sandbox.ok(&["data", "numbers.npz", "--json"])).remove(0);
+    assert_eq!((&seen["task"], &seen["samples"]), (&"regression".into(), &400.into()));
+    // what is of the other kind is refused
+    let output = sandbox.run(&["predict", "numbers", "new.npy"]);
+    assert!(text(&output.stderr).contains("found images"), "{}", text(&output.stderr));
+    let output = sandbox.run(&["predict", "images", "rows.npy"]);
+    assert!(text(&output.stderr).contains("expects images"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn libsvm_files_are_tables_of_numbered_columns() {
+    let sandbox = Sandbox::new();
+    let row = |i: usize, last: bool| {
+        let (a, b) = ((i * 7 % 11) as f32 / 5.0, (i * 5 % 13) as f32 / 6.0);
+        let label = if a > b { "+1" } else { "-1" };
+        let last = if last { " 9:0.5" } else { "" };
+        format!("{label} 2:{a} 5:{b}{last}\n")
+    };
+    let rows = |range: std::ops::Range<usize>, last: bool| -> String {
+        range.map(|i| row(i, last && i % 4 == 0)).collect()
+    };
+    fs::write(sandbox.path("train.svm"), rows(0..300, true)).unwrap();
+    fs::write(sandbox.path("test.svm"), rows(300..360, false)).unwrap();
+    let end = train(&sandbox, &["train.svm", "--test", "test.svm", "--out", "run"]);
+    assert!(end["test_accuracy"].as_f64().unwrap() > 0.85, "{end}");
+    let csv = sandbox.ok(&["predict", "run", "test.svm"]);
+    assert_eq!((csv.lines().next(), csv.lines().count()), (Some("label"), 61));
+    fs::write(sandbox.path("bad.svm"), "+1 1:2\n-1 1:x\n").unwrap();
+    let output = sandbox.run(&["train", "bad.svm", "--out", "no"]);
+    assert!(text(&output.stderr).contains("line 2"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_parquet_file_is_read_or_says_which_feature_reads_it() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("t.parquet"), "PAR1").unwrap();
+    let output = sandbox.run(&["train", "t.parquet", "--out", "no"]);
+    let said = text(&output.stderr);
+    assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{said}");
+    assert!(cfg!(feature = "parquet") || said.contains("--features parquet"), "{said}");
+    assert!(!sandbox.path("no").exists());
+}
