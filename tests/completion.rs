@@ -100,7 +100,7 @@ fn commands_and_flags_are_offered() {
     // after `--` there are no flags
     assert!(offers(&sandbox, &["train", "--", "--ep"]).is_empty());
     assert_eq!(offers(&sandbox, &["train", "--", "mn"]), ["mnist"]);
-    let line = sandbox.ok(&["completions", "zsh", "--", "densely", "train", "--weight"]);
+    let line = sandbox.ok(&["completions", "zsh", "--", "densely", "train", "--weight-d"]);
     assert!(line.starts_with("--weight-decay\tDecoupled weight decay"), "{line}");
 }
 
