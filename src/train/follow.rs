@@ -87,8 +87,7 @@ mod tests {
     }
 
     fn follow(data: &Dataset, counts: [usize; 3], given: &str) -> TrainConfig {
-        let mut config = TrainConfig::default();
-        config.split = Split::Counts(counts);
+        let mut config = TrainConfig::default().with(|c| c.split = Split::Counts(counts));
         config.follow(data, |key| given.split(' ').any(|given| given == key)).unwrap();
         config.check().unwrap();
         config
