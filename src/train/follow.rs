@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn follow(data: &Dataset, counts: [usize; 3], given: &str) -> TrainConfig {
-        let mut config = TrainConfig { split: Split::Counts(counts), ..TrainConfig::default() };
+        let mut config = TrainConfig::default().with(|c| c.split = Split::Counts(counts));
         config.follow(data, |key| given.split(' ').any(|given| given == key)).unwrap();
         config.check().unwrap();
         config
