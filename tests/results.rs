@@ -16,8 +16,22 @@ fn write_table(sandbox: &Sandbox) {
     std::fs::write(sandbox.path("homes.csv"), csv).unwrap();
 }
 
-const SMALL: [&str; 10] =
-    ["--hidden", "16", "--lr", "0.01", "--batch-size", "20", "--threads", "1", "--patience", "99"];
+const SMALL: [&str; 14] = [
+    "--hidden",
+    "16",
+    "--activations",
+    "relu",
+    "--lr",
+    "0.01",
+    "--weight-decay",
+    "0",
+    "--batch-size",
+    "20",
+    "--threads",
+    "1",
+    "--patience",
+    "99",
+];
 
 #[test]
 fn a_regression_is_shown_by_its_errors_everywhere() {
