@@ -127,6 +127,11 @@ fn arrays_of_bytes_are_images_and_arrays_of_numbers_are_tables() {
     assert_eq!((csv.lines().next(), csv.lines().count()), (Some("y"), 6));
     let seen = json_lines(&sandbox.ok(&["data", "numbers.npz", "--json"])).remove(0);
     assert_eq!((&seen["task"], &seen["samples"]), (&"regression".into(), &400.into()));
+    // labels of several columns are all predicted
+    let both = Array2::from_shape_fn((400, 2), |(i, j)| (i * (3 + j) % 97) as f64);
+    write_npz(&sandbox.path("two.npz"), &[("X", npy(&x(400))), ("y", npy(&both))]);
+    let seen = json_lines(&sandbox.ok(&["data", "two.npz", "--json"])).remove(0);
+    assert_eq!((&seen["targets"], &seen["inputs"]), (&serde_json::json!(["y0", "y1"]), &3.into()));
     // what is of the other kind is refused
     let output = sandbox.run(&["predict", "numbers", "new.npy"]);
     assert!(text(&output.stderr).contains("found images"), "{}", text(&output.stderr));

@@ -211,3 +211,75 @@ fn a_sweep_over_a_table_ranks_by_its_metric_and_has_one_split() {
     assert!(said.contains("expected one split for a table"), "{said}");
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// A code such as `007` or `a07` decides the class; those of the last rows look like numbers.
+fn write_codes(sandbox: &Sandbox, name: &str, rows: std::ops::Range<usize>) {
+    let mut csv = String::from("code,n,y\n");
+    for i in rows {
+        let code = if i < 400 && i / 10 % 2 == 0 {
+            format!("a{:02}", i % 10)
+        } else {
+            format!("0{:02}", i % 10)
+        };
+        csv += &format!("{code},{},{}\n", i * 7 % 13, ["no", "yes"][usize::from(i % 10 > 4)]);
+    }
+    std::fs::write(sandbox.path(name), csv).unwrap();
+}
+
+#[test]
+fn texts_stay_texts_where_a_part_looks_like_numbers() {
+    let sandbox = Sandbox::new();
+    write_codes(&sandbox, "train.csv", 0..400);
+    write_codes(&sandbox, "test.csv", 400..460);
+    let end = train(&sandbox, &["train.csv", "--test", "test.csv", "--out", "run"]);
+    assert_eq!(end["test_accuracy"].as_f64(), Some(1.0), "{end}");
+    for args in [&["eval", "run", "--json"][..], &["eval", "run", "test.csv", "--json"]] {
+        let eval = done(&sandbox.ok(args));
+        assert_eq!((eval["accuracy"].as_f64(), eval["samples"].as_u64()), (Some(1.0), Some(60)));
+    }
+    sandbox.ok(&["train", "--resume", "run", "--epochs", "41", "--no-report"]);
+}
+
+#[test]
+fn what_is_copied_is_not_what_is_predicted() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", 0..200, "rent");
+    train(&sandbox, &["flats.csv", "--out", "run"]);
+    let csv = sandbox.ok(&["predict", "run", "flats.csv", "--keep", "id,rent"]);
+    assert!(csv.starts_with("id,rent_input,rent\nkey-0,"), "{csv}");
+    let json = sandbox.ok(&["predict", "run", "flats.csv", "--keep", "rent", "--format", "jsonl"]);
+    let first = json_lines(&json).remove(0);
+    assert!(first["rent_input"].is_string() && first["rent"].is_f64(), "{first}");
+}
+
+#[test]
+fn what_32_bits_do_not_hold_and_what_a_model_has_decided_is_refused() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", 0..200, "rent");
+    train(&sandbox, &["flats.csv", "--out", "run"]);
+    let init = ["train", "flats.csv", "--init-from", "run", "--out", "no"];
+    let output = sandbox.run(&[&init[..], &["--target", "size"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("`target`"), "{}", text(&output.stderr));
+    sandbox.ok(&[
+        "train",
+        "flats.csv",
+        "--init-from",
+        "run",
+        "--out",
+        "more",
+        "--epochs",
+        "2",
+        "--no-report",
+    ]);
+
+    let labels = "x,y\n1,20000001\n2,20000002\n3,20000001\n4,20000002\n5,20000003\n";
+    std::fs::write(sandbox.path("large.csv"), labels).unwrap();
+    let output = sandbox.run(&["train", "large.csv", "--task", "classification", "--out", "no"]);
+    assert!(text(&output.stderr).contains("--categorical y"), "{}", text(&output.stderr));
+    std::fs::write(sandbox.path("inf.csv"), "x,y\n1,a\ninf,b\n3,a\n4,b\n").unwrap();
+    let output = sandbox.run(&["train", "inf.csv", "--out", "no"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("`x` has no finite number in row 2"), "{said}");
+    assert!(!sandbox.path("no").exists());
+}

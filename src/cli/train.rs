@@ -209,6 +209,9 @@ struct Plan {
     directory: Directory,
 }
 
+/// The settings that a model of a table has decided.
+const OF_COLUMNS: [&str; 6] = ["target", "task", "ignore", "categorical", "scale", "missing"];
+
 impl Plan {
     /// Whether some of its settings follow from its data: those of a new run on a table.
     fn follows_data(&self) -> Result<bool> {
@@ -223,6 +226,13 @@ impl Plan {
             Start::Model(model) => model.prepare().cloned().map(Arc::new),
             Start::State(state) => state.prepare().cloned(),
         };
+        if let (Start::Model(_), Some(_)) = (&self.start, &prepare)
+            && let Some(key) = OF_COLUMNS.into_iter().find(|key| asked.has(key))
+        {
+            return Err(Error::usage(format!(
+                "`{key}`: the model of `init_from` says what its columns are for and how they are scaled; expected the data alone"
+            )));
+        }
         let data = match (&self.start, prepare) {
             (Start::Weights | Start::Model(_), None) => load(options, train, quiet)?,
             (_, prepare) => load_again(options, train, prepare.as_ref(), quiet)?,

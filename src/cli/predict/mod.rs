@@ -44,7 +44,8 @@ pub struct Args {
     #[arg(long)]
     probabilities: bool,
 
-    /// Columns of a table to copy in front of the predictions
+    /// Columns of a table to copy in front of the predictions; one with the name of an output, such as the target, is copied as
+    /// NAME_input
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     keep: Vec<String>,
 

@@ -58,8 +58,9 @@ pub(super) fn run(
         Task::Classification { classes } => classes,
         Task::Regression(regression) => regression.targets.into_iter().map(|t| t.name).collect(),
     };
+    let keep = kept_names(&args.keep, &names, is_regression);
     let mut out = BufWriter::new(io::stdout().lock());
-    let rows = RowPredictions { names: &names, keep: &args.keep, is_regression, format };
+    let rows = RowPredictions { names: &names, keep: &keep, is_regression, format };
     let mut all: Vec<f32> = Vec::new();
     let mut written = rows.begin(&mut out).and_then(|()| out.flush());
     'inputs: for path in &args.input {
@@ -105,6 +106,24 @@ pub(super) fn run(
         _ => {}
     }
     predictor.report(args, &args.model, &backend.describe())
+}
+
+/// The names of the copied columns: with `_input` behind, where an output has the same name.
+fn kept_names(keep: &[String], names: &[String], is_regression: bool) -> Vec<String> {
+    let is_output = |name: &String| match is_regression {
+        true => names.contains(name) || name == "index",
+        false => {
+            let place = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+            let class =
+                name.strip_prefix("p_").is_some_and(|class| names.iter().any(|n| n == class));
+            class || matches!(place, "label" | "probability" | "index" | "top" | "probabilities")
+        }
+    };
+    let name = |name: &String| match is_output(name) {
+        true => format!("{name}_input"),
+        false => name.clone(),
+    };
+    keep.iter().map(name).collect()
 }
 
 /// Makes predictions and counts what was found on the way.

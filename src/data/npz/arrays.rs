@@ -37,6 +37,7 @@ const NAMES: [(&str, usize, bool); 16] = [
 /// Labelled data from an `.npz` file.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is one at a time
 pub enum Arrays {
     /// Bytes of (images, height, width), or with 1, 3 or 4 channels as a fourth dimension.
     Images {

@@ -52,7 +52,7 @@ impl Prepare {
             let out = &mut prepared.inputs[done * width..(done + chunk.n_rows) * width];
             let unknown = run_all(&steps, &rows, out, width).map_err(|(row, column)| {
                 let problem =
-                    format!("`{column}` has no number in row {}", before + done + row + 1);
+                    format!("`{column}` has no finite number in row {}", before + done + row + 1);
                 Error::invalid(&name[..], format!("{problem}; expected one, as in the training"))
             })?;
             prepared.unknown.iter_mut().zip(unknown).for_each(|(all, more)| *all += more);
@@ -265,6 +265,7 @@ impl Step<'_> {
     ) -> Result<(), usize> {
         for (i, (row, value)) in out.zip(values).enumerate() {
             let value = match (value.is_nan(), fill) {
+                (false, _) if value.is_infinite() => return Err(i),
                 (false, _) => f64::from(value),
                 (true, Some(fill)) => {
                     if indicator {
@@ -377,6 +378,6 @@ mod tests {
         let n = 2 * VALUES_PER_THREAD;
         let error = prepare.apply(table(100..n), true).unwrap_err().to_string();
         // row 1026 of the whole, which is the first after 100 that leaves 17 when divided by 1009
-        assert!(error.contains("`b` has no number in row 927;"), "{error}");
+        assert!(error.contains("`b` has no finite number in row 927;"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ mod roles;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::Table;
+use super::table::{Table, digits};
 use crate::error::{Error, Result};
 
 pub use apply::Prepared;
@@ -215,7 +215,16 @@ impl Prepare {
             Input::Category { column, .. } => Some(column.clone()),
             Input::Number { .. } => None,
         };
-        self.inputs.iter().filter_map(category).collect()
+        let mut columns: Vec<String> = self.inputs.iter().filter_map(category).collect();
+        if let Target::Classes { column, classes } = &self.target {
+            // those of a column of numbers are the digits that a number is written with
+            let is_number =
+                |class: &String| class.parse::<f32>().is_ok_and(|x| digits(x) == *class);
+            if !classes.iter().all(is_number) {
+                columns.push(column.clone());
+            }
+        }
+        columns
     }
 }
 

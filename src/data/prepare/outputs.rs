@@ -85,7 +85,7 @@ impl Outputs {
         let missing = |column: &str, row: usize| {
             Error::invalid(
                 name,
-                format!("`{column}` has no value in row {}; expected one", done + row + 1),
+                format!("`{column}` has no finite value in row {}; expected one", done + row + 1),
             )
         };
         let unknown = |column: &str, value: &str, row: usize| {

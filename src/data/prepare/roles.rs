@@ -44,6 +44,9 @@ pub struct TableOptions {
 /// The most values of whole numbers that are taken for classes.
 const MOST_CLASSES: usize = 20;
 
+/// From here on, 32-bit numbers leave whole numbers out: 2^24.
+const LARGEST_CLASS: f32 = 16_777_216.0;
+
 /// What each column of a table is for, by position.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -217,6 +220,13 @@ fn classes(
         TaskChoice::Regression => false,
         TaskChoice::Auto => is_named || whole && few,
     };
+    if is_class && values.iter().any(|value| value.abs() >= LARGEST_CLASS) {
+        let problem = format!(
+            "target `{name}` has values of {LARGEST_CLASS} and more, which 32-bit numbers do not tell apart; expected smaller ones, \
+             or --categorical {name}, which keeps them as texts"
+        );
+        return Err(Error::invalid(table.name(), problem));
+    }
     let other = |flag: &str| match options.task {
         TaskChoice::Auto => format!(" ({flag})"),
         _ => String::new(),

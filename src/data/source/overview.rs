@@ -1,10 +1,10 @@
 //! What is in a data set, and what a training would make of it: looked at before anyone trains.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::tables::Plan;
 use super::{Loaded, Read, Source};
-use crate::data::prepare::{Input, Target};
+use crate::data::prepare::Target;
 use crate::data::table::{Kind, MISSING, Table};
 use crate::data::{Dataset, Parts, Split};
 use crate::error::Result;
@@ -127,11 +127,12 @@ impl Overview {
             }
             Target::Numbers { columns } => (Vec::new(), columns.clone()),
         };
+        let widths: HashMap<&str, usize> =
+            prepare.inputs().iter().map(|input| (input.column(), input.width())).collect();
         let role = |column: usize| {
             let name = &table.columns()[column].name;
-            let input = prepare.inputs().iter().find(|input| input.column() == name);
-            match input.map(Input::width) {
-                Some(width) => Use::Inputs(width),
+            match widths.get(&name[..]) {
+                Some(&width) => Use::Inputs(width),
                 None if roles.targets.contains(&column) => Use::Target,
                 None if roles.weight == Some(column) => Use::Weight,
                 None if source.table.ignore.contains(name) => Use::Ignored,

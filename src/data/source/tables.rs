@@ -1,6 +1,6 @@
 //! From files of tables to a data set. Rows are put into parts first: what is learnt about columns comes from the training part.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,8 +41,12 @@ pub(super) struct Plan {
 impl Plan {
     /// Reads a table, puts its rows into parts, and learns from its training part.
     pub fn of(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Self> {
-        let Files { mut table, rows: mut files, mut notices } = files;
-        let mut roles = Roles::of(&table, &source.table)?;
+        let Files { mut table, rows: mut files, targets, mut notices } = files;
+        let mut options = source.table.clone();
+        if options.target.is_empty() {
+            options.target = targets;
+        }
+        let mut roles = Roles::of(&table, &options)?;
         files.drop_rows(&mut table, &roles, &mut notices)?;
         let labels = roles.labels(&table);
         let rows = Rows {
@@ -54,7 +58,7 @@ impl Plan {
             keeps_order: false,
         };
         let parts = split.parts_of(&rows, split_seed)?;
-        let (prepare, left_out) = Prepare::fit(&table, &roles, &source.table, &parts.train)?;
+        let (prepare, left_out) = Prepare::fit(&table, &roles, &options, &parts.train)?;
         notices.append(&mut roles.notices);
         notices.push(prepare.summary());
         notices.extend(left_out);
@@ -68,7 +72,7 @@ pub(super) fn load_prepared(
     files: Files,
     prepare: &Arc<Prepare>,
 ) -> Result<Loaded> {
-    let Files { mut table, rows: mut files, mut notices } = files;
+    let Files { mut table, rows: mut files, mut notices, .. } = files;
     let roles = prepare.roles(&table)?;
     files.drop_rows(&mut table, &roles, &mut notices)?;
     finish(source, table, prepare, files, None, notices)
@@ -138,6 +142,8 @@ impl FileRows {
 pub(super) struct Files {
     table: Table,
     rows: FileRows,
+    /// What is predicted unless the user says otherwise; nothing for the last column.
+    targets: Vec<String>,
     notices: Vec<String>,
 }
 
@@ -149,8 +155,7 @@ impl Files {
             let main = Path::new(&source.data);
             let (main, libsvm) = read_table(main, &options, LibsvmOptions::default())?;
             let (val, test) = others(source, &main, &options, libsvm)?;
-            // numbers in one file and texts in another: texts in all of them
-            let texts = others_texts(&main.table, [&val, &test]);
+            let texts = mixed(&main.table, [&val, &test]);
             match texts.is_empty() || texts.iter().all(|text| options.text.contains(text)) {
                 true => return Self::joined(main, val, test),
                 false => options.text.extend(texts),
@@ -169,7 +174,15 @@ impl Files {
         let main = plain(train);
         let (val, own_test) =
             others(source, &main, &ReadOptions::default(), LibsvmOptions::default())?;
-        Self::joined(main, val.or(valid.map(plain)), own_test.or(test.map(plain)))
+        // arrays name the columns of their labels `y0`, `y1`, ...
+        let names = main.table.columns().iter().map(|column| &column.name);
+        let is_label = |name: &&String| {
+            let number = name.strip_prefix('y');
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
+        };
+        let targets = names.filter(is_label).cloned().collect();
+        let files = Self::joined(main, val.or(valid.map(plain)), own_test.or(test.map(plain)))?;
+        Ok(Self { targets, ..files })
     }
 
     fn joined(main: ReadTable, val: Option<ReadTable>, test: Option<ReadTable>) -> Result<Self> {
@@ -181,7 +194,7 @@ impl Files {
             notices.extend(more.notices);
             table.append(more.table)?;
         }
-        Ok(Self { table, rows, notices })
+        Ok(Self { table, rows, targets: Vec::new(), notices })
     }
 }
 
@@ -255,17 +268,30 @@ pub(crate) fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table
     }
 }
 
-/// The columns that hold numbers in the first table and texts in another.
-fn others_texts(first: &Table, others: [&Option<ReadTable>; 2]) -> Vec<String> {
-    let is_text = |table: &Table, name: &str| {
-        let column = table.position(name).map(|at| &table.columns()[at].kind);
-        matches!(column, Some(Kind::Text(levels)) if !levels.is_empty())
+/// The columns that hold texts in one table and numbers in another: they are texts in all, so that `007` is no 7.
+fn mixed(first: &Table, others: [&Option<ReadTable>; 2]) -> Vec<String> {
+    let kind = |table: &Table, at: usize| match &table.columns()[at].kind {
+        Kind::Number => table.numbers(at).any(|x| !x.is_nan()).then_some(false),
+        Kind::Text(levels) => (!levels.is_empty()).then_some(true),
     };
-    let columns = first.columns().iter().filter(|column| column.kind == Kind::Number);
-    let texts = columns.filter(|column| {
-        others.iter().any(|other| other.as_ref().is_some_and(|t| is_text(&t.table, &column.name)))
-    });
-    texts.map(|column| column.name.clone()).collect()
+    let mut kinds: Vec<Vec<bool>> = vec![Vec::new(); first.columns().len()];
+    for other in others.into_iter().flatten() {
+        let positions: HashMap<&str, usize> =
+            other.table.columns().iter().zip(0..).map(|(c, i)| (&c.name[..], i)).collect();
+        for (column, kinds) in first.columns().iter().zip(&mut kinds) {
+            let at = positions.get(&column.name[..]);
+            kinds.extend(at.and_then(|&at| kind(&other.table, at)));
+        }
+    }
+    let is_mixed = |&(column, ref kinds): &(usize, Vec<bool>)| {
+        !kinds.is_empty()
+            && kind(first, column)
+                .into_iter()
+                .chain(kinds.iter().copied())
+                .any(|kind| kind != kinds[0])
+    };
+    let mixed = kinds.into_iter().enumerate().filter(is_mixed);
+    mixed.map(|(column, _)| first.columns()[column].name.clone()).collect()
 }
 
 /// The data set of a table.

@@ -66,6 +66,9 @@ pub struct Table {
     chunks: Vec<Chunk>,
     n_rows: usize,
     rows_before: usize,
+    /// Of each column, its position among those of its kind.
+    places: Vec<usize>,
+    n_numbers: usize,
 }
 
 impl Table {
@@ -110,7 +113,17 @@ impl Table {
             }
         }
         let n_rows = chunks.iter().map(|chunk| chunk.n_rows).sum();
-        Ok(Self { name, columns, chunks, n_rows, rows_before: 0 })
+        let (mut n_numbers, mut n_texts) = (0, 0);
+        let place = |column: &Column| {
+            let count = match column.kind {
+                Kind::Number => &mut n_numbers,
+                Kind::Text(_) => &mut n_texts,
+            };
+            *count += 1;
+            *count - 1
+        };
+        let places = columns.iter().map(place).collect();
+        Ok(Self { name, columns, chunks, n_rows, rows_before: 0, places, n_numbers })
     }
 
     /// What messages call it: the file that it was read from.
@@ -187,14 +200,12 @@ impl Table {
 
     /// The position of a column among those of numbers, or among those of texts.
     pub fn place(&self, column: usize) -> usize {
-        let is_text = |column: &Column| matches!(column.kind, Kind::Text(_));
-        let kind = is_text(&self.columns[column]);
-        self.columns[..column].iter().filter(|other| is_text(other) == kind).count()
+        self.places[column]
     }
 
     /// How many columns hold numbers.
     pub fn n_numbers(&self) -> usize {
-        self.columns.iter().filter(|column| column.kind == Kind::Number).count()
+        self.n_numbers
     }
 
     /// The values of a column of numbers, row by row.

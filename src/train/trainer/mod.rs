@@ -331,7 +331,11 @@ impl<'d> Trainer<'d> {
         let total = order.len() as u64;
         let mut request = Request::Continue;
         let trained = engine.train(optimizer, &config.adam(), data, rest, batch_size, |step| {
-            *score += step;
+            let mut sum = *score;
+            sum += step;
+            if sum.loss_sum.is_finite() {
+                *score = sum; // what is kept of a run that diverges is what was before
+            }
             observer.step(epoch, Progress { score: *score, total });
             request = observer.request();
             match request {
