@@ -27,10 +27,8 @@ pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
-#[cfg(feature = "cli")]
-pub(crate) use source::read_input_table;
 pub use source::{
     ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source, Use,
-    load, load_images,
+    load, load_images, read_input_table,
 };
 pub use split::Split;

@@ -73,8 +73,8 @@ impl Split {
         self.parts_of(&data.rows(), seed)
     }
 
-    /// Whether it draws samples, so that a seed matters.
-    pub(crate) fn draws(self, data: &Dataset) -> bool {
+    /// Whether it draws samples of `data`, so that a seed matters.
+    pub fn draws(self, data: &Dataset) -> bool {
         match self {
             Self::Auto => true,
             Self::Fractions(_) => !data.rows().keeps_order,

@@ -24,7 +24,8 @@ pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
 pub use record::EpochRecord;
 pub use state::{Divergence, PartialEpoch, TrainerState};
-pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
 #[cfg(feature = "cli")]
-pub(crate) use sweep::{ranking_metric, shared_metric};
+pub(crate) use sweep::ranking_metric;
+pub(crate) use sweep::shared_metric;
+pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
 pub use trainer::Trainer;

@@ -187,7 +187,10 @@ impl Dataset {
     }
 
     /// Rows of a table to predict, whose classes or targets are not known.
-    pub(crate) fn of_inputs(name: impl Into<String>, prepared: Prepared) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If there are no rows.
+    pub fn of_inputs(name: impl Into<String>, prepared: Prepared) -> Result<Self> {
         let n_features = prepared.inputs.len() / prepared.n_rows.max(1);
         Self::new(name, Features::F32(prepared.inputs), vec![0; prepared.n_rows], n_features)
     }

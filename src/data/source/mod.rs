@@ -13,7 +13,7 @@ pub(crate) use form::Form;
 pub use images::{InputImages, load_images};
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
-pub(crate) use tables::read_inputs as read_input_table;
+pub use tables::read_inputs as read_input_table;
 
 use super::idx_directory::read_directory;
 use super::prepare::Prepare;

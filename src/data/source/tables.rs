@@ -240,8 +240,12 @@ fn read_table(
     }
 }
 
-/// Reads a file of rows without targets for a model, whole; `None` for text, which is better read as it arrives.
-pub(crate) fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
+/// Reads a file of rows without targets for a model, whole: Parquet, LibSVM or arrays. `None` for text, which
+/// [`crate::data::table::TableStream`] reads as it arrives.
+///
+/// # Errors
+/// If the file cannot be read, or holds images.
+pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
     match Form::of_name(&path.display().to_string()) {
         Some(Form::Parquet) => read_parquet(path).map(Some),
         Some(Form::Libsvm) => {
