@@ -98,6 +98,16 @@ pub fn shell(path: &Path) -> String {
     }
 }
 
+/// `1 thread`, `2 threads`.
+pub fn plural(n: usize, noun: &str) -> String {
+    let ending = match n {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", grouped(n as u64))
+}
+
 /// `1234567` as `1,234,567`.
 pub fn grouped(n: impl Into<u128>) -> String {
     let digits = n.into().to_string();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::flags::DataFlags;
-use super::{make_absolute, print_note, print_raw, print_text};
+use super::{finite, make_absolute, print_note, print_raw, print_text};
 use crate::data::{ColumnOverview, Contents, Overview, Use};
 use crate::report::{Column, Layout, Paint, Stream, Text, cut, grouped, plural};
 use crate::store::RunOptions;
@@ -68,7 +68,6 @@ fn json(name: &str, overview: &Overview) -> Value {
 }
 
 fn column_json(column: &ColumnOverview) -> Value {
-    let finite = |x: f64| Some(x).filter(|x| x.is_finite());
     let mut line = json!({
         "name": column.name,
         "missing": column.missing,
@@ -139,10 +138,7 @@ fn text(name: &str, overview: &Overview, width: Option<usize>) -> Text {
                 classes.iter().take(MOST_LEVELS).map(|(class, n)| format!("{class} {}", count(*n)));
             let more = if classes.len() > MOST_LEVELS { ", ..." } else { "" };
             let shown = shown.collect::<Vec<_>>().join(", ");
-            let line = match classes.len() {
-                1 => format!("1 class: {shown}\n"),
-                n => format!("{n} classes: {shown}{more}\n"),
-            };
+            let line = format!("{}: {shown}{more}\n", plural(classes.len(), "class"));
             text = text.with(Paint::Plain, line);
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{print_note, print_raw, print_text};
+use super::{finite, print_note, print_raw, print_text};
 use crate::engine::Score;
 use crate::report::{
     Confusion, Errors, Paint, Stream, Text, number, percent, plural, scores, shown_scores,
@@ -20,13 +20,8 @@ pub struct Ended<'a> {
     pub json: bool,
 }
 
-/// JSON has no other numbers.
-fn finite(x: f64) -> Option<f64> {
-    x.is_finite().then_some(x)
-}
-
 impl Ended<'_> {
-    /// Prints how well classes are told apart. `auc` is the area under the ROC curve, NaN where it is undefined.
+    /// Prints how well classes are recognised. `auc` is the area under the ROC curve, NaN where it is undefined.
     pub fn classes(&self, confusion: &Confusion, auc: f64) -> anyhow::Result<()> {
         let score = self.score;
         let counted = confusion.counts().sum();

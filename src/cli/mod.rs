@@ -151,6 +151,11 @@ fn print_raw(text: &str) -> anyhow::Result<()> {
     check_written(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
+/// A number for JSON, which has no others.
+fn finite(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
+}
+
 /// A reader that has gone away is not an error.
 fn check_written(written: std::io::Result<()>) -> anyhow::Result<()> {
     match written {

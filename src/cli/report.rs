@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{
-    Classes, Errors, Measured, Outputs, RunRecord, SweepRecord, Text, write_run_report,
+    Classes, Errors, Measured, Outputs, RunRecord, Samples, SweepRecord, Text, write_run_report,
     write_sweep_report,
 };
 use crate::store::names::REPORT;
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let page = match &directories[..] {
         [one] if SweepDir::is_one(one) => {
             let (directory, config) = SweepDir::at(one)?;
-            let first = config.grid.runs(1, 1)?.swap_remove(0).config;
+            let first = config.grid.first()?;
             let data = load(&config.options, &first, true)?;
             let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
             let ranked = directory.ranked_runs(&runs)?;
@@ -148,7 +148,7 @@ fn measure(
             Outputs::Classes(Classes::new(model.labels(), logits.view(), predictions, &truth))
         }
     };
-    Ok(Some(Measured { part, rows, score, outputs }))
+    Ok(Some(Measured { samples: Samples { part, rows }, score, outputs }))
 }
 
 /// The report of a sweep, and in its own directory that of the winner. `source` is what the user calls the data.

@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return print_result(config.to_toml()?.trim_end());
     }
     let key = config.key();
-    let first = config.grid.runs(1, 1)?.swap_remove(0).config;
+    let first = config.grid.first()?;
     let data = load(&config.options, &first, output.quiet || args.file.print_config)?;
     if data.prepare().is_some() {
         config.grid.base_mut().follow(&data, |key| asked.has(key))?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::finite;
 use crate::report::{Paint, Text, duration, number, ranking, scores, shown_scores};
 use crate::store::names::{BEST, RESULTS_CSV};
 use crate::task::Metric;
@@ -105,11 +106,6 @@ pub fn add_values(event: &mut Value, result: Option<&RunResult>, metric: Metric)
         let value = result.and_then(|result| result.value(metric)).and_then(finite);
         event[metric.key("val")] = json!(value);
     }
-}
-
-/// JSON has no other numbers.
-fn finite(x: f64) -> Option<f64> {
-    x.is_finite().then_some(x)
 }
 
 #[cfg(test)]

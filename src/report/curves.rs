@@ -7,7 +7,7 @@ use crate::task::largest;
 /// The rate of true positives over the rate of false positives, for every threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Roc {
-    /// The class that is told from the others.
+    /// The class that is separated from the others.
     pub class: usize,
     /// From (0, 0) to (1, 1), without those on a straight line between others.
     pub points: Vec<(f64, f64)>,

@@ -10,7 +10,7 @@ use crate::task::{Loss, Metric, Task};
 use crate::train::setting::SettingValue as _;
 use crate::train::{Outcome, Trainer};
 
-pub use crate::text::grouped;
+pub use crate::text::{grouped, plural};
 
 /// What a run is made of, in four lines.
 pub fn description(trainer: &Trainer<'_>) -> String {
@@ -151,16 +151,6 @@ pub fn machine() -> String {
     let cores = plural(crate::engine::default_threads(), "core");
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     format!("{name}, {cores}, {}, {system} {architecture}", Isa::detect().name())
-}
-
-/// `1 thread`, `2 threads`.
-pub fn plural(n: usize, noun: &str) -> String {
-    let ending = match n {
-        1 => "",
-        _ if noun.ends_with('s') => "es",
-        _ => "s",
-    };
-    format!("{} {noun}{ending}", grouped(n as u64))
 }
 
 /// Seconds as `2 h 05 min`, `3 min 20 s`, `12 s` or `1.2 s`.

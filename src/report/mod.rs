@@ -14,6 +14,7 @@ mod predictions;
 mod progress;
 mod ranking;
 mod row_predictions;
+mod run_row;
 mod style;
 mod sweep_progress;
 mod table;
@@ -25,7 +26,8 @@ pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;
 pub use page::{
-    Classes, Measured, Outputs, RunRecord, SweepRecord, write_run_report, write_sweep_report,
+    Classes, Measured, Outputs, RunRecord, Samples, SweepRecord, write_run_report,
+    write_sweep_report,
 };
 pub use predictions::{PredictionFormat, Predictions, write_npy};
 pub use progress::Terminal;

@@ -3,24 +3,10 @@
 use console::measure_text_width;
 
 use super::format::{duration, grouped, number};
+use super::run_row::{NAME, named, status_word, validation_head};
 use super::style::{Paint, Text};
-use super::sweep_progress::{NAME, named, status_word};
 use super::table::{Column, Layout};
-use crate::task::Metric;
 use crate::train::{RunResult, SweepRun, ranking_metric};
-
-/// The head of the column of a metric on the validation part.
-pub(super) const fn validation_head(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Accuracy => "validation",
-        Metric::LogLoss => "val loss",
-        Metric::MacroF1 => "macro F1",
-        Metric::Auc => "val AUC",
-        Metric::Rmse => "val RMSE",
-        Metric::Mae => "val MAE",
-        Metric::R2 => "val R2",
-    }
-}
 
 /// The ranking by a metric with this name; names follow.
 const fn columns(metric: &'static str) -> [Column; 6] {

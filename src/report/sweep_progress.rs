@@ -11,7 +11,7 @@ use console::measure_text_width;
 use super::format::{duration, grouped, plural};
 use super::live::{Live, bar};
 use super::progress::REDRAW;
-use super::ranking::validation_head;
+use super::run_row::{NAME, named, status_word, validation_head};
 use super::say;
 use super::style::{Paint, Stream, Text, cut};
 use super::table::{Column, Layout};
@@ -42,9 +42,6 @@ fn columns(metric: Metric) -> &'static [Column] {
         Metric::R2 => const { &columns_of(validation_head(Metric::R2)) },
     }
 }
-
-/// Columns are left out until this much of a name fits; a longer name is cut.
-pub(super) const NAME: usize = 26;
 
 /// What lies ahead of a sweep.
 #[derive(Debug)]
@@ -289,28 +286,6 @@ fn name_width(width: usize) -> usize {
 /// What is left for the columns before names.
 fn before_names(width: Option<usize>) -> Option<usize> {
     width.map(|width| width.saturating_sub(NAME + 2))
-}
-
-/// The word after the name of a run, with the blanks before it; nothing for a run that is done.
-pub(super) fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Done => "",
-        Status::Diverged => "  diverged",
-        Status::Failed => "  failed",
-        Status::Unfinished => "  unfinished",
-    }
-}
-
-/// A name after the columns of a table, and a word after that; the name is cut to what is left of the line.
-pub(super) fn named(layout: &Layout<'_>, width: Option<usize>, name: &str, word: &str) -> String {
-    let name = match width {
-        Some(width) => {
-            let taken = layout.total() + 2 + measure_text_width(word);
-            cut(name, width.saturating_sub(taken).max(1))
-        }
-        None => name.to_owned(),
-    };
-    format!("  {name}{word}")
 }
 
 /// A run that has ended as a row, with its value of the metric.

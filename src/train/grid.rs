@@ -224,6 +224,15 @@ impl Grid {
         }
     }
 
+    /// The settings of the first run.
+    ///
+    /// # Errors
+    /// As [`Grid::runs`].
+    #[cfg(feature = "cli")]
+    pub(crate) fn first(&self) -> Result<TrainConfig> {
+        Ok(self.runs(1, 1)?.swap_remove(0).config)
+    }
+
     /// The runs for data with a number of features and of classes. The last of the settings that vary changes fastest.
     ///
     /// # Errors

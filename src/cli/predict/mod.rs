@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::report::{PredictionFormat, Predictions, grouped, plural};
 
 use super::model_args::{EngineArgs, ModelArgs};
-use super::print_note;
+use super::{check_written, print_note};
 
 /// Predict: classes of images, classes or numbers of the rows of tables
 ///
@@ -88,10 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Error::usage(problem).into());
     }
     let n_out = model.spec.n_out();
-    if !(1..=n_out).contains(&args.top) {
-        let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
-        return Err(Error::usage(problem).into());
-    }
+    args.require_top(n_out)?;
     let metadata = model.metadata();
     let (size, channels) = metadata.map_or((None, 1), |own| (own.image, own.channels));
     let (probabilities, files) = match InputImages::new(size, channels).load(&args.input)? {
@@ -100,12 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let predictions = Predictions { labels: model.labels(), probabilities, files };
     let mut out = BufWriter::new(io::stdout().lock());
-    match predictions.write(&mut out, format).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("cannot write to standard output"))
-        }
-        _ => Ok(()),
-    }?;
+    check_written(predictions.write(&mut out, format).and_then(|()| out.flush()))?;
     match (predictions.without_class(), predictions.probabilities.nrows()) {
         (0, _) => Ok(()),
         (without, all) => anyhow::bail!(
@@ -125,18 +117,32 @@ impl Args {
         let rows: Vec<u32> = (0..data.len() as u32).collect();
         let start = Instant::now();
         let probabilities = engine.predict(&model.params, data, &rows);
+        self.print_stats(data.len(), "images", start.elapsed().as_secs_f64(), &backend.describe());
+        Ok(probabilities)
+    }
+
+    /// Rejects more classes than there are.
+    fn require_top(&self, n_classes: usize) -> Result<()> {
+        match (1..=n_classes).contains(&self.top) {
+            true => Ok(()),
+            false => Err(Error::usage(format!(
+                "--top {}: expected 1 to {n_classes}, the model's classes",
+                self.top
+            ))),
+        }
+    }
+
+    /// Says how fast samples were predicted, if that was asked for.
+    fn print_stats(&self, count: usize, samples: &str, seconds: f64, backend: &str) {
         if self.stats {
-            let seconds = start.elapsed().as_secs_f64();
             print_note(&format!(
-                "{} images in {:.1} ms: {} images/s, {}, {}",
-                grouped(data.len() as u64),
+                "{} {samples} in {:.1} ms: {} {samples}/s, {}, {backend}",
+                grouped(count as u64),
                 1e3 * seconds,
-                grouped((data.len() as f64 / seconds) as u64),
+                grouped((count as f64 / seconds.max(1e-9)) as u64),
                 plural(self.engine.threads(), "thread"),
-                backend.describe()
             ));
         }
-        Ok(probabilities)
     }
 
     fn output_format(&self) -> Result<PredictionFormat> {

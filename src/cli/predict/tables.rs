@@ -7,14 +7,14 @@ use std::time::Instant;
 use ndarray::Array2;
 
 use super::{Args, Format};
-use crate::cli::{model_args::ModelArgs, print_note};
+use crate::cli::{check_written, print_note};
 use crate::data::prepare::Prepare;
 use crate::data::table::{Kind, MISSING, ReadOptions, Table, TableStream};
 use crate::data::{Dataset, read_input_table};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::report::{PredictionFormat, RowPredictions, grouped, plural};
+use crate::report::{PredictionFormat, RowPredictions};
 use crate::task::Task;
 
 /// Predicts the rows of every input.
@@ -30,9 +30,8 @@ pub(super) fn run(
         return Err(Error::usage(problem).into());
     }
     let n_out = model.spec.n_out();
-    if !is_regression && !(1..=n_out).contains(&args.top) {
-        let problem = format!("--top {}: expected 1 to {n_out}, the model's classes", args.top);
-        return Err(Error::usage(problem).into());
+    if !is_regression {
+        args.require_top(n_out)?;
     }
     if args.format == Format::Npy && !args.keep.is_empty() {
         let problem = "--format npy holds numbers alone; expected no --keep";
@@ -99,13 +98,8 @@ pub(super) fn run(
         let values = Array2::from_shape_vec((all.len() / n_out, n_out), all)?;
         written = crate::report::write_npy(&values, &mut out).and_then(|()| out.flush());
     }
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(anyhow::Error::new(error).context("cannot write to standard output"));
-        }
-        _ => {}
-    }
-    predictor.report(args, &args.model, &backend.describe())
+    check_written(written)?;
+    predictor.report(args, &backend.describe())
 }
 
 /// The names of the copied columns: with `_input` behind, where an output has the same name.
@@ -163,25 +157,17 @@ impl Predictor<'_> {
     }
 
     /// Says what was found.
-    fn report(&self, args: &Args, model: &ModelArgs, backend: &str) -> anyhow::Result<()> {
+    fn report(&self, args: &Args, backend: &str) -> anyhow::Result<()> {
         for line in self.prepare.unknown_levels(&self.unknown, self.n_rows) {
             print_note(&line);
         }
-        if args.stats {
-            print_note(&format!(
-                "{} rows in {:.1} ms: {} rows/s, {}, {backend}",
-                grouped(self.n_rows as u64),
-                1e3 * self.seconds,
-                grouped((self.n_rows as f64 / self.seconds.max(1e-9)) as u64),
-                plural(args.engine.threads(), "thread"),
-            ));
-        }
+        args.print_stats(self.n_rows, "rows", self.seconds, backend);
         match self.without_class {
             0 => Ok(()),
             without => anyhow::bail!(
                 "{}: {without} of {} rows have no prediction, because the model's outputs are not finite; expected a model \
                  whose weights do not overflow, and inputs near those of its training",
-                model.model.display(),
+                args.model.model.display(),
                 self.n_rows
             ),
         }

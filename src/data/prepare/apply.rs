@@ -1,32 +1,14 @@
 //! Makes the inputs of a network, and what it is to say, from a table.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::thread;
 
 use super::outputs::Outputs;
+use super::rows::{Prepared, Rows};
 use super::{Input, Prepare};
-use crate::data::table::{Chunk, Kind, MISSING, Table, digits};
+use crate::data::table::{Kind, MISSING, Table, digits};
 use crate::error::{Error, Result};
 use crate::memory::require_memory;
-
-/// What a table has become.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Prepared {
-    /// Row-major (rows, inputs).
-    pub inputs: Vec<f32>,
-    /// The number of rows.
-    pub n_rows: usize,
-    /// The class of each row; empty without a target or for numbers.
-    pub labels: Vec<u32>,
-    /// Row-major (rows, targets) in their own units; empty without a target or for classes.
-    pub targets: Vec<f32>,
-    /// The weight of each row; empty if there are none.
-    pub weights: Vec<f32>,
-    /// For each of [`Prepare::inputs`], how many rows have a level that the training part does not have.
-    pub unknown: Vec<usize>,
-}
 
 impl Prepare {
     /// Makes inputs of all rows of a table. Its columns are matched by name; others are ignored. With `targets`, what is to be
@@ -48,7 +30,7 @@ impl Prepare {
         let mut done = 0;
         for chunk in chunks {
             let n_texts = n_columns - n_numbers;
-            let rows = Rows { chunk: &chunk, n_numbers, n_texts, range: 0..chunk.n_rows };
+            let rows = Rows::of(&chunk, n_numbers, n_texts);
             let out = &mut prepared.inputs[done * width..(done + chunk.n_rows) * width];
             let unknown = run_all(&steps, &rows, out, width).map_err(|(row, column)| {
                 let problem =
@@ -119,7 +101,7 @@ fn run_all<'s>(
         let mut unknown = vec![0; steps.len()];
         for (i, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
             let start = start + i * BLOCK_ROWS;
-            let rows = Rows { range: start..start + out.len() / width, ..*rows };
+            let rows = rows.part(start..start + out.len() / width);
             let mut missing: Option<(usize, &'s str)> = None;
             for (step, unknown) in steps.iter().zip(&mut unknown) {
                 match step.run(&rows, out, width) {
@@ -153,26 +135,6 @@ fn run_all<'s>(
         unknown.iter_mut().zip(more?).for_each(|(all, more)| *all += more);
     }
     Ok(unknown)
-}
-
-/// Rows of a chunk, with the number of values of each kind in a row.
-pub(super) struct Rows<'a> {
-    chunk: &'a Chunk,
-    n_numbers: usize,
-    n_texts: usize,
-    pub(super) range: Range<usize>,
-}
-
-impl Rows<'_> {
-    pub(super) fn numbers(&self, place: usize) -> impl Iterator<Item = f32> {
-        let width = self.n_numbers;
-        self.range.clone().map(move |row| self.chunk.numbers.value(row * width + place))
-    }
-
-    pub(super) fn codes(&self, place: usize) -> impl Iterator<Item = u32> {
-        let width = self.n_texts;
-        self.range.clone().map(move |row| self.chunk.codes[row * width + place])
-    }
 }
 
 /// How a column becomes inputs.
@@ -322,10 +284,12 @@ impl Step<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::super::{Missing, Roles, TableOptions, TaskChoice};
     use super::*;
     use crate::data::Features;
-    use crate::data::table::Column;
+    use crate::data::table::{Chunk, Column};
 
     /// Three columns of numbers and one of texts, and a target.
     fn table(rows: Range<usize>) -> Table {

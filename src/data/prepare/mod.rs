@@ -7,14 +7,17 @@ mod apply;
 mod fit;
 mod outputs;
 mod roles;
+mod rows;
 
 use serde::{Deserialize, Serialize};
 
 use super::table::{Table, digits};
 use crate::error::{Error, Result};
+use crate::text::plural;
+use outputs::target_position;
 
-pub use apply::Prepared;
 pub use roles::{Roles, TableOptions, TaskChoice};
+pub use rows::Prepared;
 
 /// How numbers are scaled: learnt from the training part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,10 +159,6 @@ impl Prepare {
                 Input::Category { .. } => (texts, levels) = (texts + 1, levels + input.width()),
             }
         }
-        let plural = |n: usize, one: &str| match n {
-            1 => format!("1 {one}"),
-            n => format!("{n} {one}s"),
-        };
         let mut parts = Vec::new();
         if numbers > 0 {
             parts.push(format!("{} of numbers", plural(numbers, "column")));
@@ -174,18 +173,12 @@ impl Prepare {
         format!("{} from {}", plural(self.n_inputs(), "input"), parts.join(", "))
     }
 
-    /// What the columns of a table are for, as far as the target goes.
+    /// The positions of the targets in a table.
     ///
     /// # Errors
-    /// If the table lacks a target.
-    pub(crate) fn roles(&self, table: &Table) -> Result<Roles> {
-        let find = |name: &String| {
-            table.position(name).ok_or_else(|| {
-                Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
-            })
-        };
-        let targets = self.target.columns().iter().map(find).collect::<Result<_>>()?;
-        Ok(Roles { inputs: Vec::new(), targets, weight: None, classes: None, notices: Vec::new() })
+    /// If the table lacks one.
+    pub(crate) fn targets(&self, table: &Table) -> Result<Vec<usize>> {
+        self.target.columns().iter().map(|name| target_position(table, name)).collect()
     }
 
     /// Rejects what no training can have made.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::apply::{Prepared, Rows};
+use super::rows::{Prepared, Rows};
 use super::{Prepare, Target};
 use crate::data::table::{Kind, MISSING, Table, digits};
 use crate::error::{Error, Result};
@@ -34,11 +34,7 @@ enum OutputKind {
 
 impl Outputs {
     pub(super) fn of(prepare: &Prepare, table: &Table) -> Result<Self> {
-        let find = |name: &String| {
-            table.position(name).ok_or_else(|| {
-                Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
-            })
-        };
+        let find = |name: &String| target_position(table, name);
         let number = |name: &String| {
             let column = find(name)?;
             match table.columns()[column].kind {
@@ -143,4 +139,11 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// The column of a target.
+pub(super) fn target_position(table: &Table, name: &str) -> Result<usize> {
+    table.position(name).ok_or_else(|| {
+        Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
+    })
 }

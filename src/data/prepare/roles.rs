@@ -111,24 +111,6 @@ impl Roles {
 }
 
 impl Roles {
-    /// Whether each row has a value of every target.
-    pub fn have_targets(&self, table: &Table) -> Vec<bool> {
-        let mut have = vec![true; table.n_rows()];
-        for &target in &self.targets {
-            match table.columns()[target].kind {
-                Kind::Number => {
-                    let missing = table.numbers(target).map(f32::is_nan);
-                    have.iter_mut().zip(missing).for_each(|(have, missing)| *have &= !missing);
-                }
-                Kind::Text(_) => {
-                    let missing = table.codes(target).map(|code| code == MISSING);
-                    have.iter_mut().zip(missing).for_each(|(have, missing)| *have &= !missing);
-                }
-            }
-        }
-        have
-    }
-
     /// The class of each row, none of which may lack one; empty if numbers are predicted.
     pub fn labels(&self, table: &Table) -> Vec<u32> {
         let Some(classes) = &self.classes else { return Vec::new() };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::tables::Files as TableFiles;
-use super::{Form, Loaded, Source};
+use super::{Form, Loaded, Read, Source};
 use crate::data::image_folder::{read_image_folder, read_images};
 use crate::data::npz::{Arrays, Inputs, NpyArray, Values, read_arrays, read_inputs};
 use crate::data::split::Files;
@@ -126,14 +126,8 @@ pub(super) fn folder(source: &Source) -> Result<Loaded> {
     Ok(Loaded { notices: [found.notices, data.warnings()].concat(), data })
 }
 
-/// What NumPy's arrays are.
-pub(super) enum Found {
-    Images(Box<Loaded>),
-    Tables(TableFiles),
-}
-
 /// NumPy's arrays with labels.
-pub(super) fn arrays(source: &Source) -> Result<Found> {
+pub(super) fn arrays(source: &Source) -> Result<Read> {
     let path = Path::new(&source.data);
     match read_arrays(path)? {
         Arrays::Images { pixels, size, channels, labels, counts } => {
@@ -143,10 +137,10 @@ pub(super) fn arrays(source: &Source) -> Result<Found> {
             let data =
                 Dataset::of_classes(name, Features::U8(pixels), n_features, labels, classes)?;
             let data = with_parts(data.with_image_size(size, channels), counts);
-            Ok(Found::Images(Box::new(Loaded { notices: data.warnings(), data })))
+            Ok(Read::Images(Box::new(Loaded { notices: data.warnings(), data })))
         }
         Arrays::Table { train, valid, test } => {
-            TableFiles::with(train, valid, test, source).map(Found::Tables)
+            TableFiles::with(train, valid, test, source).map(Read::Tables)
         }
     }
 }

@@ -101,8 +101,8 @@ impl Source {
             }
             Form::Folder => images::folder(self)?,
             Form::Arrays => match images::arrays(self)? {
-                images::Found::Images(loaded) => *loaded,
-                images::Found::Tables(files) => return Ok(Read::Tables(files)),
+                Read::Images(loaded) => *loaded,
+                tables @ Read::Tables(_) => return Ok(tables),
             },
             Form::Delimited | Form::Libsvm | Form::Parquet => {
                 return Ok(Read::Tables(tables::Files::read(self, text)?));

@@ -47,7 +47,7 @@ impl Plan {
             options.target = targets;
         }
         let mut roles = Roles::of(&table, &options)?;
-        files.drop_rows(&mut table, &roles, &mut notices)?;
+        files.drop_rows(&mut table, &roles.targets, &mut notices)?;
         let labels = roles.labels(&table);
         let rows = Rows {
             name: &source.data,
@@ -73,8 +73,8 @@ pub(super) fn load_prepared(
     prepare: &Arc<Prepare>,
 ) -> Result<Loaded> {
     let Files { mut table, rows: mut files, mut notices, .. } = files;
-    let roles = prepare.roles(&table)?;
-    files.drop_rows(&mut table, &roles, &mut notices)?;
+    let targets = prepare.targets(&table)?;
+    files.drop_rows(&mut table, &targets, &mut notices)?;
     finish(source, table, prepare, files, None, notices)
 }
 
@@ -99,13 +99,13 @@ impl FileRows {
     fn drop_rows(
         &mut self,
         table: &mut Table,
-        roles: &Roles,
+        targets: &[usize],
         notices: &mut Vec<String>,
     ) -> Result<()> {
-        let keep = roles.have_targets(table);
+        let keep = table.complete_rows(targets);
         let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(()) };
         let dropped = keep.iter().filter(|keep| !**keep).count();
-        let target = table.columns()[roles.targets[0]].name.clone();
+        let target = table.columns()[targets[0]].name.clone();
         if dropped == keep.len() {
             let problem = format!("`{target}` has no value in any row; expected the target there");
             return Err(Error::invalid(table.name(), problem));

@@ -151,6 +151,24 @@ impl Table {
         &self.chunks
     }
 
+    /// Whether each row has a value in all of these columns.
+    pub fn complete_rows(&self, columns: &[usize]) -> Vec<bool> {
+        let mut complete = vec![true; self.n_rows];
+        for &column in columns {
+            match self.columns[column].kind {
+                Kind::Number => {
+                    let missing = self.numbers(column).map(f32::is_nan);
+                    complete.iter_mut().zip(missing).for_each(|(all, missing)| *all &= !missing);
+                }
+                Kind::Text(_) => {
+                    let missing = self.codes(column).map(|code| code == MISSING);
+                    complete.iter_mut().zip(missing).for_each(|(all, missing)| *all &= !missing);
+                }
+            }
+        }
+        complete
+    }
+
     /// Keeps the rows for which `keep` is true; it has one for each row.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use super::canvas::{Canvas, TEXT, shortened, text_width};
 use super::palette;
 use super::picture::{Picture, Width};
+use crate::data::Dataset;
 use crate::error::Result;
 
 /// An image of a data set and the words below it.
@@ -21,8 +22,13 @@ const GAP: f64 = 12.0;
 /// The least side of an image; rows and columns of fewer values are numbers, of which an image shows nothing.
 const LEAST_SIDE: usize = 4;
 
+/// Rows and columns of the images, if the data consists of grey images that are worth a picture.
+pub fn size(data: &Dataset) -> Option<(usize, usize)> {
+    data.image().filter(|&image| data.channels() == 1 && is_picture(image))
+}
+
 /// Whether an image of (rows, columns) is worth a picture.
-pub fn is_picture((rows, columns): (usize, usize)) -> bool {
+fn is_picture((rows, columns): (usize, usize)) -> bool {
     rows.min(columns) >= LEAST_SIDE
 }
 

@@ -16,10 +16,12 @@ mod probabilities;
 mod run;
 mod run_classes;
 mod run_numbers;
+mod samples;
 mod series;
 mod sweep;
 mod sweep_charts;
 
 pub use run::{Measured, Outputs, RunRecord, write_run_report};
 pub use run_classes::Classes;
+pub use samples::Samples;
 pub use sweep::{SweepRecord, write_sweep_report};

@@ -13,6 +13,7 @@ use super::numbers::{predictions, residuals};
 use super::picture::Picture;
 use super::run_classes::Classes;
 use super::run_numbers::numbers_sections;
+use super::samples::Samples;
 use crate::data::{Dataset, Parts};
 use crate::engine::Score;
 use crate::error::{Error, Result};
@@ -56,11 +57,9 @@ pub struct RunRecord<'a> {
 
 /// The outputs of a model for a part of the data.
 pub struct Measured {
-    /// The name of the part.
-    pub part: &'static str,
-    /// Its rows.
-    pub rows: Vec<u32>,
-    /// The sums over its samples.
+    /// The part and its samples.
+    pub samples: Samples,
+    /// The sums over them.
     pub score: Score,
     /// What they mean.
     pub outputs: Outputs,
@@ -105,12 +104,14 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
     let mut pictures = vec![curves(Against::Epochs)?, curves(Against::Time)?];
     if let Some(measured) = &record.measured {
         pictures.extend(match &measured.outputs {
-            Outputs::Classes(classes) => classes.pictures(measured, &model.labels(), data)?,
+            Outputs::Classes(classes) => {
+                classes.pictures(&measured.samples, &model.labels(), data)?
+            }
             Outputs::Numbers(errors) => vec![predictions(errors)?, residuals(errors)?],
         });
     }
     let first = model.spec().layers().first().map(|layer| layer.n_out);
-    if let (Some(image), Some(units)) = (image(data), first) {
+    if let (Some(image), Some(units)) = (gallery::size(data), first) {
         let n_in = model.spec().n_in();
         let w = matrix(&model.params()[..units * n_in], units, n_in);
         pictures.push(gallery::weights(w, image, UNITS)?);
@@ -122,11 +123,6 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
     let path = directory.join(REPORT);
     files::write_atomic(&path, text::xml(&page(&name, &body)).as_bytes())?;
     Ok(path)
-}
-
-/// Rows and columns of the images, if the data consists of images.
-pub fn image(data: &Dataset) -> Option<(usize, usize)> {
-    data.image().filter(|&image| data.channels() == 1 && gallery::is_picture(image))
 }
 
 impl RunRecord<'_> {
@@ -160,9 +156,9 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         div.figures {
             @if let Some(measured) = measured {
                 @for (metric, value) in measured.scores() {
-                    (figure(&format!("{} {}", measured.part, metric.title()), &metric.text(value)))
+                    (figure(&format!("{} {}", measured.samples.part, metric.title()), &metric.text(value)))
                 }
-                (figure(&format!("{} loss", measured.part), &significant(measured.score.loss())))
+                (figure(&format!("{} loss", measured.samples.part), &significant(measured.score.loss())))
             }
             @if let Some(value) = state.best().and_then(|best| best.value(metric)) {
                 @let what = if metric == Metric::Accuracy { String::new() } else { format!(" {}", metric.title()) };
@@ -176,8 +172,8 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         }
         @if let Some(measured) = measured {
             @match &measured.outputs {
-                Outputs::Classes(classes) => (classes.sections(measured, &model.labels(), data, &shown)),
-                Outputs::Numbers(errors) => (numbers_sections(errors, measured, data, &shown)),
+                Outputs::Classes(classes) => (classes.sections(&measured.samples, &model.labels(), data, &shown)),
+                Outputs::Numbers(errors) => (numbers_sections(errors, &measured.samples, data, &shown)),
             }
         }
         @if let Some(plot) = shown("weights") {

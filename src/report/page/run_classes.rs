@@ -9,7 +9,7 @@ use super::gallery::{self, Tile};
 use super::html::section;
 use super::picture::Picture;
 use super::probabilities::{calibration as calibration_picture, roc as roc_picture};
-use super::run::{Measured, image};
+use super::samples::Samples;
 use crate::data::{Dataset, Features};
 use crate::error::Result;
 use crate::report::Confusion;
@@ -61,7 +61,7 @@ impl Classes {
     /// The confusion matrix, ROC curves and calibration; some samples, the most confident mistakes.
     pub fn pictures(
         &self,
-        measured: &Measured,
+        measured: &Samples,
         labels: &[String],
         data: &Dataset,
     ) -> Result<Vec<Picture>> {
@@ -73,7 +73,7 @@ impl Classes {
         if labels.len() <= CONFUSION_CLASSES {
             pictures.push(confusion(self.confusion.counts(), labels)?);
         }
-        let Some(image) = image(data) else { return Ok(pictures) };
+        let Some(image) = gallery::size(data) else { return Ok(pictures) };
         let truth = |i: usize| data.labels()[measured.rows[i] as usize] as usize;
         let samples: Vec<Tile> = (0..measured.rows.len().min(SHOWN))
             .map(|i| Tile {
@@ -103,7 +103,7 @@ impl Classes {
     }
 
     /// Position, prediction and probability of the most confident mistakes.
-    fn mistakes(&self, measured: &Measured, data: &Dataset) -> Vec<(usize, usize, f32)> {
+    fn mistakes(&self, measured: &Samples, data: &Dataset) -> Vec<(usize, usize, f32)> {
         let ranked = |row: ArrayView1<'_, f32>| {
             let class = largest(row);
             (class, row[class])
@@ -124,7 +124,7 @@ impl Classes {
     /// The part of the page about the classes.
     pub fn sections(
         &self,
-        measured: &Measured,
+        measured: &Samples,
         labels: &[String],
         data: &Dataset,
         shown: &dyn Fn(&str) -> Option<Markup>,
@@ -202,7 +202,7 @@ pub fn values(data: &Dataset, row: u32) -> String {
 /// The most confident mistakes, as images or as a table.
 fn mistakes(
     outputs: &Classes,
-    measured: &Measured,
+    measured: &Samples,
     labels: &[String],
     data: &Dataset,
     picture: Option<Markup>,

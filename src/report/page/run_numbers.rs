@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::axis::significant;
 use super::html::section;
 use super::numbers::left_out;
-use super::run::Measured;
 use super::run_classes::values;
+use super::samples::Samples;
 use crate::data::Dataset;
 use crate::report::Errors;
 use crate::report::format::{grouped, plural};
@@ -18,7 +18,7 @@ const SHOWN: usize = 20;
 /// The scores of each target, predictions against the truth, the errors, the worst predictions.
 pub fn numbers_sections(
     errors: &Errors,
-    measured: &Measured,
+    measured: &Samples,
     data: &Dataset,
     shown: &dyn Fn(&str) -> Option<Markup>,
 ) -> Markup {
@@ -74,7 +74,7 @@ fn scores(errors: &Errors) -> Markup {
     }
 }
 
-fn worst(errors: &Errors, measured: &Measured, data: &Dataset) -> Markup {
+fn worst(errors: &Errors, measured: &Samples, data: &Dataset) -> Markup {
     let several = errors.names().len() > 1;
     html! {
         div.scroll { table {

@@ -280,6 +280,25 @@ impl SettingValue for BackendChoice {
     by_serde!();
 }
 
+/// Types that are read and shown as everywhere else.
+macro_rules! as_shown {
+    ($($Type:ty),+) => {$(
+        impl SettingValue for $Type {
+            fn parse(text: &str) -> Result<Self, String> {
+                parse(text)
+            }
+
+            fn text(&self) -> String {
+                self.to_string()
+            }
+
+            by_serde!();
+        }
+    )+};
+}
+
+as_shown!(ImageSize, Choice<Loss>, Split);
+
 /// Types that are a word in a configuration file.
 macro_rules! words {
     ($($Type:ty: $($word:literal),+;)*) => {$(
@@ -309,18 +328,6 @@ words! {
     ClassWeight: "none", "balanced";
 }
 
-impl SettingValue for ImageSize {
-    fn parse(text: &str) -> Result<Self, String> {
-        parse(text)
-    }
-
-    fn text(&self) -> String {
-        self.to_string()
-    }
-
-    by_serde!();
-}
-
 /// Names of columns.
 impl SettingValue for Vec<String> {
     fn parse(text: &str) -> Result<Self, String> {
@@ -344,35 +351,11 @@ impl SettingValue for Vec<String> {
     }
 }
 
-impl SettingValue for Choice<Loss> {
-    fn parse(text: &str) -> Result<Self, String> {
-        parse(text)
-    }
-
-    fn text(&self) -> String {
-        self.to_string()
-    }
-
-    by_serde!();
-}
-
 impl SettingValue for Choice<Metric> {
     fn choices() -> Vec<&'static str> {
         std::iter::once("auto").chain(Metric::ALL.map(Metric::name)).collect()
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        parse(text)
-    }
-
-    fn text(&self) -> String {
-        self.to_string()
-    }
-
-    by_serde!();
-}
-
-impl SettingValue for Split {
     fn parse(text: &str) -> Result<Self, String> {
         parse(text)
     }
