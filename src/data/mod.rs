@@ -5,6 +5,7 @@
 //! them when it gathers a batch.
 
 mod dataset;
+mod draw;
 mod gzip;
 pub mod idx;
 mod idx_directory;

@@ -1,14 +1,13 @@
 //! Divides a data set into training, validation and test parts.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::draw::{Counts, Rows, automatic, stratified};
 use super::{Dataset, Parts};
 use crate::error::{Error, Result};
-use crate::rng::{Purpose, Rng};
 
 /// How to divide a data set. The rows of a part are in file order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,27 +29,6 @@ pub enum Split {
     /// These fractions of all samples, rounded down; the rest is unused. Tables and arrays are shuffled first, so that every class has
     /// its share in each part; IDX files keep their order.
     Fractions([f64; 3]),
-}
-
-/// How many rows come from the training file, and after them from a validation file; the rest comes from a test file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Files {
-    pub train: usize,
-    pub val: usize,
-}
-
-/// What a split looks at: the rows of a data set, or of a table that is none yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<'a> {
-    /// What messages call the data.
-    pub name: &'a str,
-    pub n: usize,
-    /// The class of each row; empty without classes.
-    pub labels: &'a [u32],
-    pub n_classes: usize,
-    pub files: Option<Files>,
-    /// Whether fractions keep the order of the file.
-    pub keeps_order: bool,
 }
 
 impl Split {
@@ -130,78 +108,6 @@ impl Split {
         let range = |start: usize, len: usize| (start as u32..(start + len) as u32).collect();
         Ok(Parts { train: range(0, train), val: range(train, val), test: range(train + val, test) })
     }
-}
-
-/// The parts of [`Split::Auto`].
-fn automatic(rows: &Rows<'_>, seed: u64) -> Parts {
-    let n = rows.n;
-    let range = |from: usize, to: usize| (from as u32..to as u32).collect();
-    match rows.files.filter(|files| files.train < n) {
-        Some(Files { train, val }) if val > 0 => Parts {
-            train: range(0, train),
-            val: range(train, train + val),
-            test: range(train + val, n),
-        },
-        Some(Files { train, .. }) => {
-            let val = (train / 12).max(usize::from(train > 1));
-            let drawn =
-                stratified(rows, 0..train, Counts { train: train - val, val, test: 0 }, seed);
-            Parts { test: range(train, n), ..drawn }
-        }
-        None => {
-            let tenth = (n / 10).max(usize::from(n > 2));
-            stratified(rows, 0..n, Counts { train: n - 2 * tenth, val: tenth, test: tenth }, seed)
-        }
-    }
-}
-
-/// The sizes of the parts.
-struct Counts {
-    train: usize,
-    val: usize,
-    test: usize,
-}
-
-/// A training, a validation and a test part of some rows, in each of which the classes are in proportion.
-fn stratified(rows: &Rows<'_>, of: Range<usize>, counts: Counts, seed: u64) -> Parts {
-    let left = of.len() - counts.val - counts.test;
-    // without classes, all samples are drawn alike
-    let mut of_class = vec![Vec::new(); rows.n_classes.max(1)];
-    for row in of {
-        let class = rows.labels.get(row).map_or(0, |&class| class as usize);
-        of_class[class].push(row as u32);
-    }
-    for (class, rows) in of_class.iter_mut().enumerate() {
-        Rng::new(seed, Purpose::Split, class as u64).shuffle(rows);
-    }
-    let (test, val) = (draw(&mut of_class, counts.test), draw(&mut of_class, counts.val));
-    let train = match counts.train == left {
-        false => draw(&mut of_class, counts.train),
-        true => {
-            let mut train = of_class.concat();
-            train.sort_unstable();
-            train
-        }
-    };
-    Parts { train, val, test }
-}
-
-/// Takes `count` rows from the ends of the classes, of each as many as its share, rounded so that their sum is right: up where
-/// the fraction is largest, of equal fractions in the first classes.
-fn draw(of_class: &mut [Vec<u32>], count: usize) -> Vec<u32> {
-    let total: usize = of_class.iter().map(Vec::len).sum();
-    let share = |rows: &Vec<u32>| rows.len() as u128 * count as u128;
-    let mut counts: Vec<usize> =
-        of_class.iter().map(|rows| (share(rows) / total.max(1) as u128) as usize).collect();
-    let missing = count - counts.iter().sum::<usize>();
-    let mut classes: Vec<usize> = (0..of_class.len()).collect();
-    classes.sort_by_key(|&class| std::cmp::Reverse(share(&of_class[class]) % total.max(1) as u128));
-    classes.into_iter().take(missing).for_each(|class| counts[class] += 1);
-    let taken =
-        of_class.iter_mut().zip(counts).map(|(rows, count)| rows.split_off(rows.len() - count));
-    let mut rows = taken.collect::<Vec<_>>().concat();
-    rows.sort_unstable();
-    rows
 }
 
 fn proportion(n: usize, numerator: u128, denominator: u128) -> usize {

@@ -4,91 +4,14 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
-use super::CheckpointEvery;
-use crate::data::prepare::{Missing, Scale, TaskChoice};
-use crate::data::{ClassWeight, ImageSize, Source};
+use super::RunOptions;
 use crate::error::{Error, Result};
 use crate::model::Init;
-use crate::train::config::group::{DATA as DATA_GROUP, NETWORK, OUTPUT};
-use crate::train::setting::{Configuration, Sweep, serialize_entries, settings};
+use crate::train::setting::{Configuration, serialize_entries};
 use crate::train::{Grid, TrainConfig};
 
 /// The key of where the data is. What the data is, its fingerprint says.
 pub(super) const DATA: &str = "data";
-
-/// No system opens a longer path.
-const LONGEST_PATH: usize = 4096;
-
-settings! {
-    /// What a run remembers besides the settings of its training: where its data and first weights come from, and when it
-    /// is saved.
-    pub struct RunOptions {
-        /// mnist; a directory of IDX files, or with a folder of PNG or JPEG images for each class; a table (.csv, .tsv, .txt or .svm, also
-        /// .gz or .zst; .parquet); NumPy's arrays (.npz)
-        data: String = "mnist".to_owned(), {
-            value_name: "DATA", positional: true, resume: true,
-            check: |c| c.data.len() <= LONGEST_PATH, expected: "a path of at most 4096 bytes",
-        }
-        /// A table whose rows are the validation part
-        valid: Option<String> = None, {
-            value_name: "FILE", group: DATA_GROUP,
-            check: |c| c.valid.as_ref().is_none_or(|path| path.len() <= LONGEST_PATH), expected: "a path of at most 4096 bytes",
-        }
-        /// A table whose rows are the test part
-        test: Option<String> = None, {
-            value_name: "FILE", group: DATA_GROUP,
-            check: |c| c.test.as_ref().is_none_or(|path| path.len() <= LONGEST_PATH), expected: "a path of at most 4096 bytes",
-        }
-        /// The columns to predict
-        target: Vec<String> = Vec::new(), {
-            value_name: "COL,...", group: DATA_GROUP, default: Some("the last column"),
-        }
-        /// Classes or numbers; auto: classes where the target is a text, or whole numbers with at most 20 values
-        task: TaskChoice = TaskChoice::Auto, { value_name: "TASK", group: DATA_GROUP }
-        /// Columns that are no inputs
-        ignore: Vec<String> = Vec::new(), { value_name: "COL,...", group: DATA_GROUP }
-        /// Columns whose values are names, even if they are numbers or hardly repeat
-        categorical: Vec<String> = Vec::new(), { value_name: "COL,...", group: DATA_GROUP }
-        /// The column with the weights of the rows, which multiply their losses
-        weight: Option<String> = None, { value_name: "COL", group: DATA_GROUP }
-        /// Whether rare classes count as much as frequent ones
-        class_weight: ClassWeight = ClassWeight::None, { value_name: "WEIGHT", group: DATA_GROUP }
-        /// How numbers are scaled, by the training part: unit is 0 to 1, standard mean 0 and deviation 1, robust median 0 and distance
-        /// of the quartiles 1; auto is standard
-        scale: Scale = Scale::Auto, { value_name: "SCALE", group: DATA_GROUP }
-        /// What is done about numbers that are missing: impute takes the training part's median and adds an input that says so
-        missing: Missing = Missing::Impute, { value_name: "WHAT", group: DATA_GROUP }
-        /// Names of the classes of images, by number, or a file with one a line
-        class_names: Option<String> = None, { value_name: "A,B,...|FILE", group: DATA_GROUP }
-        /// The size to which images of folders are stretched
-        image_size: Option<ImageSize> = None, {
-            value_name: "WxH", group: DATA_GROUP, default: Some("that of the images, if they have one"),
-        }
-        /// Start from the weights of a model file, which also determines the sizes and activations
-        init_from: Option<String> = None, { value_name: "MODEL", group: NETWORK, sweep: Sweep::Absent }
-        /// Save the state within epochs too: every 30s, 10m or 2h, or every N steps
-        checkpoint_every: Option<CheckpointEvery> = None, {
-            value_name: "TIME|N steps", group: OUTPUT, resume: true,
-            default: Some("after epochs, at most once a second"),
-        }
-    }
-}
-
-impl RunOptions {
-    /// Where the data is, and what is to be made of it.
-    pub fn source(&self) -> Source {
-        let mut source = Source::of(&self.data[..]);
-        (source.valid, source.test) = (self.valid.clone(), self.test.clone());
-        (source.class_weight, source.class_names) = (self.class_weight, self.class_names.clone());
-        source.image_size = self.image_size;
-        let table = &mut source.table;
-        (table.target, table.task) = (self.target.clone(), self.task);
-        (table.ignore, table.categorical) = (self.ignore.clone(), self.categorical.clone());
-        (table.weight, table.scale) = (self.weight.clone(), self.scale);
-        table.missing = self.missing;
-        source
-    }
-}
 
 /// Everything that makes a run: the contents of its `config.toml`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -323,6 +246,7 @@ mod tests {
 
     use super::*;
     use crate::model::Activation;
+    use crate::store::CheckpointEvery;
 
     fn config() -> RunConfig {
         let options = RunOptions {

@@ -12,6 +12,7 @@ mod metrics;
 pub mod names;
 mod results;
 mod run_dir;
+mod run_options;
 mod runs;
 mod saver;
 mod sweep_dir;
@@ -22,7 +23,7 @@ pub use checkpoint::Checkpoint;
 pub use checkpoint_every::CheckpointEvery;
 #[cfg(feature = "cli")]
 pub(crate) use config::parse_table;
-pub use config::{RunConfig, RunOptions, SweepConfig};
+pub use config::{RunConfig, SweepConfig};
 #[cfg(feature = "cli")]
 pub(crate) use csv::csv_field;
 #[cfg(feature = "cli")]
@@ -30,6 +31,7 @@ pub(crate) use metrics::epoch_line;
 #[cfg(feature = "cli")]
 pub(crate) use results::done_event;
 pub use run_dir::{RunDir, SavedRun, read_runs};
+pub use run_options::RunOptions;
 pub use runs::{
     LATEST, Listed, ListedKind, RUNS, config_beside, last_trained, list, model_path, run_path,
 };

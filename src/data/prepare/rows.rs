@@ -18,7 +18,7 @@ pub struct Prepared {
     pub targets: Vec<f32>,
     /// The weight of each row; empty if there are none.
     pub weights: Vec<f32>,
-    /// For each of [`Prepare::inputs`], how many rows have a level that the training part does not have.
+    /// For each of [`super::Prepare::inputs`], how many rows have a level that the training part does not have.
     pub unknown: Vec<usize>,
 }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::tables::Files as TableFiles;
 use super::{Form, Loaded, Read, Source};
+use crate::data::draw::Files;
 use crate::data::image_folder::{read_image_folder, read_images};
 use crate::data::npz::{Arrays, Inputs, NpyArray, Values, read_arrays, read_inputs};
-use crate::data::split::Files;
 use crate::data::table::digits;
 use crate::data::{Dataset, Features, idx};
 use crate::error::{Error, Result};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Form, Loaded, Source};
+use crate::data::draw::{Files as FileLengths, Rows};
 use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
 use crate::data::npz::{self, Inputs};
 use crate::data::parquet::read_parquet;
 use crate::data::prepare::{Prepare, Prepared, Roles, Target};
-use crate::data::split::{Files as FileLengths, Rows};
 use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::data::{Dataset, Features, Parts, Split};
 use crate::error::{Error, Result};
