@@ -26,9 +26,13 @@ pub fn sealed(value: &impl Serialize, vectors: &[&[f32]]) -> Result<String, Stri
 /// The rest of what [`sealed`] made, and its checksum.
 ///
 /// # Errors
-/// If it is not JSON, or has no checksum.
+/// If it is not JSON, has no checksum, or is written otherwise than [`sealed`] writes it: the last of 17 digits, for
+/// instance, may be another one without another value.
 pub fn opened(json: &str) -> Result<(Value, String), String> {
     let mut value: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    if !cfg!(fuzzing) && value.to_string() != json {
+        return Err("its JSON is not written as densely writes it".to_owned());
+    }
     match value.as_object_mut().and_then(|object| object.remove(KEY)) {
         Some(Value::String(checksum)) => Ok((value, checksum)),
         _ => Err("it has no checksum".to_owned()),
@@ -55,4 +59,32 @@ fn of(value: &Value, vectors: &[&[f32]]) -> String {
         hash.update(&le_bytes(vector));
     }
     format!("xxh3:{:016x}", hash.digest())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_turned_bit_is_found() {
+        let value = serde_json::json!({
+            "seconds": [0.000_417_892_831_231_234_5, 1.000_000_000_000_000_2, 9.007_199_254_740_993e15],
+            "name": "a\u{1b}\"b", "steps": 12, "none": null,
+        });
+        let json = sealed(&value, &[&[1.0]]).unwrap();
+        let read = |json: &str| {
+            let (value, checksum) = opened(json)?;
+            verify(&checksum, &value, &[&[1.0]])
+        };
+        read(&json).unwrap();
+        for position in 0..json.len() {
+            for bit in 0..8 {
+                let mut bytes = json.clone().into_bytes();
+                bytes[position] ^= 1 << bit;
+                if let Ok(json) = String::from_utf8(bytes) {
+                    assert!(read(&json).is_err(), "{json}");
+                }
+            }
+        }
+    }
 }
