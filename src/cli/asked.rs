@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::Table;
 
-use super::flags::{FileArgs, SettingFlags, command_keys};
+use super::flags::{FileArgs, Kind, SettingFlags, Trains, command_keys};
 use crate::error::{Error, Result};
 use crate::store::{RunConfig, SweepConfig, parse_table};
 use crate::train::setting::Configuration;
@@ -29,13 +29,16 @@ impl Asked {
     ///
     /// # Errors
     /// [`Error::Usage`] if there is no such file, or it has a key that is not a setting; [`Error::Io`] if it may not be read.
-    pub fn new<const SWEEP: bool>(flags: &SettingFlags<SWEEP>, file: &FileArgs) -> Result<Self> {
+    pub fn new<C: Trains>(flags: &SettingFlags<C>, file: &FileArgs) -> Result<Self> {
         let flag_keys = flags.table.keys().cloned().collect();
         let mut asked = Self { table: Table::new(), file: None, flags: flag_keys };
         if let Some(path) = &file.config {
             asked.file = Some(path.display().to_string());
-            let keys = if SWEEP { SweepConfig::keys() } else { RunConfig::keys() };
-            let known = [keys, command_keys(SWEEP)].concat();
+            let keys = match C::KIND {
+                Kind::Run => RunConfig::keys(),
+                Kind::Sweep | Kind::CrossValidation => SweepConfig::keys(),
+            };
+            let known = [keys, command_keys(C::KIND)].concat();
             let table = read(path).and_then(|text| parse_table(&text, &known));
             asked.table = table.map_err(|error| match error {
                 Error::Io { .. } => error,

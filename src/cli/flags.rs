@@ -1,4 +1,6 @@
-//! The flags of `train` and `sweep`, made from the tables of settings.
+//! The flags of `train`, `sweep` and `cv`, made from the tables of settings.
+
+use std::marker::PhantomData;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _, ValueParser};
 use clap::parser::ValueSource;
@@ -9,7 +11,7 @@ use crate::store::RunOptions;
 use crate::train::config::GROUPS;
 use crate::train::config::group::{DATA, OUTPUT, RUN};
 use crate::train::setting::{Configuration, Setting, Sweep, settings};
-use crate::train::{Grid, Sharing, TrainConfig};
+use crate::train::{Folds, Grid, Sharing, TrainConfig};
 
 settings! {
     /// Where files, results and progress go.
@@ -33,21 +35,64 @@ settings! {
     }
 }
 
-/// The keys that only a command line and the files for it have.
-pub fn command_keys(sweep: bool) -> Vec<&'static str> {
-    let output = OutputOptions::SETTINGS.iter().map(|setting| setting.key);
-    let more = SweepOptions::SETTINGS.iter().map(|setting| setting.key).filter(|_| sweep);
-    output.chain(more).collect()
+/// What a command trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Run,
+    Sweep,
+    /// One configuration on several folds.
+    CrossValidation,
 }
 
-/// The settings that were given as flags, by their keys: of a sweep, or of a single run.
+/// The keys that only a command line and the files for it have.
+pub fn command_keys(kind: Kind) -> Vec<&'static str> {
+    let output = OutputOptions::SETTINGS.iter().map(|setting| setting.key);
+    let more = SweepOptions::SETTINGS.iter().filter(|_| kind == Kind::Sweep);
+    output.chain(more.map(|setting| setting.key)).collect()
+}
+
+/// A command, for the flags that it has.
+pub trait Trains {
+    const KIND: Kind;
+}
+
+/// `densely train`.
 #[derive(Clone, Debug)]
-pub struct SettingFlags<const SWEEP: bool> {
+pub struct TrainsRun;
+
+/// `densely sweep`.
+#[derive(Clone, Debug)]
+pub struct TrainsSweep;
+
+/// `densely cv`.
+#[derive(Clone, Debug)]
+pub struct TrainsFolds;
+
+impl Trains for TrainsRun {
+    const KIND: Kind = Kind::Run;
+}
+
+impl Trains for TrainsSweep {
+    const KIND: Kind = Kind::Sweep;
+}
+
+impl Trains for TrainsFolds {
+    const KIND: Kind = Kind::CrossValidation;
+}
+
+/// The settings that were given as flags of a command, by their keys.
+#[derive(Clone, Debug)]
+pub struct SettingFlags<C> {
     pub table: Table,
+    command: PhantomData<C>,
 }
 
 /// The value name of a switch, which says its values.
 const ON_OFF: &str = "on|off";
+
+/// What `--folds` means where there is always a number of them.
+const FOLDS: &str =
+    "The number of folds; each tests a run that was trained on the others [default: 5]";
 
 /// A setting as the command line sees it.
 struct Flag {
@@ -95,30 +140,43 @@ impl Flag {
         }
     }
 
-    /// The flags of a struct of settings.
-    fn of<C: Configuration>(sweep: bool) -> impl Iterator<Item = Self> {
+    /// The flags of a struct of settings, without those that several runs do not have.
+    fn of<C: Configuration>(kind: Kind) -> impl Iterator<Item = Self> {
         let defaults = C::default();
-        let there = move |setting: &&Setting<C>| !sweep || setting.sweep != Sweep::Absent;
-        let flag =
-            move |setting: &Setting<C>| Self::new(setting, sweep, &(setting.text)(&defaults));
+        let there =
+            move |setting: &&Setting<C>| kind == Kind::Run || setting.sweep != Sweep::Absent;
+        let flag = move |setting: &Setting<C>| {
+            Self::new(setting, kind == Kind::Sweep, &(setting.text)(&defaults))
+        };
         C::SETTINGS.iter().filter(there).map(flag)
     }
 
     /// All flags of a command, in the order in which help lists them.
-    fn all(sweep: bool) -> Vec<Self> {
-        let mut flags = Vec::new();
-        if sweep {
-            let grid = Grid::default();
-            let settings =
-                TrainConfig::SETTINGS.iter().filter(|setting| setting.sweep != Sweep::Absent);
-            flags.extend(settings.map(|setting| Self::new(setting, true, &grid.text(setting))));
-            flags.extend(Self::of::<SweepOptions>(true));
-            flags.extend(Self::of::<Sharing>(true));
-        } else {
-            flags.extend(Self::of::<TrainConfig>(false));
+    fn all(kind: Kind) -> Vec<Self> {
+        let mut flags: Vec<Self> = match kind {
+            Kind::Run => Self::of::<TrainConfig>(kind).collect(),
+            Kind::Sweep => {
+                let grid = Grid::default();
+                let settings =
+                    TrainConfig::SETTINGS.iter().filter(|setting| setting.sweep != Sweep::Absent);
+                let settings =
+                    settings.map(|setting| Self::new(setting, true, &grid.text(setting)));
+                settings.chain(Self::of::<SweepOptions>(kind)).collect()
+            }
+            // the folds are the split
+            Kind::CrossValidation => {
+                Self::of::<TrainConfig>(kind).filter(|flag| flag.key != "split").collect()
+            }
+        };
+        if kind != Kind::Run {
+            flags.extend(Self::of::<Folds>(kind).map(|flag| match kind {
+                Kind::CrossValidation => Self { help: FOLDS.to_owned(), ..flag },
+                _ => flag,
+            }));
+            flags.extend(Self::of::<Sharing>(kind));
         }
-        flags.extend(Self::of::<RunOptions>(sweep));
-        flags.extend(Self::of::<OutputOptions>(sweep));
+        flags.extend(Self::of::<RunOptions>(kind));
+        flags.extend(Self::of::<OutputOptions>(kind));
         flags.sort_by_key(|flag| GROUPS.iter().position(|group| *group == flag.group));
         flags
     }
@@ -133,12 +191,15 @@ impl Flag {
         ValueParser::new(names.try_map(move |name| parse(&name)))
     }
 
-    fn arg(&self, sweep: bool) -> Arg {
+    fn arg(&self, kind: Kind) -> Arg {
         let arg = Arg::new(self.key)
             .help(self.help.clone())
             .value_parser(self.parser())
             .hide_possible_values(self.implied.is_some() || self.value_name.starts_with(ON_OFF));
-        let arg = if sweep || self.resume { arg } else { arg.conflicts_with("resume") };
+        let arg = match kind == Kind::Run && !self.resume {
+            true => arg.conflicts_with("resume"),
+            false => arg,
+        };
         let arg = match &self.value_name[..] {
             "DIR" => arg.value_hint(ValueHint::DirPath),
             "DATA" | "MODEL" => arg.value_hint(ValueHint::AnyPath),
@@ -174,9 +235,9 @@ impl Flag {
 
 /// Whether a key is that of a flag.
 pub fn is_flag(key: &str) -> bool {
-    [false, true]
+    [Kind::Run, Kind::Sweep, Kind::CrossValidation]
         .iter()
-        .any(|&sweep| Flag::all(sweep).iter().any(|flag| flag.key == key && !flag.positional))
+        .any(|&kind| Flag::all(kind).iter().any(|flag| flag.key == key && !flag.positional))
 }
 
 /// The values of the flags that were given.
@@ -205,7 +266,7 @@ pub struct DataFlags {
 
 impl DataFlags {
     fn flags() -> Vec<Flag> {
-        let all = Flag::all(false).into_iter();
+        let all = Flag::all(Kind::Run).into_iter();
         all.filter(|flag| flag.positional || flag.group == DATA || flag.key.starts_with("split"))
             .map(|flag| Flag { resume: true, ..flag })
             .collect()
@@ -225,7 +286,7 @@ impl clap::FromArgMatches for DataFlags {
 
 impl clap::Args for DataFlags {
     fn augment_args(command: Command) -> Command {
-        command.args(Self::flags().iter().map(|flag| flag.arg(false)))
+        command.args(Self::flags().iter().map(|flag| flag.arg(Kind::Run)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -233,9 +294,9 @@ impl clap::Args for DataFlags {
     }
 }
 
-impl<const SWEEP: bool> clap::FromArgMatches for SettingFlags<SWEEP> {
+impl<C: Trains> clap::FromArgMatches for SettingFlags<C> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { table: given(Flag::all(SWEEP), matches) })
+        Ok(Self { table: given(Flag::all(C::KIND), matches), command: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -244,9 +305,9 @@ impl<const SWEEP: bool> clap::FromArgMatches for SettingFlags<SWEEP> {
     }
 }
 
-impl<const SWEEP: bool> clap::Args for SettingFlags<SWEEP> {
+impl<C: Trains> clap::Args for SettingFlags<C> {
     fn augment_args(command: Command) -> Command {
-        command.args(Flag::all(SWEEP).iter().map(|flag| flag.arg(SWEEP)))
+        command.args(Flag::all(C::KIND).iter().map(|flag| flag.arg(C::KIND)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -4,20 +4,24 @@
 mod asked;
 mod bench;
 mod completions;
+mod cv;
 mod data;
 mod doctor;
 mod errors;
 mod eval;
 mod eval_end;
 mod flags;
+mod folds_end;
 mod inspect;
 mod model_args;
+mod out_of_fold;
 mod predict;
 mod report;
 mod runs;
 mod signals;
 mod sweep;
 mod sweep_end;
+mod sweep_runs;
 mod train;
 mod values;
 
@@ -58,6 +62,7 @@ enum Command {
     Eval(eval::Args),
     Predict(predict::Args),
     Sweep(Box<sweep::Args>),
+    Cv(Box<cv::Args>),
     Report(report::Args),
     Runs(runs::Args),
     Data(data::Args),
@@ -121,6 +126,7 @@ fn run() -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Cv(args) => cv::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Data(args) => data::run(&args),

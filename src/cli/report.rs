@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{load, load_again, print_text};
-use crate::data::{Dataset, Part, Parts};
+use super::out_of_fold::OutOfFold;
+use super::{load_again, print_text};
+use crate::data::{Dataset, Part, Parts, SourceData};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
@@ -49,11 +50,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         [one] if SweepDir::is_one(one) => {
             let (directory, config) = SweepDir::at(one)?;
             let first = config.grid.first()?;
-            let data = load(&config.options, &first, true)?;
+            let source = config.options.source().open()?;
+            let data = source.load(first.split, first.split_seed)?.0;
             let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
             let ranked = directory.ranked_runs(&runs)?;
+            let best = ranked.fold_scores().into_iter().next();
+            let out_of_fold = match best.filter(|best| best.mean().is_some()) {
+                None => None,
+                Some(best) => OutOfFold::of(best.runs(&runs), &directory, &source)?,
+            };
             let out = args.out.as_deref().unwrap_or(one);
-            of_sweep(&directory, out, &config.options.data, &data, &ranked)?
+            let name = &config.options.data;
+            of_sweep(&directory, out, name, &source, &ranked, out_of_fold.as_ref())?
         }
         [one] => of_directory(one, args.out.as_deref().unwrap_or(one))?,
         several => {
@@ -151,27 +159,32 @@ fn measure(
     Ok(Some(Measured { samples: Samples { part, rows }, score, outputs }))
 }
 
-/// The report of a sweep, and in its own directory that of the winner. `source` is what the user calls the data.
+/// The report of a sweep, and in its own directory that of the winner; of a cross-validation that of its predictions instead.
+/// `name` is what the user calls the data.
 pub fn of_sweep(
     directory: &SweepDir,
     out: &Path,
-    source: &str,
-    data: &Dataset,
+    name: &str,
+    source: &SourceData,
     ranked: &RankedRuns,
+    out_of_fold: Option<&OutOfFold>,
 ) -> Result<PathBuf> {
     make(out)?;
     let canonical = |path: &Path| path.canonicalize().map_err(Error::io("find", path));
     let path = canonical(directory.path())?;
     let here = canonical(out)? == path;
-    if let Some(winner) = ranked.results().first().filter(|winner| here && winner.is_ranked()) {
-        let run = &ranked.run_of(winner);
-        if let SavedRun { config, state: Some(state), .. } = directory.read_run(run)? {
-            let run_path = directory.run_path(run);
-            of_state(&run_path, &run_path, &config, &state, data)?;
-        }
+    let winner = ranked.results().first().filter(|winner| here && winner.is_ranked());
+    let winner = winner.map(|winner| ranked.run_of(winner)).filter(|run| run.fold.is_none());
+    if let Some(run) = winner
+        && let SavedRun { config, state: Some(state), .. } = directory.read_run(run)?
+    {
+        let run_path = directory.run_path(run);
+        let data = source.load(config.train.split, config.train.split_seed)?.0;
+        of_state(&run_path, &run_path, &config, &state, &data)?;
     }
     let title = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let data = vec![source.to_owned(); ranked.runs().len()];
+    let data = vec![name.to_owned(); ranked.runs().len()];
+    let measured = out_of_fold.map(|out_of_fold| (out_of_fold.measured(), &*out_of_fold.data));
     let trained = |run: &SweepRun| last_trained(&directory.run_path(run));
     let record = SweepRecord {
         ranked,
@@ -179,6 +192,7 @@ pub fn of_sweep(
         title: &title,
         trained: ranked.runs().iter().map(trained).max().unwrap_or(SystemTime::UNIX_EPOCH),
         report: &format!("densely report {}/RUN", shell(directory.path())),
+        out_of_fold: measured.as_ref().map(|(measured, data)| (measured, *data)),
     };
     write_sweep_report(&record, out, &|run: &SweepRun| report_of(&directory.run_path(run), out))
 }
@@ -212,6 +226,7 @@ fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
         title: "runs compared",
         trained: trained.unwrap_or(SystemTime::UNIX_EPOCH),
         report: "densely report RUN",
+        out_of_fold: None,
     };
     write_sweep_report(&record, out, &|run: &SweepRun| report_of(Path::new(&run.name), out))
 }

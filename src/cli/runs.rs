@@ -125,7 +125,7 @@ impl Line {
                     ..line
                 }
             }
-            ListedKind::Sweep { data, runs, begun, ended, best } => {
+            ListedKind::Sweep { data, runs, begun, ended, best, mean } => {
                 let state = if ended < runs { "unfinished" } else { "done" };
                 let count = match begun < runs {
                     true => format!("{} of {}", grouped(*begun as u64), plural(*runs, "run")),
@@ -133,8 +133,9 @@ impl Line {
                 };
                 Self {
                     data: short_name(data),
-                    metric: best.map_or(Metric::Accuracy, |(metric, _)| metric),
+                    metric: best.or(*mean).map_or(Metric::Accuracy, |(metric, _)| metric),
                     val: best.map(|(_, value)| value),
+                    test: mean.map(|(_, value)| value),
                     runs: Some((*begun, *runs)),
                     ..plain(count, state.to_owned())
                 }

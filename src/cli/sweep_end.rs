@@ -50,29 +50,31 @@ impl Ended<'_> {
         ))
     }
 
+    /// How many runs failed.
+    pub fn failed(&self) -> usize {
+        self.results.iter().filter(|result| result.status == Status::Failed).count()
+    }
+
     /// The last line of `--json`.
     pub fn json(&self) -> Value {
         let winner = self.winner();
         let test = winner.and_then(|winner| winner.test);
-        let failed = self.results.iter().filter(|result| result.status == Status::Failed).count();
         let mut event = json!({
             "event": "done",
             "runs": self.results.len(),
-            "failed": failed,
+            "failed": self.failed(),
             "best_run": winner.map(|winner| &self.runs[winner.number].name),
             "test_loss": test.and_then(|test| finite(test.loss())),
             "seconds": self.seconds,
             "sweep_dir": self.path.display().to_string(),
         });
         add_values(&mut event, winner, self.metric);
-        let is_regression = self.metric.is_regression();
-        if let Some(test) = test {
-            let r2 = winner.and_then(|winner| winner.test_r2);
-            for (metric, value) in scores(&test, r2, is_regression) {
-                event[metric.key("test")] = json!(finite(value));
+        match winner.filter(|_| test.is_some()) {
+            Some(winner) => add_tests(&mut event, winner, self.metric),
+            None => {
+                let usual = Metric::default_for(self.metric.is_regression());
+                event[usual.key("test")] = Value::Null;
             }
-        } else {
-            event[Metric::default_for(is_regression).key("test")] = Value::Null;
         }
         event
     }
@@ -81,9 +83,12 @@ impl Ended<'_> {
     pub fn text(&self, width: Option<usize>) -> Text {
         let winner = self.winner();
         let mut text = ranking(self.results, self.runs, SHOWN, width);
-        if let Some(test) = winner.and_then(|winner| winner.test) {
-            let r2 = winner.and_then(|winner| winner.test_r2);
-            let values = scores(&test, r2, self.metric.is_regression());
+        if let Some((winner, test)) = winner.and_then(|winner| Some((winner, winner.test?))) {
+            let mut values = scores(&test, winner.test_r2, self.metric.is_regression());
+            if let Some((metric, value)) = winner.test_metric {
+                values.retain(|&(usual, _)| usual != metric);
+                values.insert(0, (metric, value));
+            }
             let score = shown_scores("\n\ntest ", " of the winner", &values)
                 .with(Paint::Plain, format!(", loss {}", number(test.loss())));
             text = text.then(score.wrapped(width, 2));
@@ -105,6 +110,18 @@ pub fn add_values(event: &mut Value, result: Option<&RunResult>, metric: Metric)
     for metric in [Metric::default_for(metric.is_regression()), metric] {
         let value = result.and_then(|result| result.value(metric)).and_then(finite);
         event[metric.key("val")] = json!(value);
+    }
+}
+
+/// Adds the values of the epoch that a run has kept on the test part, where it was measured.
+pub fn add_tests(event: &mut Value, result: &RunResult, metric: Metric) {
+    let Some(test) = result.test else { return };
+    event["test_loss"] = json!(finite(test.loss()));
+    for (metric, value) in scores(&test, result.test_r2, metric.is_regression()) {
+        event[metric.key("test")] = json!(finite(value));
+    }
+    if let Some((metric, value)) = result.test_metric {
+        event[metric.key("test")] = json!(finite(value));
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::ValueHint;
 
 use super::asked::Asked;
-use super::flags::{FileArgs, OutputOptions, SettingFlags};
+use super::flags::{FileArgs, OutputOptions, SettingFlags, TrainsRun};
 use super::signals::{Interrupted, Signals};
 use super::{
     load, load_again, make_absolute, print_next, print_note, print_result, print_text, report,
@@ -32,7 +32,7 @@ use crate::train::{Observer, Outcome, Trainer, TrainerState};
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    settings: SettingFlags<false>,
+    settings: SettingFlags<TrainsRun>,
 
     /// Resume the run in DIR, or the `latest` one, with its own settings; only more --epochs, --checkpoint-every, --no-report,
     /// --json, --quiet, and DATA where the same data has moved, may be given too

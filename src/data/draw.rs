@@ -1,8 +1,7 @@
 //! Draws the rows of parts, so that every class has its share in each.
 
-use std::ops::Range;
-
 use super::Parts;
+use crate::error::{Error, Result};
 use crate::rng::{Purpose, Rng};
 
 /// How many rows come from the training file, and after them from a validation file; the rest comes from a test file.
@@ -49,16 +48,32 @@ pub(super) fn automatic(rows: &Rows<'_>, seed: u64) -> Parts {
     }
 }
 
-/// The sizes of the parts.
-pub(super) struct Counts {
-    pub train: usize,
-    pub val: usize,
-    pub test: usize,
+/// The parts of [`super::Split::Fold`].
+pub(super) fn fold(rows: &Rows<'_>, number: usize, of: usize, seed: u64) -> Result<Parts> {
+    // a test file stays what it is: nothing is to be chosen by it
+    let n =
+        rows.files.map(|files| files.train + files.val).filter(|&n| n < rows.n).unwrap_or(rows.n);
+    if n < of {
+        return Err(Error::usage(format!(
+            "split `fold:{number}/{of}`: {of} folds of {n} samples; expected at most as many folds as samples"
+        )));
+    }
+    // each class is dealt where the one before it has ended, so that the folds are equally large
+    let dealt = shuffled_classes(rows, 0..n, seed).concat();
+    let (test, others): (Vec<_>, Vec<_>) =
+        dealt.into_iter().enumerate().partition(|(place, _)| place % of == number - 1);
+    let unnumbered = |rows: Vec<(usize, u32)>| rows.into_iter().map(|(_, row)| row);
+    let mut test: Vec<u32> = unnumbered(test).collect();
+    test.sort_unstable();
+    let mut others: Vec<u32> = unnumbered(others).collect();
+    others.sort_unstable();
+    let val = (others.len() / 12).max(usize::from(others.len() > 1));
+    let counts = Counts { train: others.len() - val, val, test: 0 };
+    Ok(Parts { test, ..stratified(rows, others.iter().map(|&row| row as usize), counts, seed) })
 }
 
-/// A training, a validation and a test part of some rows, in each of which the classes are in proportion.
-pub(super) fn stratified(rows: &Rows<'_>, of: Range<usize>, counts: Counts, seed: u64) -> Parts {
-    let left = of.len() - counts.val - counts.test;
+/// The rows of each class in random order.
+fn shuffled_classes(rows: &Rows<'_>, of: impl Iterator<Item = usize>, seed: u64) -> Vec<Vec<u32>> {
     // without classes, all samples are drawn alike
     let mut of_class = vec![Vec::new(); rows.n_classes.max(1)];
     for row in of {
@@ -68,6 +83,25 @@ pub(super) fn stratified(rows: &Rows<'_>, of: Range<usize>, counts: Counts, seed
     for (class, rows) in of_class.iter_mut().enumerate() {
         Rng::new(seed, Purpose::Split, class as u64).shuffle(rows);
     }
+    of_class
+}
+
+/// The sizes of the parts.
+pub(super) struct Counts {
+    pub train: usize,
+    pub val: usize,
+    pub test: usize,
+}
+
+/// A training, a validation and a test part of some rows, in each of which the classes are in proportion.
+pub(super) fn stratified(
+    rows: &Rows<'_>,
+    of: impl ExactSizeIterator<Item = usize>,
+    counts: Counts,
+    seed: u64,
+) -> Parts {
+    let left = of.len() - counts.val - counts.test;
+    let mut of_class = shuffled_classes(rows, of, seed);
     let (test, val) = (draw(&mut of_class, counts.test), draw(&mut of_class, counts.val));
     let train = match counts.train == left {
         false => draw(&mut of_class, counts.train),

@@ -16,10 +16,9 @@ pub mod npz;
 mod occupancy;
 pub mod parquet;
 mod parts;
+pub mod prepare;
 mod sampler;
 mod source;
-
-pub mod prepare;
 mod split;
 pub mod table;
 
@@ -29,7 +28,7 @@ pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
 pub use source::{
-    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source, Use,
-    load, load_images, read_input_table,
+    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source,
+    SourceData, Use, load, load_images, read_input_table,
 };
 pub use split::Split;

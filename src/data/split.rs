@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::draw::{Counts, Rows, automatic, stratified};
+use super::draw::{Counts, Rows, automatic, fold, stratified};
 use super::{Dataset, Parts};
 use crate::error::{Error, Result};
 
@@ -29,6 +29,15 @@ pub enum Split {
     /// These fractions of all samples, rounded down; the rest is unused. Tables and arrays are shuffled first, so that every class has
     /// its share in each part; IDX files keep their order.
     Fractions([f64; 3]),
+    /// One of several folds, for cross-validation: the samples are dealt to the folds, so that every class has its share in each, and
+    /// those of this fold are the test part. A twelfth of the others, drawn as by [`Split::Auto`], validates, so that nothing
+    /// that chose the weights is in the test part. A test file of the data is left out.
+    Fold {
+        /// Which one, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+    },
 }
 
 impl Split {
@@ -42,7 +51,8 @@ impl Split {
         }
     }
 
-    /// Divides `data` into parts. `seed` decides what [`Split::Auto`] draws, and [`Split::Fractions`] of tables and arrays.
+    /// Divides `data` into parts. `seed` decides what [`Split::Auto`] and [`Split::Fold`] draw, and [`Split::Fractions`] of
+    /// tables and arrays.
     ///
     /// # Errors
     /// [`Error::Usage`] if there are too few samples, the training part would be empty, or the split is `canonical` and
@@ -54,7 +64,7 @@ impl Split {
     /// Whether it draws samples of `data`, so that a seed matters.
     pub fn draws(self, data: &Dataset) -> bool {
         match self {
-            Self::Auto => true,
+            Self::Auto | Self::Fold { .. } => true,
             Self::Fractions(_) => !data.rows().keeps_order,
             _ => false,
         }
@@ -65,6 +75,7 @@ impl Split {
         let n = rows.n;
         let (train, val, test) = match self {
             Self::Auto => return Ok(automatic(rows, seed)),
+            Self::Fold { number, of } => return fold(rows, number, of, seed),
             Self::Pooled => {
                 let (train, val) = (proportion(n, 50, 70), proportion(n, 5, 70));
                 (train, val, n - train - val)
@@ -121,9 +132,21 @@ impl FromStr for Split {
         let refuse = |problem: &str| {
             Error::usage(format!(
                 "split `{text}`: {problem}; expected `auto`, `pooled`, `canonical`, three counts such as \
-                 50000,5000,15000, or three fractions such as 0.8,0.1,0.1"
+                 50000,5000,15000, three fractions such as 0.8,0.1,0.1, or a fold such as fold:2/5"
             ))
         };
+        if let Some(fold) = text.strip_prefix("fold:") {
+            let numbers = fold.split_once('/').and_then(|(number, of)| {
+                Some((number.trim().parse::<usize>().ok()?, of.trim().parse().ok()?))
+            });
+            return match numbers {
+                Some((number, of)) if of >= 2 && (1..=of).contains(&number) => {
+                    Ok(Self::Fold { number, of })
+                }
+                Some(_) => Err(refuse("there is no such fold")),
+                None => Err(refuse("not two numbers")),
+            };
+        }
         match text {
             "auto" => return Ok(Self::Auto),
             "pooled" => return Ok(Self::Pooled),
@@ -163,6 +186,7 @@ impl fmt::Display for Split {
             Self::Pooled => f.write_str("pooled"),
             Self::Canonical => f.write_str("canonical"),
             Self::Counts([train, val, test]) => write!(f, "{train},{val},{test}"),
+            Self::Fold { number, of } => write!(f, "fold:{number}/{of}"),
             // without an exponent, and with a decimal point to distinguish them from counts
             Self::Fractions(fractions) => {
                 let [train, val, test] = fractions.map(|x| match x.fract() {
@@ -293,6 +317,43 @@ mod tests {
     }
 
     #[test]
+    fn folds_test_every_sample_once_with_its_class_in_proportion() {
+        let data = sorted_by_class(&[50, 23, 7], None);
+        let mut tested = Vec::new();
+        for number in 1..=5 {
+            let split = Split::Fold { number, of: 5 };
+            let parts = split.apply(&data, 3).unwrap();
+            assert_eq!(parts, split.apply(&data, 3).unwrap());
+            assert_eq!((parts.test.len(), parts.val.len()), (16, 64 / 12));
+            for (class, count) in [(0, 50.0), (1, 23.0), (2, 7.0)] {
+                let found = of_class(&parts.test, &data, class) as f64;
+                assert!((found - count / 5.0).abs() < 1.0, "class {class}: {found}");
+            }
+            let mut all = [&parts.train[..], &parts.val, &parts.test].concat();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..80), "every row once");
+            tested.extend(parts.test);
+        }
+        tested.sort_unstable();
+        assert!(tested.into_iter().eq(0..80));
+        let of_seed = |seed| Split::Fold { number: 1, of: 5 }.apply(&data, seed).unwrap();
+        assert_ne!(of_seed(3), of_seed(4));
+    }
+
+    #[test]
+    fn folds_leave_a_test_file_out_and_need_a_sample_each() {
+        let data = sorted_by_class(&[20, 12], Some(20));
+        let parts = Split::Fold { number: 2, of: 4 }.apply(&data, 0).unwrap();
+        assert_eq!((parts.train.len(), parts.val.len(), parts.test.len()), (14, 1, 5));
+        assert!([parts.train, parts.val, parts.test].concat().iter().all(|&row| row < 20));
+        let two = Split::Fold { number: 1, of: 2 };
+        let parts = two.apply(&images(2, 2), 0).unwrap();
+        assert_eq!((parts.train.len(), parts.val.len(), parts.test.len()), (1, 0, 1));
+        let message = Split::Fold { number: 1, of: 3 }.apply(&images(2, 2), 0).unwrap_err();
+        assert!(message.to_string().contains("3 folds of 2 samples"), "{message}");
+    }
+
+    #[test]
     fn impossible_splits_say_why() {
         let message = |split: &str| {
             let split = split.parse::<Split>();
@@ -305,7 +366,10 @@ mod tests {
         assert!(message("0.8,0.2,0.2").contains("more than 1"));
         assert!(message("1.5,-0.5,0").contains("outside"));
         assert!(message("nan.,0,0").contains("not numbers"));
-        for odd in ["", "8,2", "a,b,c", "1,2,3,4", "-1,2,3"] {
+        assert!(message("fold:0/5").contains("no such fold"));
+        assert!(message("fold:6/5").contains("no such fold"));
+        assert!(message("fold:1/1").contains("no such fold"));
+        for odd in ["", "8,2", "a,b,c", "1,2,3,4", "-1,2,3", "fold:3", "fold:a/b"] {
             assert!(message(odd).contains("expected `auto`, `pooled`"), "{odd}");
         }
     }
@@ -320,6 +384,7 @@ mod tests {
             "0.8,0.1,0.1",
             "1.0,0.0,0.0",
             "0.0000001,0.5,0.0",
+            "fold:2/5",
         ] {
             assert_eq!(text.parse::<Split>().unwrap().to_string(), text);
         }

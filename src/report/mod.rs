@@ -6,6 +6,7 @@
 mod classification;
 mod curves;
 mod errors;
+mod folds;
 mod format;
 mod json;
 mod live;
@@ -21,6 +22,7 @@ mod table;
 
 pub use classification::Confusion;
 pub use errors::Errors;
+pub use folds::folds_table;
 pub use format::{date, duration, grouped, number, percent, plural, scores, shown_scores, summary};
 pub use json::JsonLines;
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use super::RunOptions;
 use crate::error::{Error, Result};
 use crate::model::Init;
 use crate::train::setting::{Configuration, serialize_entries};
-use crate::train::{Grid, TrainConfig};
+use crate::train::{Folds, Grid, Sharing, TrainConfig};
 
 /// The key of where the data is. What the data is, its fingerprint says.
 pub(super) const DATA: &str = "data";
@@ -182,8 +182,9 @@ impl SweepConfig {
 
     /// The keys of its settings.
     pub(crate) fn keys() -> Vec<&'static str> {
-        let sharing = crate::train::Sharing::SETTINGS.iter().map(|setting| setting.key);
-        RunConfig::keys().into_iter().chain(sharing).collect()
+        let sharing = Sharing::SETTINGS.iter().map(|setting| setting.key);
+        let folds = Folds::SETTINGS.iter().map(|setting| setting.key);
+        RunConfig::keys().into_iter().chain(sharing).chain(folds).collect()
     }
 }
 

@@ -24,3 +24,5 @@ pub const GRID: &str = "sweep.toml";
 pub const RESULTS_CSV: &str = "results.csv";
 /// The same, an object a line.
 pub const RESULTS_JSON: &str = "results.jsonl";
+/// What the models of a cross-validation say of the samples that they were not trained on.
+pub const PREDICTIONS: &str = "predictions.csv";

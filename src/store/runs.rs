@@ -131,8 +131,10 @@ pub enum ListedKind {
         begun: usize,
         /// How many have come to their end.
         ended: usize,
-        /// What ranks its runs, and the best value of it on the validation part.
+        /// What ranks its runs, and the best value of it on the validation part; none of a cross-validation.
         best: Option<(Metric, f64)>,
+        /// What ranks the combinations of a cross-validation, and the best mean of it over the folds.
+        mean: Option<(Metric, f64)>,
     },
     /// Its files cannot be read.
     Unreadable(Error),
@@ -198,8 +200,17 @@ fn read_sweep(path: &Path) -> Result<ListedKind> {
     let best =
         values.reduce(|best, value| if metric.is_better(value, best) { value } else { best });
     let (data, begun) = (config.options.data, histories.len());
-    let best = best.map(|best| (metric, best));
-    Ok(ListedKind::Sweep { data, runs, begun, ended: ended.len(), best })
+    let (best, mean) = match config.grid.folds.folds {
+        None => (best.map(|best| (metric, best)), None),
+        Some(folds) => {
+            let first = ended.iter().filter(|row| row["rank"] == 1);
+            let values: Vec<f64> =
+                first.filter_map(|row| row[metric.key("test")].as_f64()).collect();
+            let mean = values.iter().sum::<f64>() / folds as f64;
+            (None, (values.len() == folds).then_some((metric, mean)))
+        }
+    };
+    Ok(ListedKind::Sweep { data, runs, begun, ended: ended.len(), best, mean })
 }
 
 /// What the results of the sweep around a run say of it.

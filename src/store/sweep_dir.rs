@@ -11,7 +11,7 @@ use super::{RunConfig, RunDir, RunOptions, SavedRun, SweepConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Occupant, Result};
 use crate::files::{self, Lock};
-use crate::train::{RankedRuns, RunResult, SweepRun, TrainerState};
+use crate::train::{RankedRuns, RunResult, SweepRun, TrainerState, ranks};
 
 /// The comment at the top of `sweep.toml` that says what the data is, wherever it is.
 const FINGERPRINT: &str = "# data fingerprint: ";
@@ -219,8 +219,8 @@ impl SweepDir {
     /// What the operating system says.
     pub fn write_results(&self, results: &[RunResult], runs: &[SweepRun]) -> Result<()> {
         let (varied, figures) = (varied(runs), Figures::of(results));
-        let rows: Vec<Row> = (results.iter().enumerate())
-            .map(|(i, result)| row(i + 1, result, &runs[result.number], &varied, &figures))
+        let rows: Vec<Row> = (results.iter().zip(ranks(results, runs)))
+            .map(|(result, rank)| row(rank, result, &runs[result.number], &varied, &figures))
             .collect();
         let mut json = String::new();
         for row in &rows {

@@ -35,8 +35,10 @@ pub fn add_tests(results: &mut [RunResult], runs: &[SweepRun], text: &str) {
         if let Some(&position) = position
             && let Some(score) = test_score(&row)
         {
-            results[position].test = Some(score);
-            results[position].test_r2 = row["test_r2"].as_f64();
+            let result = &mut results[position];
+            (result.test, result.test_r2) = (Some(score), row["test_r2"].as_f64());
+            let measured = |metric: &Metric| Some((*metric, row[metric.key("test")].as_f64()?));
+            result.test_metric = [Metric::MacroF1, Metric::Auc].iter().find_map(measured);
         }
     }
 }
@@ -81,6 +83,8 @@ pub struct Figures {
     is_regression: bool,
     /// Metrics of the validation part that some runs were chosen by, besides accuracy, root mean squared error and loss.
     more: Vec<Metric>,
+    /// The metric of that kind that some runs were measured by on the test part.
+    tested_by: Option<Metric>,
 }
 
 impl Figures {
@@ -92,6 +96,10 @@ impl Figures {
         Self {
             is_regression: best().any(EpochRecord::is_regression),
             more: more.into_iter().filter(measured).collect(),
+            tested_by: results
+                .iter()
+                .find_map(|result| result.test_metric)
+                .map(|(metric, _)| metric),
         }
     }
 
@@ -118,7 +126,7 @@ impl Figures {
 
 /// A row of the results.
 pub fn row(
-    rank: usize,
+    rank: Option<usize>,
     result: &RunResult,
     run: &SweepRun,
     varied: &[&'static str],
@@ -138,7 +146,6 @@ pub fn row(
     let settings = |keys: &[&str]| -> Vec<(String, Value)> {
         keys.iter().map(|&key| (key.to_owned(), setting(key))).collect()
     };
-    let rank = result.is_ranked().then_some(rank);
     let mut columns = vec![("rank".to_owned(), json!(rank))];
     columns.extend(settings(&FIRST_SETTINGS));
     let mut push = |name: &str, value: Value| columns.push((name.to_owned(), value));
@@ -155,6 +162,9 @@ pub fn row(
     push("status", json!(result.status));
     figures.more.iter().for_each(|&metric| push(&metric.key("val"), value(metric)));
     figures.tested(result).into_iter().for_each(|(name, value)| push(name, value));
+    if let Some(metric) = figures.tested_by {
+        push(&metric.key("test"), json!(result.test_value(metric).and_then(finite)));
+    }
     push("test_loss", json!(result.test.and_then(|test| finite(test.loss()))));
     push("test_samples", json!(result.test.map(|test| test.samples)));
     push("run", json!(run.name));

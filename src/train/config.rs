@@ -167,6 +167,20 @@ settings! {
     }
 }
 
+settings! {
+    /// Whether the runs of a sweep are a cross-validation.
+    pub struct Folds {
+        /// Train each combination once for each of K folds, which tests it, and rank by the mean over the folds
+        folds: Option<usize> = None, {
+            value_name: "K", group: RUN, default: Some("none"),
+            check: |c| c.folds.is_none_or(|folds| (2..=MAX_FOLDS).contains(&folds)), expected: "2 to 1000",
+        }
+    }
+}
+
+/// More folds than this are taken for a mistake.
+const MAX_FOLDS: usize = 1000;
+
 const THREADS_EXPECTED: &str = "1 to 64";
 const _: () = assert!(MAX_THREADS == 64, "the message above names it");
 

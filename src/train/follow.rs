@@ -1,6 +1,6 @@
 //! The settings that follow from a table, where they are not given.
 
-use super::TrainConfig;
+use super::{Grid, TrainConfig};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::{Activation, Layout, Spec};
@@ -61,6 +61,43 @@ impl TrainConfig {
             self.patience = (!parts.val.is_empty()).then(|| (self.epochs / 5).max(3));
         }
         Ok(())
+    }
+}
+
+impl Grid {
+    /// Chooses settings for a table as [`TrainConfig::follow`] does. Of those that the default grid varies, the ones that the user
+    /// has not given follow as well. Where nothing is asked to vary, and there are no folds, the runs are three networks around the
+    /// one that follows, each with a third of the learning rate that follows, that, and three times as much.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::follow`].
+    pub fn follow(&mut self, data: &Dataset, is_given: impl Fn(&str) -> bool) -> Result<()> {
+        for key in ["hidden", "lr", "batch_size"] {
+            if !is_given(key) {
+                self.fix(key);
+            }
+        }
+        // the data is that of the first run, whose training part the settings follow from
+        let first = self.runs(1, 1)?.swap_remove(0).config;
+        let base = self.base_mut();
+        let own = (base.split, base.split_seed);
+        (base.split, base.split_seed) = (first.split, first.split_seed);
+        let followed = base.follow(data, &is_given);
+        (base.split, base.split_seed) = own;
+        followed?;
+        if self.varies() || self.folds.folds.is_some() || is_given("hidden") || is_given("lr") {
+            return Ok(());
+        }
+        let lr = self.base().lr;
+        let (first, last) = match self.base().hidden[..] {
+            [first, .., last] => (first, last),
+            _ => return Ok(()),
+        };
+        let networks =
+            [first.to_string(), format!("{first},{last}"), format!("{},{first},{last}", 2 * first)];
+        self.vary("hidden", networks)?;
+        // as they are written: 0.0006, not 0.00059999
+        self.vary("lr", [lr / 3.0, lr, lr * 3.0].map(|lr| format!("{lr:.1e}")))
     }
 }
 

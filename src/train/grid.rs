@@ -3,7 +3,8 @@
 use toml::{Table, Value};
 
 use super::setting::{Configuration, Setting};
-use super::{Sharing, SweepRun, TrainConfig};
+use super::{Fold, Folds, Sharing, SweepRun, TrainConfig};
+use crate::data::Split;
 use crate::engine::{MAX_THREADS, default_threads};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
@@ -38,6 +39,8 @@ pub struct Grid {
     axes: Vec<Axis>,
     /// How the runs share the machine.
     pub sharing: Sharing,
+    /// How many folds each combination of settings is trained on, if it is.
+    pub folds: Folds,
 }
 
 /// A setting with several values.
@@ -76,7 +79,7 @@ impl Default for Grid {
 impl Grid {
     /// A grid of one run.
     pub fn new(base: TrainConfig) -> Self {
-        Self { base, axes: Vec::new(), sharing: Sharing::default() }
+        Self { base, axes: Vec::new(), sharing: Sharing::default(), folds: Folds::default() }
     }
 
     /// What all runs share. The settings that vary have no meaning in it, nor has the number of threads.
@@ -146,6 +149,16 @@ impl Grid {
         Ok(())
     }
 
+    /// Lets a setting vary no longer: all runs have that of the base.
+    pub(super) fn fix(&mut self, key: &str) {
+        self.axes.retain(|axis| axis.setting.key != key);
+    }
+
+    /// Whether any setting varies.
+    pub(super) fn varies(&self) -> bool {
+        !self.axes.is_empty()
+    }
+
     /// Replaces values of a setting by those that they stand for, so that two that mean the same are one.
     ///
     /// # Errors
@@ -179,6 +192,7 @@ impl Grid {
     /// As [`Grid::vary`].
     pub(crate) fn take_from(&mut self, table: &mut Table) -> Result<()> {
         self.sharing.take_from(table)?;
+        self.folds.take_from(table)?;
         for setting in TrainConfig::SETTINGS {
             let Some(value) = table.remove(setting.key) else { continue };
             match setting.sweep.separator() {
@@ -204,7 +218,7 @@ impl Grid {
         // where the threads of a run are given, how many run at a time changes nothing
         let jobs_matter = self.sharing.threads.is_none();
         let sharing = self.sharing.entries().filter(move |(key, _)| *key != "jobs" || jobs_matter);
-        own.filter_map(value).chain(sharing)
+        own.filter_map(value).chain(sharing).chain(self.folds.entries())
     }
 
     /// The value or values of a setting, as the command line writes them.
@@ -233,12 +247,14 @@ impl Grid {
         Ok(self.runs(1, 1)?.swap_remove(0).config)
     }
 
-    /// The runs for data with a number of features and of classes. The last of the settings that vary changes fastest.
+    /// The runs for data with a number of features and of classes. The last of the settings that vary changes fastest; of several
+    /// folds, those of the first one come first.
     ///
     /// # Errors
-    /// [`Error::Argument`] or [`Error::Usage`] if there are more than [`MAX_RUNS`], or one of them has impossible settings.
+    /// [`Error::Argument`] or [`Error::Usage`] if there are more than [`MAX_RUNS`], one of them has impossible settings, or
+    /// `split` is given beside folds.
     pub fn runs(&self, n_features: usize, n_classes: usize) -> Result<Vec<SweepRun>> {
-        let lengths = self.axes.iter().map(|axis| axis.values.len());
+        let lengths = self.axes.iter().map(|axis| axis.values.len()).chain(self.folds.folds);
         let count = lengths.clone().try_fold(1usize, usize::checked_mul);
         let count = count.filter(|&count| count <= MAX_RUNS).ok_or_else(|| {
             let product: Vec<String> = lengths.map(|len| len.to_string()).collect();
@@ -248,6 +264,18 @@ impl Grid {
             ))
         })?;
         self.sharing.check()?;
+        self.folds.check()?;
+        let split = |axis: &Axis| axis.setting.key == "split";
+        if self.folds.folds.is_some()
+            && (self.base.split != Split::Auto || self.axes.iter().any(split))
+        {
+            let found = self.base.split.to_string();
+            return Err(Error::argument(
+                "split",
+                found,
+                "no split beside folds, which divide the data",
+            ));
+        }
         if let (Some(jobs), Some(threads)) = (self.sharing.jobs, self.sharing.threads)
             && jobs * threads > MAX_THREADS
         {
@@ -268,7 +296,9 @@ impl Grid {
     ) -> Result<SweepRun> {
         let mut config = self.base.clone();
         config.threads = self.sharing.threads;
-        let mut rest = number;
+        let combinations = count / self.folds.folds.unwrap_or(1);
+        let combination = number % combinations;
+        let mut rest = combination;
         for Axis { setting, values } in self.axes.iter().rev() {
             setting.set_from(&mut config, values[rest % values.len()].clone())?;
             rest /= values.len();
@@ -279,8 +309,8 @@ impl Grid {
         config.activations = spec.activations();
         config.backend = Backend::of(config.backend)?.choice();
         config.threads = Some(self.threads_for(parameters, count));
-        let width = count.to_string().len();
-        let mut name = format!("{:0width$}", number + 1);
+        let width = combinations.to_string().len();
+        let mut name = format!("{:0width$}", combination + 1);
         for Axis { setting, .. } in &self.axes {
             name.push('_');
             match setting.run_name {
@@ -291,7 +321,19 @@ impl Grid {
         }
         // a name has to fit a file system; its number makes it unique
         name.truncate(LONGEST_NAME);
-        Ok(SweepRun { name, config, parameters })
+        let mut run = SweepRun::new(name, config, parameters);
+        if let Some(of) = self.folds.folds {
+            let width = of.to_string().len();
+            let fold = number / combinations + 1;
+            let (settings, place) = match combinations {
+                1 => (String::new(), format!("fold{fold:0width$}")),
+                _ => (run.name.clone(), format!("{}_fold{fold:0width$}", run.name)),
+            };
+            run.name = place;
+            run.config.split = Split::Fold { number: fold, of };
+            run.fold = Some(Fold { number: fold, of, combination, settings });
+        }
+        Ok(run)
     }
 
     /// The threads of a run, by the size of its network and the number of runs: the same on every rerun.
@@ -350,6 +392,32 @@ mod tests {
         // one value is not an axis
         grid.vary("beta1", [0.7]).unwrap();
         assert_eq!((grid.runs(4, 3).unwrap().len(), grid.base().beta1), (8, 0.7));
+    }
+
+    #[test]
+    fn folds_multiply_the_runs() {
+        let mut grid = Grid::new(TrainConfig::default());
+        grid.folds.folds = Some(10);
+        let runs = grid.runs(4, 3).unwrap();
+        assert_eq!((runs.len(), &runs[1].name[..], &runs[9].name[..]), (10, "fold02", "fold10"));
+        grid.vary("lr", [0.1, 0.01]).unwrap();
+        let runs = grid.runs(4, 3).unwrap();
+        assert_eq!((runs.len(), &runs[3].name[..]), (20, "2_lr0.01_fold02"));
+        assert_eq!(runs[3].config.split, Split::Fold { number: 2, of: 10 });
+        let fold = runs[3].fold.as_ref().unwrap();
+        assert_eq!((fold.number, fold.of, fold.combination), (2, 10, 1));
+        assert_eq!(fold.settings, "2_lr0.01");
+        let written: Table = grid.entries().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut again = Grid::default();
+        again.take_from(&mut written.clone()).unwrap();
+        assert_eq!(again.runs(4, 3).unwrap(), runs);
+        grid.base_mut().split = Split::Pooled;
+        let message = grid.runs(4, 3).unwrap_err().to_string();
+        assert!(message.contains("split is pooled; expected no split beside folds"), "{message}");
+        grid.folds.folds = Some(1);
+        assert!(
+            grid.runs(4, 3).unwrap_err().to_string().contains("folds is 1; expected 2 to 1000")
+        );
     }
 
     #[test]

@@ -1,31 +1,38 @@
 //! Training: epochs over a data set, validation, the best epoch, and a state that can be saved.
 //!
 //! [`Trainer`] is the epoch loop. It prints nothing and writes nothing: it notifies an [`Observer`].
-//! [`sweep()`] trains every combination of the settings of a [`Grid`], and [`rank`] orders the results.
+//! [`sweep()`] trains every combination of the settings of a [`Grid`], on several folds if that is asked for, and [`rank`] orders
+//! the results.
 //! [`TrainConfig`] declares every setting of a training, once.
 
 pub(crate) mod config;
 #[cfg(feature = "cli")]
 mod estimate;
+mod folds;
 mod follow;
 mod grid;
 mod measure;
 mod observer;
+mod ranking;
 mod record;
+mod run_result;
 pub(crate) mod setting;
 mod state;
 mod sweep;
 mod trainer;
 
-pub use config::{Sharing, TrainConfig};
+pub use config::{Folds, Sharing, TrainConfig};
 #[cfg(feature = "cli")]
 pub(crate) use estimate::{epoch_seconds, total_seconds};
+pub use folds::{FoldScores, fold_scores};
 pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
-pub use record::EpochRecord;
-pub use state::{Divergence, PartialEpoch, TrainerState};
 #[cfg(feature = "cli")]
-pub(crate) use sweep::ranking_metric;
-pub(crate) use sweep::shared_metric;
-pub use sweep::{Opened, RankedRuns, RunResult, Status, SweepHost, SweepRun, rank, sweep};
+pub(crate) use ranking::ranking_metric;
+pub(crate) use ranking::shared_metric;
+pub use ranking::{RankedRuns, rank, ranks};
+pub use record::EpochRecord;
+pub use run_result::{Fold, RunResult, Status, SweepRun};
+pub use state::{Divergence, PartialEpoch, TrainerState};
+pub use sweep::{Opened, SweepHost, sweep};
 pub use trainer::Trainer;

@@ -4,6 +4,7 @@ mod form;
 mod images;
 mod options;
 mod overview;
+mod source_data;
 mod tables;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ pub(crate) use form::Form;
 pub use images::{InputImages, load_images};
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
+pub use source_data::SourceData;
 pub use tables::read_inputs as read_input_table;
 
 use super::idx_directory::read_directory;
@@ -113,10 +115,20 @@ impl Source {
     }
 
     /// Gives the classes their names and weights.
-    fn finish(&self, mut loaded: Loaded, split: Split, split_seed: u64) -> Result<Loaded> {
+    fn finish(&self, loaded: Loaded, split: Split, split_seed: u64) -> Result<Loaded> {
+        self.weighted(self.named(loaded)?, split, split_seed)
+    }
+
+    /// Gives the classes their names.
+    fn named(&self, mut loaded: Loaded) -> Result<Loaded> {
         if let Some(names) = self.class_names()? {
             loaded.data = loaded.data.with_class_names(&names)?;
         }
+        Ok(loaded)
+    }
+
+    /// Gives the classes their weights in the training part.
+    fn weighted(&self, mut loaded: Loaded, split: Split, split_seed: u64) -> Result<Loaded> {
         if self.class_weight == ClassWeight::Balanced {
             let split = split.resolved(&loaded.data);
             let parts = split.apply(&loaded.data, split_seed)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::tables::Plan;
+use super::tables::{Opened, Plan};
 use super::{Loaded, Read, Source};
 use crate::data::prepare::Target;
 use crate::data::table::{Kind, MISSING, Table};
@@ -90,7 +90,8 @@ impl Source {
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
         match self.read()? {
             Read::Tables(files) => {
-                Ok(Overview::of_table(&Plan::of(self, files, split, split_seed)?, self))
+                let opened = Opened::of(self, files)?;
+                Ok(Overview::of_table(&Plan::of(self, opened, split, split_seed)?, self))
             }
             Read::Images(loaded) => {
                 let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;

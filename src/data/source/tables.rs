@@ -11,7 +11,7 @@ use crate::data::draw::{Files as FileLengths, Rows};
 use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
 use crate::data::npz::{self, Inputs};
 use crate::data::parquet::read_parquet;
-use crate::data::prepare::{Prepare, Prepared, Roles, Target};
+use crate::data::prepare::{Prepare, Prepared, Roles, TableOptions, Target};
 use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::data::{Dataset, Features, Parts, Split};
 use crate::error::{Error, Result};
@@ -20,14 +20,62 @@ use crate::text::grouped;
 
 /// Reads a table and learns from its training part.
 pub(super) fn load(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Loaded> {
+    load_opened(source, Opened::of(source, files)?, split, split_seed)
+}
+
+/// Learns from the training part of a table, and makes a data set of all of it.
+pub(super) fn load_opened(
+    source: &Source,
+    opened: Opened,
+    split: Split,
+    split_seed: u64,
+) -> Result<Loaded> {
     let Plan { table, files, parts, prepare, notices, .. } =
-        Plan::of(source, files, split, split_seed)?;
+        Plan::of(source, opened, split, split_seed)?;
     let prepare = Arc::new(prepare);
     let loaded = finish(source, table, &prepare, files, Some((split, split_seed)), notices)?;
     Ok(with_repeated_rows(loaded, &parts))
 }
 
-/// A table that was read, and what is to be made of it.
+/// A table that was read, and what its columns are for.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    /// The rows that have a target.
+    table: Table,
+    files: FileRows,
+    /// The positions that those rows had; nothing if they are all.
+    positions: Arc<Vec<u32>>,
+    options: TableOptions,
+    roles: Roles,
+    notices: Vec<String>,
+}
+
+impl Opened {
+    /// Decides what the columns are for, and leaves out rows without a target.
+    pub fn of(source: &Source, files: Files) -> Result<Self> {
+        let Files { mut table, rows: mut files, targets, mut notices } = files;
+        let mut options = source.table.clone();
+        if options.target.is_empty() {
+            options.target = targets;
+        }
+        let roles = Roles::of(&table, &options)?;
+        let positions = Arc::new(files.drop_rows(&mut table, &roles.targets, &mut notices)?);
+        Ok(Self { table, files, positions, options, roles, notices })
+    }
+
+    /// The number of a row in the file, from 1.
+    pub fn row_number(&self, row: usize) -> usize {
+        self.positions.get(row).map_or(row, |&position| position as usize) + 1
+    }
+
+    /// The columns to predict.
+    pub fn target_names(&self) -> Vec<String> {
+        let name = |&column: &usize| self.table.columns()[column].name.clone();
+        self.roles.targets.iter().map(name).collect()
+    }
+}
+
+/// A table, and what is to be made of it.
 pub(super) struct Plan {
     /// The rows that have a target.
     pub table: Table,
@@ -39,15 +87,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Reads a table, puts its rows into parts, and learns from its training part.
-    pub fn of(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Self> {
-        let Files { mut table, rows: mut files, targets, mut notices } = files;
-        let mut options = source.table.clone();
-        if options.target.is_empty() {
-            options.target = targets;
-        }
-        let mut roles = Roles::of(&table, &options)?;
-        files.drop_rows(&mut table, &roles.targets, &mut notices)?;
+    /// Puts the rows of a table into parts, and learns from its training part.
+    pub fn of(source: &Source, opened: Opened, split: Split, split_seed: u64) -> Result<Self> {
+        let Opened { table, files, options, mut roles, mut notices, .. } = opened;
         let labels = roles.labels(&table);
         let rows = Rows {
             name: &source.data,
@@ -95,15 +137,15 @@ impl FileRows {
         }
     }
 
-    /// Drops rows whose target is missing, and says so.
+    /// Drops rows whose target is missing, and says so. Returns the positions of the others; nothing if they are all.
     fn drop_rows(
         &mut self,
         table: &mut Table,
         targets: &[usize],
         notices: &mut Vec<String>,
-    ) -> Result<()> {
+    ) -> Result<Vec<u32>> {
         let keep = table.complete_rows(targets);
-        let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(()) };
+        let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(Vec::new()) };
         let dropped = keep.iter().filter(|keep| !**keep).count();
         let target = table.columns()[targets[0]].name.clone();
         if dropped == keep.len() {
@@ -129,7 +171,7 @@ impl FileRows {
             .into_iter()
             .find(|(_, rows)| *rows == Some(0));
         match empty {
-            None => Ok(()),
+            None => Ok((0..).zip(&keep).filter(|(_, keep)| **keep).map(|(row, _)| row).collect()),
             Some((part, _)) => Err(Error::invalid(
                 table.name(),
                 format!("`{target}` has no value in any row of the {part} file"),

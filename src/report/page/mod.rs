@@ -8,6 +8,7 @@ mod convergence;
 mod effects;
 mod gallery;
 mod html;
+mod measured;
 mod metric;
 mod numbers;
 mod palette;
@@ -21,7 +22,8 @@ mod series;
 mod sweep;
 mod sweep_charts;
 
-pub use run::{Measured, Outputs, RunRecord, write_run_report};
+pub use measured::{Measured, Outputs};
+pub use run::{RunRecord, write_run_report};
 pub use run_classes::Classes;
 pub use samples::Samples;
 pub use sweep::{SweepRecord, write_sweep_report};

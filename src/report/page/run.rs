@@ -5,23 +5,17 @@ use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::axis::significant;
 use super::convergence::{Against, Aim, convergence};
 use super::gallery;
 use super::html::{choice, figure, page, picture, section};
-use super::numbers::{predictions, residuals};
+use super::measured::Measured;
 use super::picture::Picture;
-use super::run_classes::Classes;
-use super::run_numbers::numbers_sections;
-use super::samples::Samples;
 use crate::data::{Dataset, Parts};
-use crate::engine::Score;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gemm::Backend;
 use crate::model::{Model, matrix};
-use crate::report::Errors;
-use crate::report::format::{date, duration, grouped, machine, network, plural, scores};
+use crate::report::format::{date, duration, grouped, machine, network, plural};
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
 use crate::task::Metric;
@@ -55,38 +49,6 @@ pub struct RunRecord<'a> {
     pub sweep: Option<&'a str>,
 }
 
-/// The outputs of a model for a part of the data.
-pub struct Measured {
-    /// The part and its samples.
-    pub samples: Samples,
-    /// The sums over them.
-    pub score: Score,
-    /// What they mean.
-    pub outputs: Outputs,
-}
-
-/// The outputs of a model, by its task.
-pub enum Outputs {
-    /// Of classes.
-    Classes(Classes),
-    /// Of numbers.
-    Numbers(Errors),
-}
-
-impl Measured {
-    /// What people compare.
-    fn scores(&self) -> Vec<(Metric, f64)> {
-        match &self.outputs {
-            Outputs::Numbers(errors) => scores(&self.score, Some(errors.r2()), true),
-            Outputs::Classes(classes) => {
-                let f1 = classes.confusion.macro_f1().map(|f1| (Metric::MacroF1, f1));
-                let auc = classes.auc().map(|auc| (Metric::Auc, auc));
-                scores(&self.score, None, false).into_iter().chain(f1).chain(auc).collect()
-            }
-        }
-    }
-}
-
 /// Writes `report.html` and its pictures into a directory; returns the page's path.
 ///
 /// # Errors
@@ -103,12 +65,7 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
     let curves = |against| convergence(state.history(), state.best_epoch(), against, record.aim());
     let mut pictures = vec![curves(Against::Epochs)?, curves(Against::Time)?];
     if let Some(measured) = &record.measured {
-        pictures.extend(match &measured.outputs {
-            Outputs::Classes(classes) => {
-                classes.pictures(&measured.samples, &model.labels(), data)?
-            }
-            Outputs::Numbers(errors) => vec![predictions(errors)?, residuals(errors)?],
-        });
+        pictures.extend(measured.pictures(&model.labels(), data)?);
     }
     let first = model.spec().layers().first().map(|layer| layer.n_out);
     if let (Some(image), Some(units)) = (gallery::size(data), first) {
@@ -155,10 +112,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         }
         div.figures {
             @if let Some(measured) = measured {
-                @for (metric, value) in measured.scores() {
-                    (figure(&format!("{} {}", measured.samples.part, metric.title()), &metric.text(value)))
-                }
-                (figure(&format!("{} loss", measured.samples.part), &significant(measured.score.loss())))
+                (measured.figures())
             }
             @if let Some(value) = state.best().and_then(|best| best.value(metric)) {
                 @let what = if metric == Metric::Accuracy { String::new() } else { format!(" {}", metric.title()) };
@@ -171,10 +125,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             (section("Convergence", &choice("convergence", [("by epoch", &by_epoch), ("by time", &by_time)])))
         }
         @if let Some(measured) = measured {
-            @match &measured.outputs {
-                Outputs::Classes(classes) => (classes.sections(&measured.samples, &model.labels(), data, &shown)),
-                Outputs::Numbers(errors) => (numbers_sections(errors, &measured.samples, data, &shown)),
-            }
+            (measured.sections(&model.labels(), data, &shown))
         }
         @if let Some(plot) = shown("weights") {
             (section("Weights of the first layer", &html! {

@@ -6,21 +6,23 @@ use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::axis::significant;
 use super::convergence::Against;
 use super::effects::{Effect, effects};
 use super::html::{choice, figure, page, picture, section};
-use super::metric::{distance_axis, is_share};
+use super::measured::Measured;
+use super::metric::distance_axis;
 use super::picture::Picture;
 use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, curves, metric_against};
+use crate::data::Dataset;
 use crate::error::Result;
 use crate::files;
+use crate::report::folds::deviation;
 use crate::report::format::{date, duration, grouped, machine, number, plural, scores};
 use crate::store::names::{REPORT, RESULTS_CSV};
 use crate::task::Metric;
 use crate::text;
 use crate::train::setting::{Configuration as _, UNSET};
-use crate::train::{RankedRuns, RunResult, Status, TrainConfig};
+use crate::train::{FoldScores, RankedRuns, RunResult, Status, TrainConfig};
 
 /// What the page of a sweep, or of several runs, is made from.
 pub struct SweepRecord<'a> {
@@ -34,6 +36,8 @@ pub struct SweepRecord<'a> {
     pub trained: SystemTime,
     /// The command that makes the report of a run, with RUN in place of its directory.
     pub report: &'a str,
+    /// Of a cross-validation: what its models say of the samples that they were not trained on, and the data.
+    pub out_of_fold: Option<(&'a Measured, &'a Dataset)>,
 }
 
 /// Writes `report.html` and its pictures into a directory; returns the page's path. `links` says where a run's own report
@@ -58,6 +62,9 @@ pub fn write_sweep_report(
     let settings = record.effects();
     if !settings.is_empty() {
         pictures.push(effects(&settings, ranked.metric())?);
+    }
+    if let Some((measured, data)) = record.out_of_fold {
+        pictures.extend(measured.pictures(data.classes(), data)?);
     }
     pictures.iter().try_for_each(|picture| picture.save(directory))?;
     let path = directory.join(REPORT);
@@ -172,18 +179,10 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// The sample standard deviation.
-fn deviation(values: &[f64]) -> f64 {
+fn deviation_of(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
     (squares / (values.len() - 1) as f64).sqrt()
-}
-
-/// A deviation of a metric; of shares in percentage points.
-fn deviation_text(metric: Metric, deviation: f64) -> String {
-    match is_share(metric) {
-        true => format!("{:.3}", 100.0 * deviation),
-        false => significant(deviation),
-    }
 }
 
 fn body(
@@ -201,16 +200,26 @@ fn body(
     let in_no_chart =
         ranked.results().iter().filter(|result| record.metric_of(result).is_none()).count();
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
-    let seeds = if settings.contains(&"seed") { record.over_seeds() } else { Vec::new() };
+    let folds = ranked.fold_scores();
+    let seeds = match folds.is_empty() && settings.contains(&"seed") {
+        true => record.over_seeds(),
+        false => Vec::new(),
+    };
+    let ranks = ranked.ranks();
     html! {
         p.muted { "densely · " @if ranked.results().len() < ranked.runs().len() { (grouped(ranked.results().len() as u64)) " of " } (plural(ranked.runs().len(), "run")) @if !settings.contains(&DATA) { " on " (record.data[0]) }
         }
         h1 { (record.title) }
         div.figures {
-            @if let Some(value) = record.metric_of(best) {
+            @if let Some((mean, sd)) = folds.first().and_then(|best| best.mean().zip(best.sd())) {
+                (figure(&format!("mean {title} over {}", plural(folds[0].values.len(), "fold")), &metric.text(mean)))
+                (figure("standard deviation", &deviation(metric, sd)))
+            }
+            @if let Some((measured, _)) = record.out_of_fold { (measured.figures()) }
+            @if let Some(value) = record.metric_of(best).filter(|_| folds.is_empty()) {
                 (figure(&format!("best validation {title}"), &metric.text(value)))
             }
-            @if let Some(test) = best.test {
+            @if let Some(test) = best.test.filter(|_| folds.is_empty()) {
                 @for (metric, value) in scores(&test, best.test_r2, metric.is_regression()) {
                     (figure(&format!("its test {}", metric.title()), &metric.text(value)))
                 }
@@ -218,6 +227,10 @@ fn body(
             (figure("its parameters", &grouped(ranked.run_of(best).parameters as u64)))
             (figure("epochs trained", &grouped(epochs as u64)))
             (figure("of training, all runs added", &duration(seconds)))
+        }
+        @if !folds.is_empty() { (section("Over folds", &over_folds(&folds, metric))) }
+        @if let Some((measured, data)) = record.out_of_fold {
+            (measured.sections(data.classes(), data, &shown))
         }
         @if let (Some(by_epoch), Some(by_time)) = (shown("curves"), shown("curves-by-time")) {
             (section(&distance_axis(metric).1, &choice("curves", [("by epoch", &by_epoch), ("by time", &by_time)])))
@@ -239,7 +252,7 @@ fn body(
                         tr {
                             td.wrap { (key) }
                             td { (metric.text(mean(values))) }
-                            td { (deviation_text(metric, deviation(values))) }
+                            td { (deviation(metric, deviation_of(values))) }
                             td { (metric.text(values.iter().copied().fold(f64::INFINITY, f64::min))) }
                             td { (metric.text(values.iter().copied().fold(f64::NEG_INFINITY, f64::max))) }
                             td { (values.len()) }
@@ -249,7 +262,12 @@ fn body(
             }))
         }
         (section("Ranking", &html! {
-            p.muted { "by validation " (title) ", then validation loss, then fewer parameters" }
+            p.muted {
+                @match folds.is_empty() {
+                    true => { "by validation " (title) ", then validation loss, then fewer parameters" }
+                    false => { "by the mean " (title) " over the folds, on which the runs are tested, then mean loss, then fewer parameters" }
+                }
+            }
             div.scroll { table {
                 tr {
                     th { "rank" } th.left { "run" } th { "validation" @if metric != Metric::Accuracy { " " (title) } }
@@ -257,8 +275,8 @@ fn body(
                     @for name in &settings { th { (name.replace('_', " ")) } }
                     th { "loss" } th { "epoch" } th { "parameters" } th { "time" } th { "threads" }
                 }
-                @for (i, result) in ranked.results().iter().enumerate().take(DRAWN) {
-                    (row(i, (result, &names[result.number]), record, &settings, links))
+                @for (i, (result, rank)) in ranked.results().iter().zip(&ranks).enumerate().take(DRAWN) {
+                    (row((i, *rank), (result, &names[result.number]), record, &settings, links))
                 }
             } }
             @if ranked.results().len() > DRAWN {
@@ -273,8 +291,35 @@ fn body(
     }
 }
 
+/// What each combination of settings came to, the best first.
+fn over_folds(folds: &[FoldScores], metric: Metric) -> Markup {
+    let text =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| metric.text(value));
+    html! {
+        p.muted { (metric.title()) " of each fold, by a run that was trained on the others; the best epoch was chosen by a part of those" }
+        div.scroll { table {
+            tr {
+                @if folds.len() > 1 { th.left { "settings" } }
+                th { "mean" } th { "standard deviation" }
+                @for number in 1..=folds[0].values.len() { th { "fold " (number) } }
+                th { "loss" } th { "time" }
+            }
+            @for (i, scores) in folds.iter().enumerate().take(DRAWN) {
+                tr.best[i == 0 && folds.len() > 1] {
+                    @if folds.len() > 1 { td.left { (scores.settings) } }
+                    td { (text(scores.mean())) }
+                    td { (scores.sd().map_or_else(|| "-".to_owned(), |sd| deviation(metric, sd))) }
+                    @for value in &scores.values { td { (text(*value)) } }
+                    td { (scores.loss().map_or_else(|| "-".to_owned(), number)) }
+                    td { (duration(scores.seconds)) }
+                }
+            }
+        } }
+    }
+}
+
 fn row(
-    i: usize,
+    (i, rank): (usize, Option<usize>),
     (result, name): (&RunResult, &str),
     record: &SweepRecord<'_>,
     settings: &[&str],
@@ -287,7 +332,7 @@ fn row(
     html! {
         tr.best[i == 0] {
             td {
-                @if result.is_ranked() { (i + 1) } @else { "-" }
+                @if let Some(rank) = rank { (rank) } @else { "-" }
                 @if i < LEADERS && record.metric_of(result).is_some() { span class=(format!("c{i}")) { " ●" } }
             }
             td.left {
@@ -342,6 +387,7 @@ mod tests {
             best_epoch: epochs,
             test: None,
             test_r2: None,
+            test_metric: None,
         };
         RankedRuns::new((0..runs).map(run).collect(), (0..runs).map(result).collect()).unwrap()
     }
@@ -356,6 +402,7 @@ mod tests {
             title: "large",
             trained: SystemTime::UNIX_EPOCH,
             report: "densely report RUN",
+            out_of_fold: None,
         };
         let directory = tempfile::tempdir().unwrap();
         let path = write_sweep_report(&record, directory.path(), &|_| None).unwrap();

@@ -240,7 +240,7 @@ impl<'d> Trainer<'d> {
         let test_r2 = test.and_then(|_| self.test_r2());
         let test_metric = test.and_then(|score| match self.metric {
             Metric::R2 => test_r2,
-            metric => score.value(metric).or_else(|| self.measure_test(metric)),
+            metric => score.value(metric).or_else(|| self.test_metric()),
         });
         let state = &self.state;
         let outcome = Outcome {
@@ -309,10 +309,13 @@ impl<'d> Trainer<'d> {
             .then(|| measure_r2(&mut self.engine, &self.state.best_params, self.data, &rows))
     }
 
-    /// A metric of the weights that are kept on the test part, which takes a pass of its own.
-    fn measure_test(&mut self, metric: Metric) -> Option<f64> {
-        let Self { state, data, parts, engine, .. } = self;
-        measure(metric, engine, &state.best_params, data, &parts.test)
+    /// The metric that chooses epochs, of the weights that are kept on the test part; `None` if that is empty, or [`Trainer::test`]
+    /// and [`Trainer::test_r2`] have it.
+    pub fn test_metric(&mut self) -> Option<f64> {
+        let Self { state, data, parts, engine, metric, .. } = self;
+        (*metric != Metric::R2 && !parts.test.is_empty())
+            .then(|| measure(*metric, engine, &state.best_params, data, &parts.test))
+            .flatten()
     }
 
     /// Trains until the end of the epoch, or until there is a reason to pause.

@@ -1,0 +1,380 @@
+//! Trains the runs of a sweep or a cross-validation, and shows how they come along.
+
+use std::io::{IsTerminal as _, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::asked::Asked;
+use super::flags::OutputOptions;
+use super::signals::Signals;
+use super::sweep_end::{add_tests, add_values};
+use super::{make_absolute, print_note, print_raw, print_result, say_command};
+use crate::data::{Dataset, SourceData, Split};
+use crate::error::{Error, Result};
+use crate::gemm::Backend;
+use crate::report::{Plan, SweepTerminal};
+use crate::store::names::GRID;
+use crate::store::{RunDir, SweepConfig, SweepDir};
+use crate::task::Metric;
+use crate::text::shell;
+use crate::train::setting::SettingValue as _;
+use crate::train::{
+    Divergence, EpochEnd, Observer, Opened, Progress, Request, RunResult, Status, SweepHost,
+    SweepRun, TrainConfig, Trainer, epoch_seconds, rank, shared_metric, sweep, total_seconds,
+};
+
+/// What a command trains, and what it is called.
+pub struct Command<'a> {
+    /// `sweep` or `cv`.
+    pub name: &'static str,
+    pub asked: &'a Asked,
+    /// What was asked for, checked as far as that is possible without the data.
+    pub config: SweepConfig,
+    pub output: OutputOptions,
+    /// Whether only the configuration is to be shown.
+    pub print_config: bool,
+    /// Flags that the printed command repeats.
+    pub flags: String,
+}
+
+/// Runs that have all come to their end.
+pub struct Finished {
+    pub config: SweepConfig,
+    pub source: SourceData,
+    pub runs: Vec<SweepRun>,
+    /// The best first.
+    pub results: Vec<RunResult>,
+    /// What ranks them.
+    pub metric: Metric,
+    pub directory: SweepDir,
+    pub path: PathBuf,
+    pub signals: Signals,
+    /// A full disk behind standard output does not end the runs.
+    pub printed: anyhow::Result<()>,
+}
+
+impl Command<'_> {
+    /// Trains all runs; `None` if only the configuration was to be shown.
+    pub fn train(self) -> anyhow::Result<Option<Finished>> {
+        let Self { name, asked, mut config, output, print_config, flags } = self;
+        let follows_data = config.options.source().may_be_table()?;
+        if print_config && !follows_data {
+            print_result(config.to_toml()?.trim_end())?;
+            return Ok(None);
+        }
+        let key = config.key();
+        let has_folds = config.grid.folds.folds.is_some();
+        let first = config.grid.first()?;
+        let source = config.options.source();
+        if has_folds && let Some(file) = source.valid.as_ref().or(source.test.as_ref()) {
+            return Err(Error::usage(format!(
+                "`{file}` is a part of its own; folds validate and test: expected one DATA, which they divide"
+            ))
+            .into());
+        }
+        let source = source.open()?;
+        let load = |run: &TrainConfig| source.load(run.split, run.split_seed);
+        let (data, notices) = load(&first)?;
+        if !(output.quiet || print_config) {
+            notices.iter().for_each(|notice| print_note(notice));
+        }
+        if data.prepare().is_some() {
+            config.grid.follow(&data, |key| asked.has(key))?;
+        }
+        if print_config {
+            print_result(config.to_toml()?.trim_end())?;
+            return Ok(None);
+        }
+        if !has_folds {
+            config.grid.resolve("split", |config| {
+                config.split = config.split.resolved(&data);
+                Ok(())
+            })?;
+        }
+        let runs = runs(&config, &data, load, output.quiet)?;
+        let metric = shared_metric(&runs, data.is_regression());
+        if !(output.quiet || has_folds)
+            && runs.iter().any(|run| run.config.split != runs[0].config.split)
+        {
+            print_note(
+                "runs with different splits are validated on different samples, which the ranking ignores",
+            );
+        }
+        let path = match &output.out {
+            Some(path) => PathBuf::from(path),
+            None => default_directory(name, &key),
+        };
+        let directory = SweepDir::open(&path, &config, &data)?;
+        let signals = Signals::watch()?;
+        // JSON lines on the same terminal would run into bars
+        let bars = !(output.json && stdout().is_terminal());
+        let terminal = |backend| {
+            let plan = plan(&runs, &data, &directory, |threads| config.grid.jobs_for(threads));
+            SweepTerminal::new(&runs, data.name(), metric, backend, plan, bars)
+        };
+        let backend = Backend::of(config.grid.base().backend)?;
+        let host = Host {
+            runs: &runs,
+            source: &source,
+            metric,
+            signals: &signals,
+            directory: &directory,
+            terminal: (!output.quiet).then(|| terminal(backend)),
+            json: output.json,
+            results: Mutex::default(),
+            trained: AtomicBool::new(false),
+            failure: Mutex::default(),
+        };
+        let sweep_dir = path.display().to_string();
+        if output.json {
+            let mut event = json!({
+                "event": "start", "runs": runs.len(), "data": data.name(), "sweep_dir": sweep_dir,
+            });
+            if let Some(folds) = config.grid.folds.folds {
+                event["folds"] = folds.into();
+            }
+            host.print(&event);
+        }
+        let swept = sweep(&runs, |threads| config.grid.jobs_for(threads), &&host);
+        let Host { results, terminal, failure, .. } = host;
+        let mut printed = match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        };
+        terminal.iter().for_each(SweepTerminal::finish);
+        if let (Err(Error::Stopped), Some(interrupted)) = (&swept, signals.received()) {
+            if output.json {
+                let event = json!({ "event": "stopped", "sweep_dir": sweep_dir });
+                printed = printed.and(print_raw(&event.to_string()));
+            }
+            let command = format!(
+                "densely {name} --config {} --out {}{}{flags}",
+                shell(&path.join(GRID)),
+                shell(&path),
+                more_flags(&config, &output)
+            );
+            let saved = format!("{interrupted}; the states of all runs are saved, continue with:");
+            say_command(&saved, &command);
+            printed?;
+            return Err(interrupted.into());
+        }
+        swept?;
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rank(&mut results, &runs);
+        drop(terminal);
+        Ok(Some(Finished {
+            config,
+            source,
+            runs,
+            results,
+            metric,
+            directory,
+            path,
+            signals,
+            printed,
+        }))
+    }
+}
+
+/// Checks what was asked for as far as that is possible without the data.
+pub fn checked(mut config: SweepConfig, asked: &Asked) -> Result<SweepConfig> {
+    asked.apply(|table| config.take_from(table))?;
+    make_absolute(&mut config.options)?;
+    config.grid.resolve("backend", |config| {
+        config.backend = Backend::of(config.backend)?.choice();
+        Ok(())
+    })?;
+    config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
+    Ok(config)
+}
+
+/// What lies ahead: the epochs that are left, and an estimate of their time.
+fn plan(
+    runs: &[SweepRun],
+    data: &Dataset,
+    directory: &SweepDir,
+    jobs: impl Fn(usize) -> usize,
+) -> Plan {
+    let epochs = directory.epochs_left(runs);
+    let left = runs.iter().zip(&epochs).filter(|(_, left)| **left > 0);
+    let epoch_seconds = match left.count() {
+        0 => None,
+        _ => epoch_seconds(runs, data, &jobs),
+    };
+    let total = |seconds: &Vec<f64>| total_seconds(runs, &epochs, seconds, &jobs);
+    Plan { seconds: epoch_seconds.as_ref().map(total), epochs, epoch_seconds }
+}
+
+/// The flags that `sweep.toml` does not keep.
+fn more_flags(config: &SweepConfig, output: &OutputOptions) -> String {
+    let mut flags = String::new();
+    if let Some(every) = config.options.checkpoint_every {
+        flags += &format!(" --checkpoint-every {}", shell(Path::new(&every.text())));
+    }
+    let switches =
+        [(output.no_report, " --no-report"), (output.json, " --json"), (output.quiet, " --quiet")];
+    flags.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag));
+    flags
+}
+
+/// The runs on the data of the first one. Each has a validation part, which chooses its best epoch.
+fn runs(
+    config: &SweepConfig,
+    data: &Dataset,
+    load: impl Fn(&TrainConfig) -> Result<(Arc<Dataset>, Vec<String>)>,
+    quiet: bool,
+) -> Result<Vec<SweepRun>> {
+    let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
+    let (mut splits, mut aims): (Vec<(Split, u64)>, Vec<_>) = (Vec::new(), Vec::new());
+    for SweepRun { config, fold, .. } in &runs {
+        let TrainConfig { split, split_seed, loss, metric, .. } = config;
+        let known = (splits.contains(&(*split, *split_seed)), aims.contains(&(*loss, *metric)));
+        // folds differ in their samples alone
+        if known == (true, true) || fold.as_ref().is_some_and(|fold| fold.number > 1) && known.1 {
+            continue;
+        }
+        let data = load(config)?.0;
+        let parts = split.apply(&data, *split_seed)?;
+        if !known.1 {
+            aims.push((*loss, *metric));
+            config.task(&data, &parts)?.metric(*metric)?;
+        }
+        if known.0 {
+            continue;
+        }
+        splits.push((*split, *split_seed));
+        if parts.val.is_empty() {
+            return Err(Error::usage(format!(
+                "split `{split}`: a sweep ranks by the validation part; expected a split that has one"
+            )));
+        }
+        if !quiet {
+            parts.lacking(&data).iter().for_each(|note| print_note(note));
+        }
+    }
+    Ok(runs)
+}
+
+/// Keeps the runs' files, and shows what happens.
+struct Host<'a> {
+    runs: &'a [SweepRun],
+    source: &'a SourceData,
+    /// What ranks them.
+    metric: Metric,
+    signals: &'a Signals,
+    directory: &'a SweepDir,
+    terminal: Option<SweepTerminal<'a>>,
+    json: bool,
+    results: Mutex<Vec<RunResult>>,
+    /// Whether there is anything new to write.
+    trained: AtomicBool,
+    /// Why standard output takes no more lines.
+    failure: Mutex<Option<anyhow::Error>>,
+}
+
+impl Host<'_> {
+    fn print(&self, event: &Value) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = print_raw(&event.to_string()).err();
+        }
+    }
+}
+
+impl<'a> SweepHost for &'a Host<'a> {
+    type Observer = Watch<'a>;
+
+    fn data(&self, run: &SweepRun) -> Result<Arc<Dataset>> {
+        Ok(self.source.load(run.config.split, run.config.split_seed)?.0)
+    }
+
+    fn open(&self, number: usize, run: &SweepRun) -> Result<Opened<Watch<'a>>> {
+        let (run_dir, state) = self.directory.open_run(run)?;
+        if state.as_ref().is_none_or(|state| !state.is_finished()) {
+            self.trained.store(true, Ordering::Relaxed);
+            self.terminal.iter().for_each(|terminal| terminal.begins(number));
+        }
+        let terminal = self.terminal.as_ref();
+        let signals = self.signals.clone();
+        Ok(Opened { state, observer: Watch { run_dir, signals, terminal, number } })
+    }
+
+    fn ended(&self, result: RunResult) -> Result<()> {
+        self.terminal.iter().for_each(|terminal| terminal.ended(&result));
+        if self.json {
+            let best = result.best();
+            let mut event = json!({
+                "event": "run",
+                "run": self.runs[result.number].name,
+                "status": result.status,
+                "error": result.error,
+                "best_epoch": best.map(|best| best.epoch),
+                "epochs": result.history.len(),
+                "val_loss": best.and_then(|best| best.val_loss).filter(|loss| loss.is_finite()),
+                "seconds": result.seconds(),
+            });
+            add_values(&mut event, Some(&result), self.metric);
+            if let Some(fold) = &self.runs[result.number].fold {
+                event["fold"] = fold.number.into();
+                add_tests(&mut event, &result, self.metric);
+            }
+            self.print(&event);
+        }
+        if result.status == Status::Unfinished && result.history.is_empty() {
+            return Ok(()); // it was stopped before it came to anything
+        }
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        results.push(result);
+        rank(&mut results, self.runs);
+        match self.trained.load(Ordering::Relaxed) {
+            true => self.directory.write_results(&results, self.runs),
+            false => Ok(()), // the results on the disk are of this sweep, and more complete
+        }
+    }
+}
+
+/// Keeps and observes one run.
+struct Watch<'a> {
+    run_dir: RunDir,
+    signals: Signals,
+    terminal: Option<&'a SweepTerminal<'a>>,
+    number: usize,
+}
+
+impl Observer for Watch<'_> {
+    fn start(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        self.run_dir.start(trainer)
+    }
+
+    fn step(&mut self, epoch: usize, progress: Progress) {
+        self.run_dir.step(epoch, progress);
+        self.terminal.iter().for_each(|terminal| terminal.step(self.number, epoch, progress));
+    }
+
+    fn request(&mut self) -> Request {
+        self.run_dir.request().max(self.signals.request())
+    }
+
+    fn save(&mut self, trainer: &Trainer<'_>, reason: Request) -> Result<()> {
+        self.run_dir.save(trainer, reason)
+    }
+
+    fn diverged(&mut self, divergence: &Divergence) -> Result<()> {
+        self.run_dir.diverged(divergence)
+    }
+
+    fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
+        self.run_dir.epoch(end)?;
+        self.terminal.iter().for_each(|terminal| terminal.epoch(self.number, end.record));
+        Ok(())
+    }
+}
+
+/// `runs/sweep-<hash>`: the same command resumes in the same directory.
+fn default_directory(name: &str, key: &str) -> PathBuf {
+    let hash = xxhash_rust::xxh3::xxh3_64(key.as_bytes());
+    PathBuf::from("runs").join(format!("{name}-{:08x}", hash as u32))
+}
