@@ -16,6 +16,7 @@ pub mod npz;
 mod occupancy;
 pub mod parquet;
 mod parts;
+mod row_major;
 mod sampler;
 mod source;
 
@@ -27,9 +28,10 @@ pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
+use row_major::row_major;
 pub use sampler::epoch_order;
 pub use source::{
-    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source, Use,
-    load, load_images, read_input_table,
+    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source,
+    Tables, Use, load, load_images, read_input_table, read_table,
 };
 pub use split::Split;

@@ -159,7 +159,7 @@ pub fn images(bytes: &[u8]) {
     let idx::Images { pixels, count, height, width } = images;
     assert_eq!(pixels.len(), count * height * width);
     let pixels = Array2::from_shape_vec((count, height * width), pixels).expect("the product");
-    if let Some(data) = accepted(Dataset::from_pixels(pixels.view(), &vec![0; count])) {
+    if let Some(data) = accepted(Dataset::from_pixels(pixels.view(), vec![0; count])) {
         assert_eq!(data.occupancy().words_per_sample(), (height * width).div_ceil(64));
     }
 }

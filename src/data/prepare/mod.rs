@@ -6,16 +6,18 @@
 mod apply;
 mod fit;
 mod outputs;
+mod pca;
 mod roles;
 mod rows;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Table, digits};
+use super::table::{ReadOptions, Table, digits};
 use crate::error::{Error, Result};
 use crate::text::plural;
 use outputs::target_position;
 
+pub use pca::Pca;
 pub use roles::{Roles, TableOptions, TaskChoice};
 pub use rows::Prepared;
 
@@ -130,6 +132,8 @@ pub struct Prepare {
     inputs: Vec<Input>,
     target: Target,
     weight: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pca: Option<Pca>,
 }
 
 impl Prepare {
@@ -143,8 +147,18 @@ impl Prepare {
         &self.target
     }
 
+    /// The principal components that the network sees in the place of the inputs; `None` if it sees these.
+    pub fn pca(&self) -> Option<&Pca> {
+        self.pca.as_ref()
+    }
+
     /// How many inputs the network has.
     pub fn n_inputs(&self) -> usize {
+        self.pca.as_ref().map_or_else(|| self.encoded_width(), Pca::n_components)
+    }
+
+    /// How many inputs the columns become, before principal components take their place.
+    pub fn encoded_width(&self) -> usize {
         self.inputs.iter().map(Input::width).sum()
     }
 
@@ -170,7 +184,17 @@ impl Prepare {
             let texts = plural(texts, "column");
             parts.push(format!("{texts} of texts with {}", plural(levels, "level")));
         }
-        format!("{} from {}", plural(self.n_inputs(), "input"), parts.join(", "))
+        let encoded =
+            format!("{} from {}", plural(self.encoded_width(), "input"), parts.join(", "));
+        match &self.pca {
+            None => encoded,
+            Some(pca) => format!(
+                "{encoded}; projected onto {}, which {} {:.1} % of their variance",
+                plural(pca.n_components(), "principal component"),
+                if pca.n_components() == 1 { "has" } else { "have" },
+                100.0 * pca.kept
+            ),
+        }
     }
 
     /// The positions of the targets in a table.
@@ -187,6 +211,9 @@ impl Prepare {
     /// If it makes another number of inputs than `n_in`, or a number in it is out of range.
     pub(crate) fn check(&self, n_in: usize) -> Result<()> {
         let damaged = |problem: String| Err(Error::invalid("prepare", problem));
+        if let Some(Err(problem)) = self.pca.as_ref().map(|pca| pca.check(self.encoded_width())) {
+            return damaged(problem);
+        }
         if self.n_inputs() != n_in {
             return damaged(format!("it makes {} inputs; expected {n_in}", self.n_inputs()));
         }
@@ -200,6 +227,16 @@ impl Prepare {
             }
         }
         Ok(())
+    }
+
+    /// How a text file of rows to predict is read: the columns of texts are texts whatever they look like, and a first line with the name of
+    /// an input is a header.
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            text: self.text_columns(),
+            known: self.inputs.iter().map(|input| input.column().to_owned()).collect(),
+            ..ReadOptions::default()
+        }
     }
 
     /// The columns that have to be read as texts, even if all of their cells look like numbers.

@@ -9,9 +9,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{Form, Loaded, Source};
 use crate::data::draw::{Files as FileLengths, Rows};
 use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
-use crate::data::npz::{self, Inputs};
+use crate::data::npz::{self, Arrays, Inputs, read_arrays};
 use crate::data::parquet::read_parquet;
-use crate::data::prepare::{Prepare, Prepared, Roles, Target};
+use crate::data::prepare::{Prepare, Prepared, Roles, TableOptions, Target};
 use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::data::{Dataset, Features, Parts, Split};
 use crate::error::{Error, Result};
@@ -20,11 +20,13 @@ use crate::text::grouped;
 
 /// Reads a table and learns from its training part.
 pub(super) fn load(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Loaded> {
-    let Plan { table, files, parts, prepare, notices, .. } =
-        Plan::of(source, files, split, split_seed)?;
-    let prepare = Arc::new(prepare);
-    let loaded = finish(source, table, &prepare, files, Some((split, split_seed)), notices)?;
-    Ok(with_repeated_rows(loaded, &parts))
+    let plan = Plan::of(&source.data, &source.table, files, split, split_seed)?;
+    plan.load(&file_name(&source.data), split, split_seed)
+}
+
+/// What people call a file.
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A table that was read, and what is to be made of it.
@@ -32,6 +34,8 @@ pub(super) struct Plan {
     /// The rows that have a target.
     pub table: Table,
     files: FileRows,
+    /// Whether the parts are rows that the caller has named.
+    has_named_rows: bool,
     pub roles: Roles,
     pub parts: Parts,
     pub prepare: Prepare,
@@ -40,21 +44,31 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Reads a table, puts its rows into parts, and learns from its training part.
-    pub fn of(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Self> {
-        let Files { mut table, rows: mut files, targets, mut notices } = files;
-        let mut options = source.table.clone();
+    pub fn of(
+        name: &str,
+        options: &TableOptions,
+        files: Files,
+        split: Split,
+        split_seed: u64,
+    ) -> Result<Self> {
+        let Files { mut table, rows: mut files, parts, targets, mut notices } = files;
+        parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
+        let mut options = options.clone();
         if options.target.is_empty() {
             options.target = targets;
         }
         let mut roles = Roles::of(&table, &options)?;
-        files.drop_rows(&mut table, &roles.targets, &mut notices)?;
+        let kept = files.drop_rows(&mut table, &roles.targets, &mut notices)?;
+        let named = parts.map(|parts| parts.kept(&kept));
+        named.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
         let labels = roles.labels(&table);
         let rows = Rows {
-            name: &source.data,
+            name,
             n: table.n_rows(),
             labels: &labels,
             n_classes: roles.classes.as_ref().map_or(0, Vec::len),
             files: files.lengths(),
+            parts: named.as_ref(),
             keeps_order: false,
         };
         let parts = split.parts_of(&rows, split_seed)?;
@@ -62,20 +76,33 @@ impl Plan {
         notices.append(&mut roles.notices);
         notices.push(prepare.summary());
         notices.extend(left_out);
-        Ok(Self { table, files, roles, parts, prepare, notices })
+        let has_named_rows = named.is_some();
+        Ok(Self { table, files, has_named_rows, roles, parts, prepare, notices })
+    }
+
+    /// The data set.
+    pub fn load(self, name: &str, split: Split, split_seed: u64) -> Result<Loaded> {
+        let Self { table, files, has_named_rows, parts, prepare, notices, .. } = self;
+        let mut loaded = finish(name, table, &Arc::new(prepare), files, notices)?;
+        loaded.data = match has_named_rows {
+            true => loaded.data.divided(parts.clone())?,
+            false => loaded.data.fitted_to(split, split_seed),
+        };
+        Ok(with_repeated_rows(loaded, &parts))
     }
 }
 
 /// Reads a table and makes of it what a training made of its own.
-pub(super) fn load_prepared(
-    source: &Source,
-    files: Files,
-    prepare: &Arc<Prepare>,
-) -> Result<Loaded> {
-    let Files { mut table, rows: mut files, mut notices, .. } = files;
+pub(super) fn load_prepared(name: &str, files: Files, prepare: &Arc<Prepare>) -> Result<Loaded> {
+    let Files { mut table, rows: mut files, parts, mut notices, .. } = files;
+    parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
     let targets = prepare.targets(&table)?;
-    files.drop_rows(&mut table, &targets, &mut notices)?;
-    finish(source, table, prepare, files, None, notices)
+    let kept = files.drop_rows(&mut table, &targets, &mut notices)?;
+    let mut loaded = finish(&file_name(name), table, prepare, files, notices)?;
+    if let Some(parts) = parts {
+        loaded.data = loaded.data.divided(parts.kept(&kept))?;
+    }
+    Ok(loaded)
 }
 
 /// The rows of each file.
@@ -95,15 +122,15 @@ impl FileRows {
         }
     }
 
-    /// Drops rows whose target is missing, and says so.
+    /// Drops rows whose target is missing, and says so. Returns for each row whether it stays.
     fn drop_rows(
         &mut self,
         table: &mut Table,
         targets: &[usize],
         notices: &mut Vec<String>,
-    ) -> Result<()> {
+    ) -> Result<Vec<bool>> {
         let keep = table.complete_rows(targets);
-        let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(()) };
+        let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(keep) };
         let dropped = keep.iter().filter(|keep| !**keep).count();
         let target = table.columns()[targets[0]].name.clone();
         if dropped == keep.len() {
@@ -129,7 +156,7 @@ impl FileRows {
             .into_iter()
             .find(|(_, rows)| *rows == Some(0));
         match empty {
-            None => Ok(()),
+            None => Ok(keep),
             Some((part, _)) => Err(Error::invalid(
                 table.name(),
                 format!("`{target}` has no value in any row of the {part} file"),
@@ -142,6 +169,8 @@ impl FileRows {
 pub(super) struct Files {
     table: Table,
     rows: FileRows,
+    /// The parts, where the caller names their rows.
+    parts: Option<Parts>,
     /// What is predicted unless the user says otherwise; nothing for the last column.
     targets: Vec<String>,
     notices: Vec<String>,
@@ -170,7 +199,6 @@ impl Files {
         test: Option<Table>,
         source: &Source,
     ) -> Result<Self> {
-        let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
         let main = plain(train);
         let (val, own_test) =
             others(source, &main, &ReadOptions::default(), LibsvmOptions::default())?;
@@ -185,6 +213,17 @@ impl Files {
         Ok(Self { targets, ..files })
     }
 
+    /// Tables in memory, and perhaps the rows of the first one in each part.
+    pub fn in_memory(
+        train: Table,
+        valid: Option<Table>,
+        test: Option<Table>,
+        parts: Option<Parts>,
+    ) -> Result<Self> {
+        let files = Self::joined(plain(train), valid.map(plain), test.map(plain))?;
+        Ok(Self { parts, ..files })
+    }
+
     fn joined(main: ReadTable, val: Option<ReadTable>, test: Option<ReadTable>) -> Result<Self> {
         let ReadTable { mut table, mut notices, .. } = main;
         let mut rows = FileRows { train: table.n_rows(), val: None, test: None };
@@ -194,7 +233,7 @@ impl Files {
             notices.extend(more.notices);
             table.append(more.table)?;
         }
-        Ok(Self { table, rows, targets: Vec::new(), notices })
+        Ok(Self { table, rows, parts: None, targets: Vec::new(), notices })
     }
 }
 
@@ -223,7 +262,6 @@ fn read_table(
     libsvm: LibsvmOptions,
 ) -> Result<(ReadTable, LibsvmOptions)> {
     let name = path.display().to_string();
-    let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
     match Form::of(&name)? {
         Form::Delimited => Ok((read_csv(path, options)?, libsvm)),
         Form::Parquet => Ok((plain(read_parquet(path)?), libsvm)),
@@ -233,10 +271,48 @@ fn read_table(
             (libsvm.min_features, libsvm.first) = (table.columns().len() - 1, Some(first));
             Ok((plain(table), libsvm))
         }
-        Form::Arrays | Form::Idx | Form::Folder => Err(Error::invalid_file(
-            path,
-            "expected a table: .csv, .tsv, .txt or .svm (also .gz or .zst), or .parquet",
-        )),
+        Form::Arrays => match read_arrays(path)? {
+            Arrays::Table { train, valid: None, test: None } => Ok((plain(train), libsvm)),
+            Arrays::Table { .. } => {
+                let problem = "arrays of several parts; expected those of one, `X` and `y`";
+                Err(Error::invalid_file(path, problem))
+            }
+            Arrays::Images { .. } => Err(Error::invalid_file(path, format!("images; {A_TABLE}"))),
+        },
+        Form::Idx | Form::Folder => Err(Error::invalid_file(path, A_TABLE)),
+    }
+}
+
+const A_TABLE: &str =
+    "expected a table: .csv, .tsv, .txt or .svm (also .gz or .zst), .parquet, or .npz with numbers";
+
+/// A table whose columns have names.
+fn plain(table: Table) -> ReadTable {
+    ReadTable { table, has_header: true, notices: Vec::new() }
+}
+
+/// Reads a table in any form: delimited text, LibSVM, Parquet, or NumPy's arrays with labels, by the end of its name.
+///
+/// With `prepare`, it is read for a model: what its columns hold is known then, it needs no targets, and arrays need no labels.
+///
+/// # Errors
+/// If the file cannot be read, is damaged, or is no table; the message names it.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("flats.csv");
+/// std::fs::write(&path, "rooms,city\n2,Oslo\n3,Rome\n")?;
+/// let table = densely::data::read_table(&path, None)?.table;
+/// assert_eq!((table.n_rows(), &table.columns()[1].name[..]), (2, "city"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_any_table(path: &Path, prepare: Option<&Prepare>) -> Result<ReadTable> {
+    let Some(prepare) = prepare else {
+        return Ok(read_table(path, &ReadOptions::default(), LibsvmOptions::default())?.0);
+    };
+    match read_inputs(path, prepare)? {
+        Some(table) => Ok(plain(table)),
+        None => read_csv(path, &prepare.read_options()),
     }
 }
 
@@ -300,15 +376,12 @@ fn mixed(first: &Table, others: [&Option<ReadTable>; 2]) -> Vec<String> {
 
 /// The data set of a table.
 fn finish(
-    source: &Source,
+    name: &str,
     table: Table,
     prepare: &Arc<Prepare>,
     files: FileRows,
-    fitted_to: Option<(Split, u64)>,
     mut notices: Vec<String>,
 ) -> Result<Loaded> {
-    let name =
-        Path::new(&source.data).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Prepared { inputs, n_rows, labels, targets, weights, unknown } =
         prepare.apply(table, true)?;
     notices.extend(prepare.unknown_levels(&unknown, n_rows));
@@ -327,7 +400,7 @@ fn finish(
     if let Some(files) = files.lengths() {
         data = data.with_files(files);
     }
-    let data = data.with_prepare(Arc::clone(prepare), fitted_to);
+    let data = data.with_prepare(Arc::clone(prepare));
     notices.extend(data.warnings());
     Ok(Loaded { data, notices })
 }

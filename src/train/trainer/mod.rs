@@ -83,6 +83,7 @@ impl<'d> Trainer<'d> {
     /// If a setting is impossible, the data cannot be split as asked, or the system refuses memory or threads.
     pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
         config.check()?;
+        data.require_labels()?;
         let spec =
             Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
         config.activations = spec.activations();
