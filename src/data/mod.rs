@@ -1,8 +1,8 @@
 //! Examples in memory: sources, splits, and the order of an epoch.
 //!
-//! [`load`] reads a [`Dataset`] by name or directory, [`Split`] divides it into [`Parts`], and [`epoch_order`] shuffles
-//! one. A data set keeps pixels as bytes, which takes a quarter of the memory traffic of `f32`; the training step scales
-//! them when it gathers a batch.
+//! [`load`] reads a [`Dataset`] by name or path, [`Source`] with settings of its own, and [`Tables`] makes one of tables in memory.
+//! [`Split`] divides it into [`Parts`], and [`epoch_order`] shuffles one. A data set keeps pixels as bytes, which takes a quarter of the
+//! memory traffic of `f32`; the training step scales them when it gathers a batch.
 
 mod dataset;
 mod draw;

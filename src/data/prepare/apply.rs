@@ -23,7 +23,8 @@ impl Prepare {
         require_memory(values, "the inputs")?;
         let encoding = Encoding {
             steps: self.steps(&table)?,
-            width: self.encoded_width(),
+            encoded: self.encoded_width(),
+            width,
             projection: self.pca().map(Pca::projection),
         };
         let outputs = if targets { Some(Outputs::of(self, &table)?) } else { None };
@@ -127,6 +128,8 @@ const VALUES_PER_THREAD: usize = 1 << 18;
 struct Encoding<'a> {
     steps: Vec<Step<'a>>,
     /// How many values the steps write for a row.
+    encoded: usize,
+    /// How many inputs the network has.
     width: usize,
     /// What makes fewer inputs of these values.
     projection: Option<Projection>,
@@ -144,9 +147,8 @@ fn run_all<'s>(
     rows: &Rows<'_>,
     out: &mut [f32],
 ) -> Result<Vec<usize>, (usize, &'s str)> {
-    let Encoding { steps, width, projection } = encoding;
-    let (n_rows, encoded) = (rows.range.len(), *width);
-    let width = out.len() / n_rows.max(1);
+    let &Encoding { ref steps, encoded, width, ref projection } = encoding;
+    let n_rows = rows.range.len();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let n_threads = (n_rows * encoded / VALUES_PER_THREAD).clamp(1, cores);
     let share = n_rows.div_ceil(n_threads).max(1);

@@ -138,7 +138,9 @@ pub(super) fn with_own_parts(source: &Source, loaded: Loaded) -> Result<Loaded> 
             _ => return Err(Error::invalid(&path[..], IMAGES)),
         };
         let Read::Images(images) = read else { return Err(Error::invalid(&path[..], IMAGES)) };
-        notices.extend(images.notices);
+        // a part of one class is no training part of one class
+        let warnings = images.data.warnings();
+        notices.extend(images.notices.into_iter().filter(|notice| !warnings.contains(notice)));
         data = match part {
             Part::Val => data.with_valid(images.data)?,
             _ => data.with_test(images.data)?,
