@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tables::Files as TableFiles;
+use super::table_files::Files as TableFiles;
 use super::{Form, Loaded, Read, Source};
 use crate::data::draw::Files;
 use crate::data::idx_directory::read_directory;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::tables::{self, Files, Plan};
+use super::table_files::Files;
+use super::tables::{self, Plan};
 use super::{ClassWeight, Loaded, balanced};
 use crate::data::prepare::{Prepare, TableOptions};
 use crate::data::table::Table;

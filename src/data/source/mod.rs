@@ -5,6 +5,7 @@ mod images;
 mod in_memory;
 mod options;
 mod overview;
+mod table_files;
 mod tables;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub use images::{InputImages, load_images};
 pub use in_memory::Tables;
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
-pub use tables::{read_any_table as read_table, read_inputs as read_input_table};
+pub use table_files::{read_any_table as read_table, read_inputs as read_input_table};
 
 use super::prepare::Prepare;
 use super::{Dataset, Split};
@@ -97,7 +98,7 @@ impl Source {
     fn read_with(&self, text: &[String]) -> Result<Read> {
         match self.form()? {
             Form::Delimited | Form::Libsvm | Form::Parquet => {
-                Ok(Read::Tables(Box::new(tables::Files::read(self, text)?)))
+                Ok(Read::Tables(Box::new(table_files::Files::read(self, text)?)))
             }
             form => match images::read(self, form)? {
                 Read::Images(loaded) => {
@@ -136,5 +137,5 @@ fn balanced(
 /// What the files of a source are.
 enum Read {
     Images(Box<Loaded>),
-    Tables(Box<tables::Files>),
+    Tables(Box<table_files::Files>),
 }
