@@ -77,6 +77,91 @@ fn a_folder_of_images_for_each_class_is_learnt_and_its_files_are_predicted() {
     assert!(text(&other.stderr).contains("images of 5x6"), "{}", text(&other.stderr));
 }
 
+/// The only line that starts with `error: `.
+fn refused(sandbox: &Sandbox, args: &[&str]) -> String {
+    let output = sandbox.run(&[args, &["--out", "refused"]].concat());
+    let said = text(&output.stderr);
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 1 && !sandbox.path("refused").exists(), "{args:?}: {said}");
+    errors[0].to_owned()
+}
+
+#[test]
+fn images_take_their_validation_and_test_part_from_other_directories_and_files() {
+    let sandbox = Sandbox::new();
+    for (name, count) in [("train", 40), ("valid", 7), ("test", 5)] {
+        write_folder(&sandbox.path(name), count, 8, false);
+    }
+    let image = |n: usize| {
+        Array3::from_shape_fn((n, 8, 8), |(i, row, column)| pixel(i, i % 2, row, column, 8))
+    };
+    let names = |n: usize| Array1::from_shape_fn(n, |i| i as i64 % 2);
+    let arrays = |n: usize| vec![("X", npy(&image(n))), ("y", npy(&names(n)))];
+    write_npz(&sandbox.path("some.npz"), &arrays(30));
+    write_npz(&sandbox.path("more.npz"), &arrays(12));
+    common::write_idx(&sandbox.path("idx"), 90, 6);
+    common::write_idx(&sandbox.path("held"), 20, 6);
+    for part in ["images-idx3-ubyte", "labels-idx1-ubyte"] {
+        fs::remove_file(sandbox.path("held").join(format!("t10k-{part}"))).unwrap();
+    }
+    for (args, sizes) in [
+        ("train --valid valid --test test", [80, 14, 10]),
+        ("train --test test", [74, 6, 10]),
+        ("idx --test held", [83, 7, 20]),
+        ("idx --valid held", [90, 20, 6]),
+        ("some.npz --valid more.npz", [30, 12, 0]),
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        let out = args.concat();
+        let seen = json_lines(&sandbox.ok(&[&["data"], &args[..], &["--json"]].concat())).remove(0);
+        let [train_size, val, test] = sizes;
+        let expected = serde_json::json!({ "train": train_size, "val": val, "test": test });
+        assert_eq!(seen["parts"], expected, "{args:?}");
+        let end = train(&sandbox, &[&args[..], &["--out", &out]].concat());
+        // without DATA, the parts of the run
+        let eval = json_lines(&sandbox.ok(&["eval", &out, "--json"])).remove(0);
+        assert_eq!(eval["samples"], if test == 0 { val } else { test }, "{args:?}");
+        if test > 0 {
+            assert_eq!(eval["accuracy"], end["test_accuracy"], "{args:?}");
+        }
+        sandbox.ok(&["train", "--resume", &out, "--epochs", "31", "--no-report", "--quiet"]);
+    }
+    write_folder(&sandbox.path("large"), 4, 16, false);
+    write_folder(&sandbox.path("coloured"), 4, 8, true);
+    write_folder(&sandbox.path("foreign"), 4, 8, false);
+    fs::rename(sandbox.path("foreign/night"), sandbox.path("foreign/dusk")).unwrap();
+    fs::write(sandbox.path("t.csv"), "a,b\n1,x\n2,y\n").unwrap();
+    for (args, expected) in [
+        (
+            "train --test large",
+            "large: the test part has grey images of 16x16; expected grey images of 8x8",
+        ),
+        (
+            "train --valid coloured",
+            "images of 8x8 with 3 values a pixel; expected grey images of 8x8",
+        ),
+        (
+            "train --valid foreign",
+            "foreign: class dusk is not one of the training part; expected one of day, night",
+        ),
+        ("train --test t.csv", "t.csv: it is a table; expected images"),
+        ("train --test nowhere", "found nothing of that name"),
+        (
+            "idx --test idx",
+            "idx: it has parts of its own; expected the samples of one, the test part",
+        ),
+        ("t.csv --test train", "expected a table"),
+        ("t.csv --test some.npz", "images; expected a table"),
+        ("train --target a", "`target` is for tables"),
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        let error = refused(&sandbox, &[&["train"], &args[..]].concat());
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+    // a size makes images alike
+    train(&sandbox, &["train", "--test", "large", "--image-size", "8x8", "--out", "sized"]);
+}
+
 fn npy<T: WritableElement, D: ndarray::Dimension>(array: &ndarray::Array<T, D>) -> Vec<u8> {
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes).unwrap();
@@ -127,6 +212,13 @@ fn arrays_of_bytes_are_images_and_arrays_of_numbers_are_tables() {
     assert_eq!((csv.lines().next(), csv.lines().count()), (Some("y"), 6));
     let seen = json_lines(&sandbox.ok(&["data", "numbers.npz", "--json"])).remove(0);
     assert_eq!((&seen["task"], &seen["samples"]), (&"regression".into(), &400.into()));
+    // arrays of numbers may be parts of arrays of numbers
+    write_npz(
+        &sandbox.path("held.npz"),
+        &[("X", npy(&x(50))), ("y", npy(&y.slice_move(ndarray::s![..50])))],
+    );
+    let seen = sandbox.ok(&["data", "numbers.npz", "--test", "held.npz", "--json"]);
+    assert_eq!(json_lines(&seen)[0]["parts"]["test"].as_u64(), Some(50));
     // labels of several columns are all predicted
     let both = Array2::from_shape_fn((400, 2), |(i, j)| (i * (3 + j) % 97) as f64);
     write_npz(&sandbox.path("two.npz"), &[("X", npy(&x(400))), ("y", npy(&both))]);

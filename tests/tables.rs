@@ -219,6 +219,82 @@ fn a_sweep_over_a_table_prepares_it_for_every_split() {
     }
 }
 
+#[test]
+fn principal_components_are_learnt_from_the_training_part_and_applied_everywhere() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "train.csv", 0..600, "flat");
+    write(&sandbox, "test.csv", 600..700, "flat");
+    // size, where it is missing, and three cities with a level for none: 6 inputs
+    let output = sandbox.run(
+        &[&["train", "train.csv", "--test", "test.csv", "--pca", "4", "--out", "run"], &QUICK[..]]
+            .concat(),
+    );
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("projected onto 4 principal components, which have 9"), "{said}");
+    let end = done(&text(&output.stdout));
+    let accuracy = end["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.85, "{end}");
+    // the model's own projection: the data of the run, the test file, and predictions agree
+    for args in [&["eval", "run", "--json"][..], &["eval", "run", "test.csv", "--json"]] {
+        assert_eq!(done(&sandbox.ok(args))["accuracy"].as_f64(), Some(accuracy), "{args:?}");
+    }
+    let csv = sandbox.ok(&["predict", "run", "test.csv", "--keep", "flat"]);
+    let mut rows = 0;
+    let right = csv
+        .lines()
+        .skip(1)
+        .filter(|line| {
+            rows += 1;
+            let half = line.len() / 2;
+            line[..half] == line[half + 1..]
+        })
+        .count();
+    assert_eq!((right as f64 / 100.0, rows), (accuracy, 100), "{csv}");
+    // rows in a pipe, in small pieces, are the rows of the file
+    let whole = sandbox.ok(&["predict", "run", "test.csv", "--probabilities"]);
+    let table = std::fs::read_to_string(sandbox.path("test.csv")).unwrap();
+    let (header, body) = table.split_once('\n').unwrap();
+    let mut pieces = String::from(whole.lines().next().unwrap()) + "\n";
+    for line in body.lines().take(5) {
+        std::fs::write(sandbox.path("one.csv"), format!("{header}\n{line}\n")).unwrap();
+        let one = sandbox.ok(&["predict", "run", "one.csv", "--probabilities"]);
+        pieces += one.lines().nth(1).unwrap();
+        pieces += "\n";
+    }
+    assert!(whole.starts_with(&pieces), "{pieces}{whole}");
+    // what the overview says, and a resumed run
+    let seen = done(&sandbox.ok(&["data", "train.csv", "--pca", "4", "--json"]));
+    assert_eq!((&seen["inputs"], &seen["pca"]["inputs"]), (&4.into(), &6.into()));
+    assert!((0.9..1.0).contains(&seen["pca"]["variance"].as_f64().unwrap()), "{seen}");
+    let shown = sandbox.ok(&["data", "train.csv", "--pca", "4"]);
+    assert!(shown.contains("4 principal components of 6 inputs (9"), "{shown}");
+    let part = ["train", "train.csv", "--pca", "4", "--no-report", "--threads", "1", "--quiet"];
+    let whole = ["--epochs", "6", "--patience", "none", "--out", "whole"];
+    sandbox.ok(&[&part[..], &whole].concat());
+    let half = ["--epochs", "3", "--patience", "none", "--out", "half"];
+    sandbox.ok(&[&part[..], &half].concat());
+    sandbox.ok(&["train", "--resume", "half", "--epochs", "6", "--quiet", "--no-report"]);
+    assert_eq!(sandbox.bytes("half/last.safetensors"), sandbox.bytes("whole/last.safetensors"));
+
+    for (args, expected) in [
+        (
+            &["train", "train.csv", "--pca", "7"][..],
+            "--pca 7: expected 1 to 6: there are 6 inputs and 480 training rows",
+        ),
+        (&["train", "train.csv", "--pca", "0"], "--pca 0: expected at least 1"),
+        (&["train", "data", "--pca", "2"], "`pca` is for tables;"),
+        (&["train", "train.csv", "--init-from", "run", "--pca", "3"], "`pca`: the model of"),
+    ] {
+        let output = sandbox.run(&[args, &["--out", "no"]].concat());
+        let said = text(&output.stderr);
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{args:?}: {said}");
+        assert!(!sandbox.path("no").exists());
+    }
+}
+
 /// A code such as `007` or `a07` decides the class; those of the last rows look like numbers.
 fn write_codes(sandbox: &Sandbox, name: &str, rows: std::ops::Range<usize>) {
     let mut csv = String::from("code,n,y\n");

@@ -58,6 +58,7 @@ fn json(name: &str, overview: &Overview) -> Value {
         "samples": samples,
         "image": image,
         "inputs": inputs,
+        "pca": overview.projected.map(|(inputs, kept)| json!({ "inputs": inputs, "variance": kept })),
         "task": if targets.is_empty() { "classification" } else { "regression" },
         "targets": targets,
         "classes": classes,
@@ -117,6 +118,19 @@ const COLUMNS: [Column; 5] = [
     Column::left("values", 2, 6, 1),
 ];
 
+/// `12 inputs`, or what they are made of.
+fn inputs(overview: &Overview) -> String {
+    match overview.projected {
+        None => plural(overview.inputs, "input"),
+        Some((inputs, kept)) => format!(
+            "{} of {} ({:.1} % of the variance)",
+            plural(overview.inputs, "principal component"),
+            plural(inputs, "input"),
+            100.0 * kept
+        ),
+    }
+}
+
 fn text(name: &str, overview: &Overview, width: Option<usize>) -> Text {
     let count = |n: usize| grouped(n as u64);
     let [train, val, test] = overview.parts.map(count);
@@ -127,7 +141,7 @@ fn text(name: &str, overview: &Overview, width: Option<usize>) -> Text {
     let mut text = Text::from(format!(
         "{name}: {}, {what}, {}\n{train} training, {val} validation, {test} test samples\n",
         plural(overview.samples, "sample"),
-        plural(overview.inputs, "input"),
+        inputs(overview),
     ));
     match &overview.classes[..] {
         [] => {

@@ -202,7 +202,7 @@ impl Flag {
         };
         let arg = match &self.value_name[..] {
             "DIR" => arg.value_hint(ValueHint::DirPath),
-            "DATA" | "MODEL" => arg.value_hint(ValueHint::AnyPath),
+            "DATA" | "MODEL" | "PATH" => arg.value_hint(ValueHint::AnyPath),
             _ => arg,
         };
         if self.positional {

@@ -102,7 +102,11 @@ impl EngineArgs {
         let values = samples.saturating_mul(model.spec.n_out().saturating_add(1));
         let what = format!("the output of {samples} samples");
         require_memory(values, &what)?;
-        let options = EngineOptions { backend, threads: self.threads(), ..EngineOptions::new(1) };
-        Engine::of_model(model, options)
+        Engine::of_model(model, self.options(backend))
+    }
+
+    /// The settings of an engine that does not train.
+    pub fn options(&self, backend: Backend) -> EngineOptions {
+        EngineOptions { backend, threads: self.threads(), ..EngineOptions::new(1) }
     }
 }

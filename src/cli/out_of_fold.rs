@@ -94,7 +94,8 @@ impl OutOfFold {
     pub fn write(&self, source: &SourceData, directory: &Path) -> Result<PathBuf> {
         let data = &self.data;
         let targets = source.target_names();
-        let number = |&row: &u32| source.row_number(row as usize).to_string();
+        let numbers = source.row_numbers();
+        let number = |&row: &u32| numbers[row as usize].to_string();
         let mut kept: Vec<Vec<String>> = vec![
             self.rows.iter().map(number).collect(),
             self.folds.iter().map(usize::to_string).collect(),

@@ -210,7 +210,8 @@ struct Plan {
 }
 
 /// The settings that a model of a table has decided.
-const OF_COLUMNS: [&str; 6] = ["target", "task", "ignore", "categorical", "scale", "missing"];
+const OF_COLUMNS: [&str; 7] =
+    ["target", "task", "ignore", "categorical", "scale", "missing", "pca"];
 
 impl Plan {
     /// Whether some of its settings follow from its data: those of a new run on a table.

@@ -21,6 +21,8 @@ pub(crate) struct Rows<'a> {
     pub labels: &'a [u32],
     pub n_classes: usize,
     pub files: Option<Files>,
+    /// The parts, where the caller has named their rows.
+    pub parts: Option<&'a Parts>,
     /// Whether fractions keep the order of the file.
     pub keeps_order: bool,
 }

@@ -1,8 +1,8 @@
 //! Examples in memory: sources, splits, and the order of an epoch.
 //!
-//! [`load`] reads a [`Dataset`] by name or directory, [`Split`] divides it into [`Parts`], and [`epoch_order`] shuffles
-//! one. A data set keeps pixels as bytes, which takes a quarter of the memory traffic of `f32`; the training step scales
-//! them when it gathers a batch.
+//! [`load`] reads a [`Dataset`] by name or path, [`Source`] with settings of its own, and [`Tables`] makes one of tables in memory.
+//! [`Split`] divides it into [`Parts`], and [`epoch_order`] shuffles one. A data set keeps pixels as bytes, which takes a quarter of the
+//! memory traffic of `f32`; the training step scales them when it gathers a batch.
 
 mod dataset;
 mod draw;
@@ -17,6 +17,7 @@ mod occupancy;
 pub mod parquet;
 mod parts;
 pub mod prepare;
+mod row_major;
 mod sampler;
 mod source;
 mod split;
@@ -26,9 +27,10 @@ pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
+use row_major::row_major;
 pub use sampler::epoch_order;
 pub use source::{
     ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source,
-    SourceData, Use, load, load_images, read_input_table,
+    SourceData, Tables, Use, load, load_images, read_input_table, read_table,
 };
 pub use split::Split;

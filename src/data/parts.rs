@@ -50,6 +50,46 @@ impl Parts {
         }
     }
 
+    /// Rejects parts of other data than `n` rows.
+    ///
+    /// # Errors
+    /// If a row is out of range or occurs twice, or the training part is empty.
+    pub(crate) fn check(&self, n: usize) -> Result<()> {
+        let refuse =
+            |found: String, expected: String| Err(Error::argument("parts", found, expected));
+        if self.train.is_empty() {
+            return refuse("no rows to train on".to_owned(), "at least one".to_owned());
+        }
+        let mut seen = vec![false; n];
+        for &row in [&self.train, &self.val, &self.test].into_iter().flatten() {
+            match seen.get_mut(row as usize) {
+                None => return refuse(format!("row {row}"), format!("rows below {n}")),
+                Some(true) => {
+                    return refuse(format!("row {row} twice"), "every row at most once".to_owned());
+                }
+                Some(seen) => *seen = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// The same parts of the rows that are kept: `keep` has a value for each row.
+    pub(crate) fn kept(&self, keep: &[bool]) -> Self {
+        let mut next = 0;
+        let numbers: Vec<u32> = keep
+            .iter()
+            .map(|&keep| {
+                next += u32::from(keep);
+                next - u32::from(keep)
+            })
+            .collect();
+        let of = |rows: &[u32]| {
+            let rows = rows.iter().map(|&row| row as usize).filter(|&row| keep[row]);
+            rows.map(|row| numbers[row]).collect()
+        };
+        Self { train: of(&self.train), val: of(&self.val), test: of(&self.test) }
+    }
+
     /// A line for each part that has no samples of some classes of `data`, unless the part is empty.
     pub fn lacking(&self, data: &Dataset) -> Vec<String> {
         let parts = [(Part::Train, &self.train), (Part::Val, &self.val), (Part::Test, &self.test)];

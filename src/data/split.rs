@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Split {
-    /// What suits the data. A validation file and a test file are the parts of their names. Data with a test file alone keeps that
+    /// What suits the data. Parts whose rows are given stay. A validation file and a test file are the parts of their names. Data with a test file alone keeps that
     /// as its test part, and a twelfth of the rest, drawn at random from every class in proportion, validates; with a validation file
     /// alone, there is no test part. All other data is divided as 0.8, 0.1, 0.1, in the same way. Of MNIST a new run
     /// makes [`Split::Pooled`] of it; see [`Split::resolved`].
@@ -64,7 +64,8 @@ impl Split {
     /// Whether it draws samples of `data`, so that a seed matters.
     pub fn draws(self, data: &Dataset) -> bool {
         match self {
-            Self::Auto | Self::Fold { .. } => true,
+            Self::Auto => data.rows().parts.is_none(),
+            Self::Fold { .. } => true,
             Self::Fractions(_) => !data.rows().keeps_order,
             _ => false,
         }
@@ -73,6 +74,15 @@ impl Split {
     /// [`Split::apply`] to rows.
     pub(crate) fn parts_of(self, rows: &Rows<'_>, seed: u64) -> Result<Parts> {
         let n = rows.n;
+        if let Some(parts) = rows.parts {
+            return match self {
+                Self::Auto => Ok(parts.clone()),
+                _ => Err(Error::usage(format!(
+                    "split `{self}`: the rows of the parts of {} are given; expected `auto`, which keeps them",
+                    rows.name
+                ))),
+            };
+        }
         let (train, val, test) = match self {
             Self::Auto => return Ok(automatic(rows, seed)),
             Self::Fold { number, of } => return fold(rows, number, of, seed),

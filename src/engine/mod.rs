@@ -1,7 +1,8 @@
 //! The hot path: training steps and evaluations over buffers that were all allocated before the first batch.
 //!
 //! An [`Engine`] owns the threads and the workspace for one network and batch size; the [`State`] that it trains belongs
-//! to the caller. It knows no files and prints nothing. Use it directly to write a training loop of your own; use
+//! to the caller. It knows no files and prints nothing. A [`Predictor`] takes raw values for a model. Use the engine directly to write a
+//! training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
 //!
 //! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases,
@@ -22,6 +23,7 @@ mod halt;
 mod kernels;
 mod options;
 mod partition;
+mod predictor;
 mod score;
 mod shared;
 mod speed;
@@ -42,6 +44,7 @@ pub use buffer::{Buffer, require_memory};
 pub use clock::Phases;
 pub use kernels::adam::{Adam, AdamStep};
 pub use options::{EngineOptions, MAX_THREADS, default_threads};
+pub use predictor::{Predictions, Predictor};
 pub use score::Score;
 pub use speed::{peak_gflops, product_gflops};
 pub use state::State;
@@ -307,6 +310,7 @@ impl Engine {
 
     /// Panics unless `data` has what the loss compares the outputs with.
     fn require_truth(&self, data: &Dataset) {
+        assert!(data.has_labels(), "the data has no labels to compare outputs with");
         let (n_out, loss) = (self.spec.n_out(), self.loss);
         if loss.is_regression() {
             let found = data.target_names().len();

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
+pub use super::jacobi::symmetric_eigen;
 use crate::error::{Error, Result};
 
 /// Returns an error that names the feature.

@@ -1,14 +1,71 @@
-//! Matrix decompositions by LAPACK. The feature `openblas` chooses between two modules with the same interface.
+//! Matrix decompositions by LAPACK. The feature `openblas` chooses between two modules with the same interface. Without it, only
+//! [`symmetric_eigen`] computes, in pure Rust.
 
 #[cfg(not(feature = "openblas"))]
 mod disabled;
 #[cfg(feature = "openblas")]
 mod enabled;
+// compiled for the tests of every build
+#[cfg(any(not(feature = "openblas"), test))]
+mod jacobi;
 
 #[cfg(not(feature = "openblas"))]
-pub use disabled::{orthonormal, singular_values};
+pub use disabled::{orthonormal, singular_values, symmetric_eigen};
 #[cfg(feature = "openblas")]
-pub use enabled::{orthonormal, singular_values};
+pub use enabled::{orthonormal, singular_values, symmetric_eigen};
+
+#[cfg(test)]
+mod eigen_tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    /// The dense symmetric matrix `q diag(values) q^T`, with `q = 1 - 2 v v^T` for a unit vector `v`.
+    fn matrix(values: &[f64]) -> Array2<f64> {
+        let n = values.len();
+        let v: Vec<f64> = (0..n).map(|i| ((i * 7 + 3) % 5) as f64 - 1.5).collect();
+        let norm = v.iter().map(|x| x * x).sum::<f64>();
+        let q = |i: usize, j: usize| f64::from(u8::from(i == j)) - 2.0 * v[i] * v[j] / norm;
+        Array2::from_shape_fn((n, n), |(i, j)| (0..n).map(|k| q(i, k) * values[k] * q(j, k)).sum())
+    }
+
+    #[test]
+    fn eigenvectors_are_those_of_the_definition() {
+        for n in [1, 2, 3, 8, 17, 40] {
+            for repeated in [false, true] {
+                // some negative, some 0, some equal
+                let value = |i: usize| (i / (1 + usize::from(repeated))) as f64 * 1.5 - 3.0;
+                let mut expected: Vec<f64> = (0..n).map(value).collect();
+                let a = matrix(&expected);
+                expected.reverse();
+                for eigen in [symmetric_eigen, jacobi::symmetric_eigen] {
+                    let (values, vectors) = eigen(a.clone()).unwrap();
+                    for (found, expected) in values.iter().zip(&expected) {
+                        assert!((found - expected).abs() < 1e-9, "{n}: {found} {expected}");
+                    }
+                    for (i, v) in vectors.rows().into_iter().enumerate() {
+                        let off = &a.dot(&v) - &(&v * values[i]);
+                        assert!(off.iter().all(|x| x.abs() < 1e-9), "{n}, vector {i}");
+                        for (j, w) in vectors.rows().into_iter().enumerate() {
+                            let expected = f64::from(u8::from(i == j));
+                            assert!((v.dot(&w) - expected).abs() < 1e-9, "{n}: {i} {j}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_without_numbers_is_an_error() {
+        for eigen in [symmetric_eigen, jacobi::symmetric_eigen] {
+            let error = eigen(Array2::from_elem((3, 3), f64::NAN)).unwrap_err().to_string();
+            assert!(error.contains("expected finite values"), "{error}");
+        }
+        let (values, _) = symmetric_eigen(Array2::zeros((4, 4))).unwrap();
+        assert_eq!(values, [0.0; 4]);
+    }
+}
 
 #[cfg(all(test, feature = "openblas"))]
 mod tests {

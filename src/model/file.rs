@@ -21,7 +21,9 @@ const METADATA_KEY: &str = "densely";
 /// The metadata key of a checkpoint, which is no model.
 pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
+/// What a model of a table without principal components, or of a regression, is written as: version 4 has added nothing to these.
+const TABLES_VERSION: u32 = 3;
 /// What a model that tells images or arrays apart is written as: version 3 has added regressions and tables, and nothing to these.
 const CLASSES_VERSION: u32 = 2;
 
@@ -69,14 +71,7 @@ impl Model {
         let header = match &self.metadata {
             Some(metadata) => {
                 let header = Header {
-                    format_version: match (
-                        &metadata.regression,
-                        &metadata.prepare,
-                        metadata.channels,
-                    ) {
-                        (None, None, 1) => CLASSES_VERSION,
-                        _ => FORMAT_VERSION,
-                    },
+                    format_version: version_of(metadata),
                     activations: self.spec.activations(),
                     metadata: metadata.clone(),
                 };
@@ -193,6 +188,15 @@ impl Model {
                 .map_err(|error| invalid(format!("damaged: {error}")))?;
         }
         Ok(Self { spec, params, metadata })
+    }
+}
+
+/// The oldest version that has everything that a model needs.
+fn version_of(metadata: &Metadata) -> u32 {
+    match (&metadata.regression, &metadata.prepare, metadata.channels) {
+        (_, Some(prepare), _) if prepare.pca().is_some() => FORMAT_VERSION,
+        (None, None, 1) => CLASSES_VERSION,
+        _ => TABLES_VERSION,
     }
 }
 
@@ -356,7 +360,7 @@ mod tests {
             assert!(message(&file(&tensors, None), &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
-        let newer = file(&[w0, b0], Some(r#"{"format_version":4}"#));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":5}"#));
         assert!(message(&newer, &[]).contains("a newer densely wrote it"));
     }
 

@@ -18,7 +18,9 @@ use crate::files;
 use crate::train::{Divergence, EpochRecord, PartialEpoch, TrainerState};
 
 const METADATA_KEY: &str = crate::model::CHECKPOINT_KEY;
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
+/// What the state of a run without principal components is written as: version 4 has added nothing to these.
+const PLAIN_VERSION: u32 = 3;
 
 /// The contents of a checkpoint: plain data, which [`Checkpoint::into_state`] checks.
 ///
@@ -164,7 +166,10 @@ impl Checkpoint {
         let bytes: Vec<_> =
             vectors.into_iter().map(|(name, vector)| (name, files::le_bytes(vector))).collect();
         let header = Header {
-            format_version: FORMAT_VERSION,
+            format_version: match &self.prepare {
+                Some(prepare) if prepare.pca().is_some() => FORMAT_VERSION,
+                _ => PLAIN_VERSION,
+            },
             config: self.config.clone(),
             data_fingerprint: self.data_fingerprint.clone(),
             threads: self.threads,
@@ -204,7 +209,7 @@ impl Checkpoint {
         let json = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
         let json = json.ok_or_else(|| damaged("expected a densely checkpoint"))?;
         let Version { format_version } = serde_json::from_str(json).map_err(damaged)?;
-        if format_version != FORMAT_VERSION {
+        if !(PLAIN_VERSION..=FORMAT_VERSION).contains(&format_version) {
             return Err(Error::invalid(
                 "checkpoint",
                 format!(

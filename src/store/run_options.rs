@@ -19,14 +19,14 @@ settings! {
             value_name: "DATA", positional: true, resume: true,
             check: |c| c.data.len() <= LONGEST_PATH, expected: "a path of at most 4096 bytes",
         }
-        /// A table whose rows are the validation part
+        /// A file or a directory with the validation part: a table for tables, images for images
         valid: Option<String> = None, {
-            value_name: "FILE", group: DATA,
+            value_name: "PATH", group: DATA,
             check: |c| c.valid.as_ref().is_none_or(|path| path.len() <= LONGEST_PATH), expected: "a path of at most 4096 bytes",
         }
-        /// A table whose rows are the test part
+        /// A file or a directory with the test part
         test: Option<String> = None, {
-            value_name: "FILE", group: DATA,
+            value_name: "PATH", group: DATA,
             check: |c| c.test.as_ref().is_none_or(|path| path.len() <= LONGEST_PATH), expected: "a path of at most 4096 bytes",
         }
         /// The columns to predict
@@ -48,6 +48,11 @@ settings! {
         scale: Scale = Scale::Auto, { value_name: "SCALE", group: DATA }
         /// What is done about numbers that are missing: impute takes the training part's median and adds an input that says so
         missing: Missing = Missing::Impute, { value_name: "WHAT", group: DATA }
+        /// Train on the first K principal components of a table's inputs, learnt from the training part
+        pca: Option<usize> = None, {
+            value_name: "K", group: DATA, default: Some("the inputs themselves"),
+            check: |c| c.pca != Some(0), expected: "at least 1",
+        }
         /// Names of the classes of images, by number, or a file with one a line
         class_names: Option<String> = None, { value_name: "A,B,...|FILE", group: DATA }
         /// The size to which images of folders are stretched
@@ -75,7 +80,7 @@ impl RunOptions {
         (table.target, table.task) = (self.target.clone(), self.task);
         (table.ignore, table.categorical) = (self.ignore.clone(), self.categorical.clone());
         (table.weight, table.scale) = (self.weight.clone(), self.scale);
-        table.missing = self.missing;
+        (table.missing, table.pca) = (self.missing, self.pca);
         source
     }
 }

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use choice::Choice;
 pub use loss::Loss;
-pub use measure::{auc, macro_f1, mean_absolute_error, r2, root_mean_squared_error};
+pub(crate) use measure::largest;
 #[cfg(feature = "cli")]
-pub(crate) use measure::{largest, mean_f1};
+pub(crate) use measure::mean_f1;
+pub use measure::{auc, macro_f1, mean_absolute_error, r2, root_mean_squared_error};
 pub use metric::Metric;
 
 use crate::data::Dataset;
@@ -146,6 +147,7 @@ impl Task {
     /// # Errors
     /// If the loss does not fit the data; see [`Regression::fit`].
     pub fn of(data: &Dataset, rows: &[u32], loss: Choice<Loss>) -> Result<Self> {
+        data.require_labels()?;
         let loss = loss.or_else(|| Loss::default_for(data.is_regression()));
         match loss.is_regression() {
             true => Ok(Self::Regression(Regression::fit(data, rows, loss)?)),

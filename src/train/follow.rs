@@ -30,6 +30,7 @@ impl TrainConfig {
     /// # Errors
     /// If the data cannot be split as asked, or activations that are given do not fit the layers.
     pub fn follow(&mut self, data: &Dataset, is_given: impl Fn(&str) -> bool) -> Result<()> {
+        data.require_labels()?;
         let parts = self.parts(data)?;
         let rows = parts.train.len().max(1);
         if !is_given("hidden") {
@@ -170,7 +171,7 @@ mod tests {
         let rows = 20_000;
         assert_eq!(followed([rows, 10], 3, 2, "").epochs, 70);
         let x = Array2::<f32>::zeros((rows, 3));
-        let data = Dataset::from_arrays(x.view(), &vec![1; rows]).unwrap();
+        let data = Dataset::from_arrays(x.view(), vec![1; rows]).unwrap();
         let split = Split::Counts([rows, 0, 0]);
         for (width, expected) in [(8192, 4), (32_768, 1)] {
             let mut config = TrainConfig::default().with(|c| c.hidden = vec![width; 2]);

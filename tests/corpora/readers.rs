@@ -12,7 +12,7 @@ use densely::data::libsvm::{LibsvmOptions, read_libsvm_bytes};
 use densely::data::npz;
 use densely::data::table::{Kind, MISSING, ReadOptions, read_csv_bytes};
 use densely::data::{self, Dataset, Split, idx};
-use densely::engine::{Engine, EngineOptions};
+use densely::engine::{Engine, EngineOptions, Predictor};
 use densely::gemm::Backend;
 use densely::model::{Activation, Init, Layout, Model, Spec};
 use densely::store::{Checkpoint, RunConfig, SweepConfig, add_tests};
@@ -93,6 +93,11 @@ pub fn model(bytes: &[u8]) {
         let data = Dataset::from_pixels(data.view(), &[0, 0]).expect("the lengths agree");
         let outputs = engine.predict(model.params(), &data, &[0, 1]);
         assert_eq!(outputs.dim(), (2, model.spec().n_out()));
+        let columns = model.prepare().map_or(model.spec().n_in(), |p| p.inputs().len());
+        if columns < 1 << 14 {
+            let mut predictor = Predictor::new(&model, options).expect("as before");
+            accepted(predictor.predict(Array2::from_elem((2, columns), 3.0).view()));
+        }
     }
 }
 
@@ -159,7 +164,7 @@ pub fn images(bytes: &[u8]) {
     let idx::Images { pixels, count, height, width } = images;
     assert_eq!(pixels.len(), count * height * width);
     let pixels = Array2::from_shape_vec((count, height * width), pixels).expect("the product");
-    if let Some(data) = accepted(Dataset::from_pixels(pixels.view(), &vec![0; count])) {
+    if let Some(data) = accepted(Dataset::from_pixels(pixels.view(), vec![0; count])) {
         assert_eq!(data.occupancy().words_per_sample(), (height * width).div_ceil(64));
     }
 }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use densely::data::{Dataset, Split};
 use densely::engine::{Broken, Buffer, Score};
-use densely::model::{Activation, Layout, Metadata, Model, Spec};
+use densely::model::{Activation, InputScaling, Layout, Metadata, Model, Spec};
 use densely::store::{Checkpoint, RunConfig, RunOptions};
 use densely::task::{Loss, Regression, Task};
 use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer};
@@ -68,12 +68,34 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         let metadata = metadata.with_task(&Task::Regression(regression));
         Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
     };
+    let projected = {
+        // 5 inputs of two columns become 4 components
+        let mut components = vec![0.0; 20];
+        (0..4).for_each(|k| components[6 * k] = 1.0);
+        let prepare = serde_json::json!({
+            "inputs": [
+                { "number": { "column": "a", "fill": 0.5, "center": 1.0, "scale": 2.0, "indicator": true } },
+                { "category": { "column": "b", "levels": ["1", "2"], "missing": true } },
+            ],
+            "target": { "classes": { "column": "y", "classes": ["p", "q", "r"] } },
+            "weight": null,
+            "pca": { "mean": [0.0, 0.25, 0.5, 0.125, 0.375], "components": components, "kept": 0.75 },
+        });
+        let mut metadata = Metadata::of(samples(), Split::Auto, 0, samples().fingerprint());
+        metadata.scaling = InputScaling::None;
+        metadata.prepare = Some(serde_json::from_value(prepare).unwrap());
+        let spec = Spec::new(4, &[2], &[], 3).unwrap();
+        let params = vec![0.25; Layout::new(&spec).unwrap().len()];
+        Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
+    };
     let mut endless = plain.clone();
     endless[..8].fill(0xff);
     [
         ("softmax-regression", model(&[], true)),
         ("targets-of-no-scale", replaced(&estimates, b"2.5", b"0.0")),
         ("estimates", estimates),
+        ("components-of-other-inputs", replaced(&projected, b"0.375]", b"1,2,3]")),
+        ("components", projected),
         ("cut", full[..full.len() - 3].to_vec()),
         ("three-hidden", model(&[2, 1, 2], true)),
         ("endless-header", endless),

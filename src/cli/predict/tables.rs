@@ -1,7 +1,6 @@
 //! Predictions for the rows of tables, as they are read.
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
 use std::time::Instant;
 
 use ndarray::Array2;
@@ -9,9 +8,9 @@ use ndarray::Array2;
 use super::{Args, Format};
 use crate::cli::{check_written, print_note};
 use crate::data::prepare::Prepare;
-use crate::data::table::{Kind, MISSING, ReadOptions, Table, TableStream};
-use crate::data::{Dataset, read_input_table};
-use crate::engine::Engine;
+use crate::data::read_input_table;
+use crate::data::table::{Kind, MISSING, Table, TableStream};
+use crate::engine::Predictor;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{PredictionFormat, RowPredictions};
@@ -37,18 +36,12 @@ pub(super) fn run(
         let problem = "--format npy holds numbers alone; expected no --keep";
         return Err(Error::usage(problem).into());
     }
-    let options = ReadOptions {
-        text: [prepare.text_columns(), args.keep.clone()].concat(),
-        known: prepare.inputs().iter().map(|input| input.column().to_owned()).collect(),
-        ..ReadOptions::default()
-    };
+    let mut options = prepare.read_options();
+    options.text.extend(args.keep.iter().cloned());
     let backend = args.engine.backend_to_predict()?;
-    let mut predictor = Predictor {
-        model,
-        prepare,
-        engine: args.engine.engine(model, backend, 1)?,
+    let mut predictor = RowPredictor {
+        predictor: Predictor::new(model, args.engine.options(backend))?,
         keep: &args.keep,
-        unknown: vec![0; prepare.inputs().len()],
         n_rows: 0,
         seconds: 0.0,
         without_class: 0,
@@ -83,7 +76,7 @@ pub(super) fn run(
             };
             let Some(table) = next else { break };
             let first = predictor.n_rows;
-            let (kept, outputs) = predictor.predict(table, path)?;
+            let (kept, outputs) = predictor.predict(table)?;
             written = match format {
                 PredictionFormat::Npy => {
                     all.extend(outputs);
@@ -121,12 +114,9 @@ fn kept_names(keep: &[String], names: &[String], is_regression: bool) -> Vec<Str
 }
 
 /// Makes predictions and counts what was found on the way.
-struct Predictor<'a> {
-    model: &'a Model,
-    prepare: &'a Prepare,
-    engine: Engine,
+struct RowPredictor<'a> {
+    predictor: Predictor<'a>,
     keep: &'a [String],
-    unknown: Vec<usize>,
     n_rows: usize,
     seconds: f64,
     /// Rows whose outputs are not finite.
@@ -136,31 +126,22 @@ struct Predictor<'a> {
 /// Copies of columns, as texts.
 type Kept = Vec<Vec<String>>;
 
-impl Predictor<'_> {
+impl RowPredictor<'_> {
     /// The columns to copy, and the outputs (rows, outputs).
-    fn predict(&mut self, table: Table, path: &Path) -> Result<(Kept, Array2<f32>)> {
+    fn predict(&mut self, table: Table) -> Result<(Kept, Array2<f32>)> {
         let start = Instant::now();
-        let name = path.display().to_string();
         let kept = self.keep.iter().map(|column| texts(&table, column)).collect::<Result<_>>()?;
-        let prepared = self.prepare.apply(table, false)?;
-        let n_rows = prepared.n_rows;
-        self.unknown.iter_mut().zip(&prepared.unknown).for_each(|(all, more)| *all += more);
-        let data = Dataset::of_inputs(name, prepared)?;
-        self.model.check_inputs(&data)?;
-        let rows: Vec<u32> = (0..n_rows as u32).collect();
-        let outputs = self.engine.predict(&self.model.params, &data, &rows);
+        let outputs = self.predictor.predict_table(table)?.into_values();
         self.without_class +=
             outputs.rows().into_iter().filter(|row| row.iter().any(|x| !x.is_finite())).count();
-        self.n_rows += n_rows;
+        self.n_rows += outputs.nrows();
         self.seconds += start.elapsed().as_secs_f64();
         Ok((kept, outputs))
     }
 
     /// Says what was found.
     fn report(&self, args: &Args, backend: &str) -> anyhow::Result<()> {
-        for line in self.prepare.unknown_levels(&self.unknown, self.n_rows) {
-            print_note(&line);
-        }
+        self.predictor.unknown_levels().iter().for_each(|line| print_note(line));
         args.print_stats(self.n_rows, "rows", self.seconds, backend);
         match self.without_class {
             0 => Ok(()),

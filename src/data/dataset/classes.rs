@@ -19,11 +19,16 @@ impl Dataset {
         self
     }
 
-    /// The same samples with the classes of a model, matched by name.
+    /// The same samples with these classes, such as those of a model, matched by name. A class that no sample has gets an output too.
     ///
     /// # Errors
-    /// If a class is not among them.
-    pub fn with_classes_of(mut self, classes: &[String]) -> Result<Self> {
+    /// If a sample's class is not among them.
+    pub fn with_classes_of(self, classes: &[String]) -> Result<Self> {
+        self.matched_to(classes, "known to the model")
+    }
+
+    /// [`Dataset::with_classes_of`], with what a message says of the classes that are missing.
+    pub(super) fn matched_to(mut self, classes: &[String], known: &str) -> Result<Self> {
         if self.classes == classes {
             return Ok(self);
         }
@@ -33,7 +38,7 @@ impl Dataset {
         let Some(numbers) = numbers.collect::<Option<Vec<u32>>>() else {
             let unknown = self.classes.iter().find(|class| !classes.contains(class));
             let problem = format!(
-                "class {} is not known to the model; expected one of {}",
+                "class {} is not {known}; expected one of {}",
                 unknown.map_or("", |class| class),
                 listed(classes)
             );

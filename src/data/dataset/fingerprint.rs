@@ -7,7 +7,7 @@ use crate::files;
 
 impl Dataset {
     /// A 128-bit hash (XXH3) of everything that a training depends on: the sizes, the shape of the images, where the training
-    /// file ends, the names of the classes or targets, the labels, targets, weights and values. It tells data sets apart, but is not cryptographic.
+    /// file ends or which rows are in which part, the names of the classes or targets, the labels, targets, weights and values. It tells data sets apart, but is not cryptographic.
     /// Computed on the first call.
     pub fn fingerprint(&self) -> String {
         self.fingerprint.get_or_init(|| format!("xxh3-2:{:032x}", self.hash())).clone()
@@ -40,6 +40,11 @@ impl Dataset {
             hash.update(b"validation file");
             hash.update(&(val as u64).to_le_bytes());
         }
+        for rows in self.parts.iter().flat_map(|parts| [&parts.train, &parts.val, &parts.test]) {
+            hash.update(b"rows of a part");
+            hash.update(&(rows.len() as u64).to_le_bytes());
+            rows.iter().for_each(|row| hash.update(&row.to_le_bytes()));
+        }
         for class in &self.classes {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());
@@ -68,7 +73,7 @@ impl Dataset {
 
     /// The fingerprint of format 1: of the sizes, the labels as numbers, and the values.
     pub(super) fn earlier_hash(&self) -> Option<u128> {
-        if self.is_regression() || self.weights.is_some() {
+        if self.is_regression() || self.weights.is_some() || self.parts.is_some() {
             return None;
         }
         let classes: Option<Vec<u32>> =

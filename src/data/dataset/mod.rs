@@ -1,16 +1,16 @@
 //! Examples in memory with classes or targets: the one form that training, evaluation and prediction read.
 
+mod arrays;
 mod classes;
 mod fingerprint;
+mod own_parts;
 mod targets;
 
 use std::sync::{Arc, OnceLock};
 
-use ndarray::ArrayView2;
-
 use super::draw::{Files, Rows};
 use super::prepare::{Prepare, Prepared};
-use super::{Occupancy, Split};
+use super::{Occupancy, Parts, Split};
 use crate::error::{Error, Result};
 
 /// The feature values of all samples, row-major (samples, features).
@@ -65,6 +65,8 @@ pub struct Dataset {
     /// Values of a pixel.
     channels: usize,
     files: Option<Files>,
+    /// The rows of each part, where the caller has named them.
+    parts: Option<Parts>,
     /// Whether [`Split::Fractions`] keep the order of the samples.
     keeps_order: bool,
     usual_split: Option<Split>,
@@ -77,25 +79,6 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Examples from `x` (samples, features) and a class per sample. The classes are `0..=max(labels)`.
-    ///
-    /// # Errors
-    /// If there are no samples or no features, the lengths differ, or a value is not finite.
-    pub fn from_arrays(x: ArrayView2<'_, f32>, labels: &[u32]) -> Result<Self> {
-        require_finite("feature", x)?;
-        let values = x.iter().copied().collect();
-        Self::new("arrays", Features::F32(values), labels.to_vec(), x.ncols())
-    }
-
-    /// Examples from pixels `x` (samples, features) and a class per sample. The network sees the pixels divided by 255.
-    ///
-    /// # Errors
-    /// If there are no samples or no features, or the lengths differ.
-    pub fn from_pixels(x: ArrayView2<'_, u8>, labels: &[u32]) -> Result<Self> {
-        let values = x.iter().copied().collect();
-        Self::new("arrays", Features::U8(values), labels.to_vec(), x.ncols())
-    }
-
     /// Checks that features and labels have matching lengths. The classes are `0..=max(labels)`.
     pub(crate) fn new(
         name: impl Into<String>,
@@ -104,7 +87,7 @@ impl Dataset {
         n_features: usize,
     ) -> Result<Self> {
         let n_classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
-        let mut data = Self::sized(name.into(), features, labels.len(), n_features)?;
+        let mut data = Self::of_features(name.into(), features, labels.len(), n_features)?;
         data.classes = (0..n_classes).map(|class| class.to_string()).collect();
         data.labels = labels;
         Ok(data)
@@ -118,7 +101,7 @@ impl Dataset {
         labels: Vec<u32>,
         classes: Vec<String>,
     ) -> Result<Self> {
-        let mut data = Self::sized(name.into(), features, labels.len(), n_features)?;
+        let mut data = Self::of_features(name.into(), features, labels.len(), n_features)?;
         if labels.iter().any(|&label| label as usize >= classes.len()) {
             return Err(Error::invalid(data.name, "a label is none of the classes"));
         }
@@ -132,11 +115,12 @@ impl Dataset {
     /// If there are no rows.
     pub fn of_inputs(name: impl Into<String>, prepared: Prepared) -> Result<Self> {
         let n_features = prepared.inputs.len() / prepared.n_rows.max(1);
-        Self::new(name, Features::F32(prepared.inputs), vec![0; prepared.n_rows], n_features)
+        let features = Features::F32(prepared.inputs);
+        Self::of_features(name.into(), features, prepared.n_rows, n_features)
     }
 
-    /// Examples without classes or targets yet. Checks that there is a feature vector for each.
-    fn sized(
+    /// Samples without classes or targets. Checks that there is a feature vector for each.
+    pub(crate) fn of_features(
         name: String,
         features: Features,
         n_samples: usize,
@@ -149,7 +133,7 @@ impl Dataset {
         }
         if n_samples.checked_mul(n_features) != Some(n_values) || n_samples > MAX_SAMPLES {
             let problem = format!(
-                "expected {n_features} values for each of {n_samples} labels and at most {MAX_SAMPLES} samples, \
+                "expected {n_features} values for each of {n_samples} samples and at most {MAX_SAMPLES} samples, \
                  found {n_values} values"
             );
             return Err(Error::invalid(name, problem));
@@ -167,6 +151,7 @@ impl Dataset {
             image: None,
             channels: 1,
             files: None,
+            parts: None,
             keeps_order: false,
             usual_split: None,
             prepare: None,
@@ -197,13 +182,15 @@ impl Dataset {
         self
     }
 
-    /// Records what made the features, and what it was learnt from.
-    pub(crate) fn with_prepare(
-        mut self,
-        prepare: Arc<Prepare>,
-        fitted_to: Option<(Split, u64)>,
-    ) -> Self {
-        (self.prepare, self.fitted_to) = (Some(prepare), fitted_to);
+    /// Records what made the features.
+    pub(crate) fn with_prepare(mut self, prepare: Arc<Prepare>) -> Self {
+        self.prepare = Some(prepare);
+        self
+    }
+
+    /// Records whose training part that was learnt from.
+    pub(crate) fn fitted_to(mut self, split: Split, split_seed: u64) -> Self {
+        self.fitted_to = Some((split, split_seed));
         self
     }
 
@@ -309,6 +296,7 @@ impl Dataset {
             labels: &self.labels,
             n_classes: self.n_classes(),
             files: self.files,
+            parts: self.parts.as_ref(),
             keeps_order: self.keeps_order,
         }
     }
@@ -331,17 +319,6 @@ impl Dataset {
     /// The split that convention asks for, where it does.
     pub fn usual_split(&self) -> Option<Split> {
         self.usual_split
-    }
-}
-
-/// Rejects values that are not finite.
-fn require_finite(what: &str, x: ArrayView2<'_, f32>) -> Result<()> {
-    match x.indexed_iter().find(|(_, x)| !x.is_finite()) {
-        None => Ok(()),
-        Some(((sample, column), value)) => Err(Error::invalid(
-            "data set",
-            format!("{what} {column} of sample {sample} is {value}; expected finite numbers"),
-        )),
     }
 }
 

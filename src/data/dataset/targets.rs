@@ -2,20 +2,25 @@
 
 use std::sync::OnceLock;
 
-use ndarray::ArrayView2;
+use ndarray::{CowArray, Ix2};
 
 use super::{Dataset, Features};
+use crate::data::row_major;
 use crate::error::{Error, Result};
 
 impl Dataset {
     /// Examples from `x` (samples, features) with numbers to estimate, `y` (samples, targets), in their own units. A training
     /// standardises them by its training part; see [`crate::task::Regression::fit`]. The targets are named `target`, or
-    /// `target_0`, `target_1` and so on where there are several.
+    /// `target_0`, `target_1` and so on where there are several. Arrays are taken or copied as by [`Dataset::from_arrays`].
     ///
     /// # Errors
     /// If there are no samples, features or targets, the lengths differ, or a value is not finite.
-    pub fn from_targets(x: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Result<Self> {
-        super::require_finite("feature", x)?;
+    pub fn from_targets<'a>(
+        x: impl Into<CowArray<'a, f32, Ix2>>,
+        y: impl Into<CowArray<'a, f32, Ix2>>,
+    ) -> Result<Self> {
+        let (x, y) = (x.into(), y.into());
+        super::arrays::require_finite("feature", x.view())?;
         if x.nrows() != y.nrows() {
             let problem = format!("{} rows of features, {} of targets", x.nrows(), y.nrows());
             return Err(Error::invalid("data set", problem + "; expected as many"));
@@ -24,8 +29,30 @@ impl Dataset {
             1 => vec!["target".to_owned()],
             n => (0..n).map(|target| format!("target_{target}")).collect(),
         };
-        let (features, targets) = (x.iter().copied().collect(), y.iter().copied().collect());
-        Self::new_regression("arrays", Features::F32(features), x.ncols(), targets, names)
+        let n_features = x.ncols();
+        let (features, targets) = (Features::F32(row_major(x)), row_major(y));
+        Self::new_regression("arrays", features, n_features, targets, names)
+    }
+
+    /// The same examples with other names of their targets, one for each column.
+    ///
+    /// # Errors
+    /// If there are not as many names as targets, or they come from a table.
+    pub fn with_target_names<S: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        if names.len() != self.target_names.len() || self.prepare.is_some() {
+            return Err(Error::argument(
+                "names",
+                format!("{} names", names.len()),
+                format!("one for each of the {} targets of arrays", self.target_names.len()),
+            ));
+        }
+        self.target_names = names;
+        self.fingerprint = OnceLock::new();
+        Ok(self)
     }
 
     /// Checks that features and targets have matching lengths and that targets are finite. `targets` is row-major
@@ -48,7 +75,7 @@ impl Dataset {
             return Err(Error::invalid(name, problem + "; expected finite numbers"));
         }
         let samples = targets.len() / n_targets;
-        let mut data = Self::sized(name, features, samples, n_features)?;
+        let mut data = Self::of_features(name, features, samples, n_features)?;
         (data.targets, data.target_names) = (targets, target_names);
         Ok(data)
     }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::thread;
 
 use super::outputs::Outputs;
+use super::pca::{Pca, Projection};
 use super::rows::{Prepared, Rows};
+use super::steps::{Step, StepKind};
 use super::{Input, Prepare};
-use crate::data::table::{Kind, MISSING, Table, digits};
+use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::memory::require_memory;
 
@@ -20,7 +22,12 @@ impl Prepare {
         let (width, n_rows) = (self.n_inputs(), table.n_rows());
         let values = n_rows.saturating_mul(width);
         require_memory(values, "the inputs")?;
-        let steps = self.steps(&table)?;
+        let encoding = Encoding {
+            steps: self.steps(&table)?,
+            encoded: self.encoded_width(),
+            width,
+            projection: self.pca().map(Pca::projection),
+        };
         let outputs = if targets { Some(Outputs::of(self, &table)?) } else { None };
         let mut prepared = Prepared { inputs: vec![0.0; values], n_rows, ..Prepared::default() };
         prepared.unknown = vec![0; self.inputs.len()];
@@ -32,11 +39,8 @@ impl Prepare {
             let n_texts = n_columns - n_numbers;
             let rows = Rows::of(&chunk, n_numbers, n_texts);
             let out = &mut prepared.inputs[done * width..(done + chunk.n_rows) * width];
-            let unknown = run_all(&steps, &rows, out, width).map_err(|(row, column)| {
-                let problem =
-                    format!("`{column}` has no finite number in row {}", before + done + row + 1);
-                Error::invalid(&name[..], format!("{problem}; expected one, as in the training"))
-            })?;
+            let unknown = run_all(&encoding, &rows, out)
+                .map_err(|(row, column)| not_finite(&name, column, before + done + row))?;
             prepared.unknown.iter_mut().zip(unknown).for_each(|(all, more)| *all += more);
             if let Some(outputs) = &outputs {
                 outputs.read(&rows, (&name, before + done), &mut prepared)?;
@@ -56,6 +60,41 @@ impl Prepare {
             )
         };
         found.map(line).collect()
+    }
+
+    /// Calls `use_rows` with the inputs of the training rows of a table, block after block: row-major, [`Prepare::encoded_width`] values a
+    /// row.
+    pub(super) fn encode_training_rows(
+        &self,
+        table: &Table,
+        is_train: &[bool],
+        mut use_rows: impl FnMut(&mut [f32]),
+    ) -> Result<()> {
+        let (steps, width) = (self.steps(table)?, self.encoded_width());
+        let (n_numbers, n_texts) = (table.n_numbers(), table.columns().len() - table.n_numbers());
+        let mut block = vec![0.0; BLOCK_ROWS * width];
+        let mut done = 0;
+        for chunk in table.chunks() {
+            let all = Rows::of(chunk, n_numbers, n_texts);
+            for start in (0..chunk.n_rows).step_by(BLOCK_ROWS) {
+                let rows = start..chunk.n_rows.min(start + BLOCK_ROWS);
+                let is_train = &is_train[done + start..done + rows.end];
+                let out = &mut block[..rows.len() * width];
+                out.fill(0.0);
+                for step in &steps {
+                    step.run(&all.part(rows.clone()), out, width)
+                        .map_err(|row| not_finite(table.name(), step.column, done + start + row))?;
+                }
+                let mut kept = 0;
+                for row in (0..rows.len()).filter(|&row| is_train[row]) {
+                    out.copy_within(row * width..(row + 1) * width, kept * width);
+                    kept += 1;
+                }
+                use_rows(&mut out[..kept * width]);
+            }
+            done += chunk.n_rows;
+        }
+        Ok(())
     }
 
     fn steps(&self, table: &Table) -> Result<Vec<Step<'_>>> {
@@ -86,34 +125,51 @@ const BLOCK_ROWS: usize = 256;
 /// Below this number of values, threads take longer to start than they save.
 const VALUES_PER_THREAD: usize = 1 << 18;
 
-/// Runs all steps over some rows, which several threads share. Returns how many levels each step does not know. An error is the
+/// How rows become inputs.
+struct Encoding<'a> {
+    steps: Vec<Step<'a>>,
+    /// How many values the steps write for a row.
+    encoded: usize,
+    /// How many inputs the network has.
+    width: usize,
+    /// What makes fewer inputs of these values.
+    projection: Option<Projection>,
+}
+
+fn not_finite(name: &str, column: &str, row: usize) -> Error {
+    let problem = format!("`{column}` has no finite number in row {}", row + 1);
+    Error::invalid(name, format!("{problem}; expected one, as in the training"))
+}
+
+/// Writes the inputs of some rows, which several threads share. Returns how many levels each step does not know. An error is the
 /// first row in which a number is missing, and its column.
 fn run_all<'s>(
-    steps: &[Step<'s>],
+    encoding: &Encoding<'s>,
     rows: &Rows<'_>,
     out: &mut [f32],
-    width: usize,
 ) -> Result<Vec<usize>, (usize, &'s str)> {
+    let &Encoding { ref steps, encoded, width, ref projection } = encoding;
+    let n_rows = rows.range.len();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let n_threads = (out.len() / VALUES_PER_THREAD).clamp(1, cores);
-    let share = rows.range.len().div_ceil(n_threads).max(1);
+    let n_threads = (n_rows * encoded / VALUES_PER_THREAD).clamp(1, cores);
+    let share = n_rows.div_ceil(n_threads).max(1);
     let work = |(start, out): (usize, &mut [f32])| {
         let mut unknown = vec![0; steps.len()];
+        let mut projection = projection.clone();
+        let mut block = vec![0.0; projection.as_ref().map_or(0, |_| BLOCK_ROWS * encoded)];
         for (i, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
             let start = start + i * BLOCK_ROWS;
             let rows = rows.part(start..start + out.len() / width);
-            let mut missing: Option<(usize, &'s str)> = None;
-            for (step, unknown) in steps.iter().zip(&mut unknown) {
-                match step.run(&rows, out, width) {
-                    Ok(more) => *unknown += more,
-                    Err(row) if missing.is_none_or(|(first, _)| start + row < first) => {
-                        missing = Some((start + row, step.column));
+            match &mut projection {
+                None => run_block(steps, &rows, out, encoded, &mut unknown)?,
+                Some(projection) => {
+                    let block = &mut block[..rows.range.len() * encoded];
+                    block.fill(0.0);
+                    run_block(steps, &rows, block, encoded, &mut unknown)?;
+                    for (out, x) in out.chunks_exact_mut(width).zip(block.chunks_exact(encoded)) {
+                        projection.row(out, x);
                     }
-                    Err(_) => {}
                 }
-            }
-            if let Some(missing) = missing {
-                return Err(missing);
             }
         }
         Ok(unknown)
@@ -137,149 +193,25 @@ fn run_all<'s>(
     Ok(unknown)
 }
 
-/// How a column becomes inputs.
-struct Step<'a> {
-    /// The position among the columns of its kind.
-    from: usize,
-    /// The first of its inputs.
-    to: usize,
-    column: &'a str,
-    kind: StepKind,
-}
-
-enum StepKind {
-    Number {
-        fill: Option<f64>,
-        center: f64,
-        factor: f64,
-        indicator: bool,
-    },
-    /// Texts that are numbers.
-    NumberTexts {
-        values: Vec<f32>,
-        fill: Option<f64>,
-        center: f64,
-        factor: f64,
-        indicator: bool,
-    },
-    /// For each code, which input is 1, if one is; the input of a missing text.
-    Codes {
-        inputs: Vec<Option<usize>>,
-        missing: Option<usize>,
-    },
-    /// Numbers whose digits are the levels.
-    Digits {
-        inputs: HashMap<String, usize>,
-        missing: Option<usize>,
-    },
-}
-
-impl StepKind {
-    fn of(input: &Input, table: &Table, column: usize) -> Result<Self> {
-        let kind = &table.columns()[column].kind;
-        match (input, kind) {
-            (&Input::Number { fill, center, scale, indicator, .. }, Kind::Number) => {
-                Ok(Self::Number { fill, center, factor: 1.0 / scale, indicator })
+/// Runs all steps over rows that stay in the cache; counts the levels that each does not know.
+fn run_block<'s>(
+    steps: &[Step<'s>],
+    rows: &Rows<'_>,
+    out: &mut [f32],
+    width: usize,
+    unknown: &mut [usize],
+) -> Result<(), (usize, &'s str)> {
+    let mut missing: Option<(usize, &'s str)> = None;
+    for (step, unknown) in steps.iter().zip(unknown) {
+        match step.run(rows, out, width) {
+            Ok(more) => *unknown += more,
+            Err(row) if missing.is_none_or(|(first, _)| rows.range.start + row < first) => {
+                missing = Some((rows.range.start + row, step.column));
             }
-            (&Input::Number { ref column, fill, center, scale, indicator }, Kind::Text(levels)) => {
-                // a column that was read as texts may hold numbers all the same, or nothing
-                let number =
-                    |level: &String| level.trim().parse::<f32>().ok().filter(|x| !x.is_nan());
-                let values = levels.iter().map(number).collect::<Option<Vec<f32>>>();
-                let values = values.ok_or_else(|| {
-                    let text = levels.iter().find(|level| number(level).is_none());
-                    let problem = format!(
-                        "`{column}` holds texts such as `{}`; expected numbers, as in the training",
-                        text.map_or("", |text| text)
-                    );
-                    Error::invalid(table.name(), problem)
-                })?;
-                Ok(Self::NumberTexts { values, fill, center, factor: 1.0 / scale, indicator })
-            }
-            (Input::Category { levels, missing, .. }, kind) => {
-                let position: HashMap<&str, usize> =
-                    levels.iter().enumerate().map(|(i, level)| (&level[..], i)).collect();
-                let missing = missing.then_some(levels.len());
-                Ok(match kind {
-                    Kind::Text(texts) => {
-                        let inputs =
-                            texts.iter().map(|text| position.get(&text[..]).copied()).collect();
-                        Self::Codes { inputs, missing }
-                    }
-                    Kind::Number => {
-                        let inputs =
-                            position.into_iter().map(|(level, i)| (level.to_owned(), i)).collect();
-                        Self::Digits { inputs, missing }
-                    }
-                })
-            }
+            Err(_) => {}
         }
     }
-}
-
-impl Step<'_> {
-    /// Writes numbers, scaled. An error is the row in which one is missing.
-    fn numbers<'o>(
-        &self,
-        values: impl Iterator<Item = f32>,
-        out: impl Iterator<Item = &'o mut [f32]>,
-        (fill, center, factor, indicator): (Option<f64>, f64, f64, bool),
-    ) -> Result<(), usize> {
-        for (i, (row, value)) in out.zip(values).enumerate() {
-            let value = match (value.is_nan(), fill) {
-                (false, _) if value.is_infinite() => return Err(i),
-                (false, _) => f64::from(value),
-                (true, Some(fill)) => {
-                    if indicator {
-                        row[self.to + 1] = 1.0;
-                    }
-                    fill
-                }
-                (true, None) => return Err(i),
-            };
-            row[self.to] = ((value - center) * factor) as f32;
-        }
-        Ok(())
-    }
-
-    /// Writes the inputs of some rows; returns how many levels are unknown. An error is the row in which a number is missing.
-    fn run(&self, rows: &Rows<'_>, out: &mut [f32], width: usize) -> Result<usize, usize> {
-        let out = out.chunks_exact_mut(width);
-        let mut unknown = 0;
-        let mut set = |row: &mut [f32], input: Option<usize>, is_missing: bool| match input {
-            Some(input) => row[self.to + input] = 1.0,
-            None => unknown += usize::from(!is_missing),
-        };
-        match &self.kind {
-            &StepKind::Number { fill, center, factor, indicator } => {
-                self.numbers(rows.numbers(self.from), out, (fill, center, factor, indicator))?;
-            }
-            &StepKind::NumberTexts { ref values, fill, center, factor, indicator } => {
-                let numbers = rows.codes(self.from).map(|code| match code {
-                    MISSING => f32::NAN,
-                    code => values[code as usize],
-                });
-                self.numbers(numbers, out, (fill, center, factor, indicator))?;
-            }
-            StepKind::Codes { inputs, missing } => {
-                for (row, code) in out.zip(rows.codes(self.from)) {
-                    match code {
-                        MISSING => set(row, *missing, true),
-                        code => set(row, inputs[code as usize], false),
-                    }
-                }
-            }
-            StepKind::Digits { inputs, missing } => {
-                for (row, value) in out.zip(rows.numbers(self.from)) {
-                    match value.is_nan() {
-                        true => set(row, *missing, true),
-                        false => set(row, inputs.get(&digits(value)).copied(), false),
-                    }
-                }
-            }
-        }
-        Ok(unknown)
-    }
+    missing.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -289,7 +221,7 @@ mod tests {
     use super::super::{Missing, Roles, TableOptions, TaskChoice};
     use super::*;
     use crate::data::Features;
-    use crate::data::table::{Chunk, Column};
+    use crate::data::table::{Chunk, Column, Kind, MISSING};
 
     /// Three columns of numbers and one of texts, and a target.
     fn table(rows: Range<usize>) -> Table {

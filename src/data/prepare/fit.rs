@@ -1,6 +1,6 @@
 //! Learns from the training rows of a table.
 
-use super::{Input, Missing, Prepare, Roles, Scale, TableOptions, Target};
+use super::{Input, Missing, Pca, Prepare, Roles, Scale, TableOptions, Target};
 use crate::data::table::{Kind, MISSING, Table};
 use crate::error::{Error, Result};
 
@@ -65,7 +65,8 @@ impl Prepare {
     /// to keep them.
     ///
     /// # Errors
-    /// If nothing is left, or a number is missing where that is an error.
+    /// If nothing is left, a number is missing where that is an error, or more principal components are asked for than there are inputs or
+    /// training rows.
     pub fn fit(
         table: &Table,
         roles: &Roles,
@@ -137,7 +138,12 @@ impl Prepare {
             }
             None => Target::Numbers { columns: roles.targets.iter().map(name).collect() },
         };
-        Ok((Self { inputs, target, weight: roles.weight.as_ref().map(name) }, notices))
+        let weight = roles.weight.as_ref().map(name);
+        let mut prepare = Self { inputs, target, weight, pca: None };
+        if let Some(k) = options.pca {
+            prepare.pca = Some(Pca::fit(&prepare, table, &is_train, k)?);
+        }
+        Ok((prepare, notices))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What each column of a table is for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +33,17 @@ pub struct TableOptions {
     pub ignore: Vec<String>,
     /// Columns whose values are names, even if they are numbers or hardly repeat.
     pub categorical: Vec<String>,
+    /// The classes of the target, in the order of the outputs; none: those that occur. A class that no row has gets an output too, and a
+    /// target that is none of them is an error.
+    pub classes: Vec<String>,
     /// The column with the weights of the rows.
     pub weight: Option<String>,
     /// How numbers are scaled.
     pub scale: super::Scale,
     /// What is done about missing numbers.
     pub missing: super::Missing,
+    /// How many principal components take the place of the inputs; `None`: the network sees the inputs themselves.
+    pub pca: Option<usize>,
 }
 
 /// The most values of whole numbers that are taken for classes.
@@ -106,6 +111,7 @@ impl Roles {
         }
         let mut notices = Vec::new();
         let classes = classes(table, &targets, options, &mut notices)?;
+        let classes = declared(table, targets[0], classes, &options.classes)?;
         Ok(Self { inputs, targets, weight, classes, notices })
     }
 }
@@ -126,10 +132,12 @@ impl Roles {
                 table.codes(target).map(|code| of_level[code as usize]).collect()
             }
             Kind::Number => {
+                let of_class: HashMap<&str, u32> =
+                    classes.iter().zip(0..).map(|(class, number)| (&class[..], number)).collect();
+                let number = |value| of_class.get(&digits(value)[..]).copied().unwrap_or_default();
                 let numbers: HashMap<u32, u32> = distinct(table.numbers(target))
                     .into_iter()
-                    .map(f32::to_bits)
-                    .zip(0..)
+                    .map(|value| (value.to_bits(), number(value)))
                     .collect();
                 table.numbers(target).map(|value| numbers[&(value + 0.0).to_bits()]).collect()
             }
@@ -227,6 +235,39 @@ fn classes(
         ),
     });
     Ok(is_class.then(|| values.into_iter().map(digits).collect()))
+}
+
+/// The classes that a user declares in the place of those that occur.
+fn declared(
+    table: &Table,
+    target: usize,
+    occurring: Option<Vec<String>>,
+    declared: &[String],
+) -> Result<Option<Vec<String>>> {
+    if declared.is_empty() {
+        return Ok(occurring);
+    }
+    let Some(occurring) = occurring else {
+        return Err(Error::usage(
+            "classes are declared, but numbers are predicted; expected none, or a classification",
+        ));
+    };
+    let name = &table.columns()[target].name;
+    let mut seen = HashSet::new();
+    if let Some(again) = declared.iter().find(|class| !seen.insert(&class[..])) {
+        return Err(Error::usage(format!(
+            "class `{again}` is declared twice; expected names that differ"
+        )));
+    }
+    match occurring.iter().find(|class| !seen.contains(&class[..])) {
+        None => Ok(Some(declared.to_vec())),
+        Some(class) => Err(Error::invalid(
+            table.name(),
+            format!(
+                "target `{name}` has the class `{class}`, which is none of those that are declared"
+            ),
+        )),
+    }
 }
 
 /// How the target was chosen, where nobody named it.

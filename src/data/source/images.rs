@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tables::Files as TableFiles;
+use super::table_files::Files as TableFiles;
 use super::{Form, Loaded, Read, Source};
 use crate::data::draw::Files;
+use crate::data::idx_directory::read_directory;
 use crate::data::image_folder::{read_image_folder, read_images};
 use crate::data::npz::{Arrays, Inputs, NpyArray, Values, read_arrays, read_inputs};
 use crate::data::table::digits;
-use crate::data::{Dataset, Features, idx};
+use crate::data::{Dataset, Features, Part, idx, mnist};
 use crate::error::{Error, Result};
 
-/// Reads IDX files of images without labels, one after the other; `-` is standard input. Every label is 0. `None` if the files hold
+/// Reads IDX files of images without labels, one after the other; `-` is standard input. `None` if the files hold
 /// no images.
 ///
 /// # Errors
@@ -38,11 +39,7 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Option<Dataset>> {
             return Err(Error::invalid_file(path, problem));
         }
         count += images.count;
-        // the joined copy, and a label for each image
-        idx::require_values(
-            &path.display().to_string(),
-            pixels.len() + images.pixels.len() + 4 * count,
-        )?;
+        idx::require_values(&path.display().to_string(), pixels.len() + images.pixels.len())?;
         match pixels.is_empty() {
             true => pixels = images.pixels,
             false => pixels.extend_from_slice(&images.pixels),
@@ -54,7 +51,7 @@ pub fn load_images(paths: &[PathBuf]) -> Result<Option<Dataset>> {
     if count == 0 {
         return Ok(None);
     }
-    let data = Dataset::new(name, Features::U8(pixels), vec![0; count], n_features)?;
+    let data = Dataset::of_features(name, Features::U8(pixels), count, n_features)?;
     Ok(Some(data.with_images(size, count)))
 }
 
@@ -91,7 +88,8 @@ impl InputImages {
             let names: Vec<String> =
                 images.paths.iter().map(|path| path.display().to_string()).collect();
             let n = images.size.0 * images.size.1 * self.channels;
-            let data = Dataset::new(name, Features::U8(images.pixels), vec![0; names.len()], n)?;
+            let pixels = Features::U8(images.pixels);
+            let data = Dataset::of_features(name, pixels, names.len(), n)?;
             return Ok(Some((data.with_image_size(images.size, self.channels), names)));
         }
         if let [path] = paths
@@ -100,7 +98,7 @@ impl InputImages {
             return match read_inputs(path)? {
                 Inputs::Images { pixels, size, channels, count } => {
                     let n = size.0 * size.1 * channels;
-                    let data = Dataset::new(name, Features::U8(pixels), vec![0; count], n)?;
+                    let data = Dataset::of_features(name, Features::U8(pixels), count, n)?;
                     Ok(Some((data.with_image_size(size, channels), Vec::new())))
                 }
                 Inputs::Table(_) => Err(Error::invalid_file(
@@ -113,8 +111,48 @@ impl InputImages {
     }
 }
 
+/// Images with their labels in any form, or arrays that turn out to be tables. The files of `valid` and `test` are those of
+/// [`with_own_parts`].
+pub(super) fn read(source: &Source, form: Form) -> Result<Read> {
+    let images = match form {
+        Form::Idx if source.data == "mnist" => mnist::load()?,
+        Form::Idx => {
+            let data = read_directory(Path::new(&source.data))?;
+            Loaded { notices: data.warnings(), data }
+        }
+        Form::Folder => folder(source)?,
+        _ => return arrays(source),
+    };
+    Ok(Read::Images(Box::new(images)))
+}
+
+/// The same images with the validation and the test part that a source names besides.
+pub(super) fn with_own_parts(source: &Source, loaded: Loaded) -> Result<Loaded> {
+    let Loaded { mut data, mut notices } = loaded;
+    for (path, part) in [(&source.valid, Part::Val), (&source.test, Part::Test)] {
+        let Some(path) = path else { continue };
+        let own = Source { data: path.clone(), valid: None, test: None, ..source.clone() };
+        let form = own.form()?;
+        let read = match form {
+            Form::Idx | Form::Folder | Form::Arrays => read(&own, form)?,
+            _ => return Err(Error::invalid(&path[..], IMAGES)),
+        };
+        let Read::Images(images) = read else { return Err(Error::invalid(&path[..], IMAGES)) };
+        // a part of one class is no training part of one class
+        let warnings = images.data.warnings();
+        notices.extend(images.notices.into_iter().filter(|notice| !warnings.contains(notice)));
+        data = match part {
+            Part::Val => data.with_valid(images.data)?,
+            _ => data.with_test(images.data)?,
+        };
+    }
+    Ok(Loaded { data, notices })
+}
+
+const IMAGES: &str = "it is a table; expected images, as in the training part: a directory of IDX files or of folders, or .npz";
+
 /// A folder of images for each class.
-pub(super) fn folder(source: &Source) -> Result<Loaded> {
+fn folder(source: &Source) -> Result<Loaded> {
     let path = Path::new(&source.data);
     let size = source.image_size.map(|size| (size.width, size.height));
     let found = read_image_folder(path, size)?;
@@ -127,7 +165,7 @@ pub(super) fn folder(source: &Source) -> Result<Loaded> {
 }
 
 /// NumPy's arrays with labels.
-pub(super) fn arrays(source: &Source) -> Result<Read> {
+fn arrays(source: &Source) -> Result<Read> {
     let path = Path::new(&source.data);
     match read_arrays(path)? {
         Arrays::Images { pixels, size, channels, labels, counts } => {
@@ -140,7 +178,8 @@ pub(super) fn arrays(source: &Source) -> Result<Read> {
             Ok(Read::Images(Box::new(Loaded { notices: data.warnings(), data })))
         }
         Arrays::Table { train, valid, test } => {
-            TableFiles::with(train, valid, test, source).map(Read::Tables)
+            let files = TableFiles::with(train, valid, test, source)?;
+            Ok(Read::Tables(Box::new(files)))
         }
     }
 }

@@ -2,24 +2,25 @@
 
 mod form;
 mod images;
+mod in_memory;
 mod options;
 mod overview;
 mod source_data;
+mod table_files;
 mod tables;
 
-use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use form::Form;
 pub use images::{InputImages, load_images};
+pub use in_memory::Tables;
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
 pub use source_data::SourceData;
-pub use tables::read_inputs as read_input_table;
+pub use table_files::{read_any_table as read_table, read_inputs as read_input_table};
 
-use super::idx_directory::read_directory;
 use super::prepare::Prepare;
-use super::{Dataset, Split, mnist};
+use super::{Dataset, Split};
 use crate::error::{Error, Result};
 
 /// A data set, with notices for the user about how it was loaded.
@@ -57,7 +58,10 @@ impl Source {
     pub fn load(&self, split: Split, split_seed: u64) -> Result<Loaded> {
         match self.read()? {
             Read::Images(loaded) => Ok(*loaded),
-            Read::Tables(files) => tables::load(self, files, split, split_seed),
+            Read::Tables(files) => {
+                let opened = tables::Opened::of(&self.table, *files)?;
+                tables::load(self, opened, split, split_seed)
+            }
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }
@@ -74,7 +78,9 @@ impl Source {
     ) -> Result<Loaded> {
         let text = prepare.map_or_else(Vec::new, |prepare| prepare.text_columns());
         match (self.read_with(&text)?, prepare) {
-            (Read::Tables(files), Some(prepare)) => tables::load_prepared(self, files, prepare),
+            (Read::Tables(files), Some(prepare)) => {
+                tables::load_prepared(&self.data, *files, prepare)
+            }
             (Read::Tables(_), None) => Err(Error::invalid(
                 &self.data[..],
                 "it is a table; the model was trained on images or arrays, and expects such",
@@ -95,28 +101,23 @@ impl Source {
 
     /// [`Source::read`], with columns that are texts whatever they look like.
     fn read_with(&self, text: &[String]) -> Result<Read> {
-        let images = match self.form()? {
-            Form::Idx if self.data == "mnist" => mnist::load()?,
-            Form::Idx => {
-                let data = read_directory(Path::new(&self.data))?;
-                Loaded { notices: data.warnings(), data }
-            }
-            Form::Folder => images::folder(self)?,
-            Form::Arrays => match images::arrays(self)? {
-                Read::Images(loaded) => *loaded,
-                tables @ Read::Tables(_) => return Ok(tables),
-            },
+        match self.form()? {
             Form::Delimited | Form::Libsvm | Form::Parquet => {
-                return Ok(Read::Tables(tables::Files::read(self, text)?));
+                Ok(Read::Tables(Box::new(table_files::Files::read(self, text)?)))
             }
-        };
-        self.require_plain()?;
-        Ok(Read::Images(Box::new(images)))
+            form => match images::read(self, form)? {
+                Read::Images(loaded) => {
+                    self.require_plain()?;
+                    Ok(Read::Images(Box::new(images::with_own_parts(self, *loaded)?)))
+                }
+                tables @ Read::Tables(_) => Ok(tables),
+            },
+        }
     }
 
     /// Gives the classes their names and weights.
     fn finish(&self, loaded: Loaded, split: Split, split_seed: u64) -> Result<Loaded> {
-        self.weighted(self.named(loaded)?, split, split_seed)
+        balanced(self.named(loaded)?, self.class_weight, split, split_seed)
     }
 
     /// Gives the classes their names.
@@ -126,20 +127,25 @@ impl Source {
         }
         Ok(loaded)
     }
+}
 
-    /// Gives the classes their weights in the training part.
-    fn weighted(&self, mut loaded: Loaded, split: Split, split_seed: u64) -> Result<Loaded> {
-        if self.class_weight == ClassWeight::Balanced {
-            let split = split.resolved(&loaded.data);
-            let parts = split.apply(&loaded.data, split_seed)?;
-            loaded.data = loaded.data.with_balanced_classes(&parts.train)?;
-        }
-        Ok(loaded)
+/// Gives the classes their weights.
+fn balanced(
+    mut loaded: Loaded,
+    class_weight: ClassWeight,
+    split: Split,
+    split_seed: u64,
+) -> Result<Loaded> {
+    if class_weight == ClassWeight::Balanced {
+        let split = split.resolved(&loaded.data);
+        let parts = split.apply(&loaded.data, split_seed)?;
+        loaded.data = loaded.data.with_balanced_classes(&parts.train)?;
     }
+    Ok(loaded)
 }
 
 /// What the files of a source are.
 enum Read {
     Images(Box<Loaded>),
-    Tables(tables::Files),
+    Tables(Box<table_files::Files>),
 }

@@ -44,9 +44,9 @@ pub enum ClassWeight {
 pub struct Source {
     /// `mnist`, a directory of IDX files or with a folder of images for each class, or a file: a table or arrays.
     pub data: String,
-    /// A file with the validation part.
+    /// A file or a directory with the validation part: a table for tables, images for images.
     pub valid: Option<String>,
-    /// A file with the test part.
+    /// A file or a directory with the test part.
     pub test: Option<String>,
     /// What a table's columns are for.
     pub table: TableOptions,
@@ -127,19 +127,18 @@ impl Source {
 
     /// Rejects what only tables have.
     pub(super) fn require_plain(&self) -> Result<()> {
-        let TableOptions { target, ignore, categorical, weight, .. } = &self.table;
+        let TableOptions { target, ignore, categorical, weight, pca, .. } = &self.table;
         let given = [
-            ("valid", self.valid.is_some()),
-            ("test", self.test.is_some()),
             ("target", !target.is_empty()),
             ("ignore", !ignore.is_empty()),
             ("categorical", !categorical.is_empty()),
             ("weight", weight.is_some()),
+            ("pca", pca.is_some()),
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((name, _)) => Err(Error::usage(format!(
-                "`{name}` is for tables; {} holds images, which have their own classes and parts",
+                "`{name}` is for tables; {} holds images, which have their own classes",
                 self.data
             ))),
         }

@@ -19,6 +19,8 @@ pub struct Overview {
     pub image: Option<(usize, usize)>,
     /// How many inputs a network has.
     pub inputs: usize,
+    /// How many inputs principal components take the place of, and the share of their variance that these have; `None` without any.
+    pub projected: Option<(usize, f64)>,
     /// The columns of a table, in its order.
     pub columns: Vec<ColumnOverview>,
     /// The targets that are numbers; empty for classes.
@@ -90,8 +92,9 @@ impl Source {
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
         match self.read()? {
             Read::Tables(files) => {
-                let opened = Opened::of(self, files)?;
-                Ok(Overview::of_table(&Plan::of(self, opened, split, split_seed)?, self))
+                let opened = Opened::of(&self.table, *files)?;
+                let plan = Plan::of(&self.data, opened, split, split_seed)?;
+                Ok(Overview::of_table(&plan, self))
             }
             Read::Images(loaded) => {
                 let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;
@@ -110,6 +113,7 @@ impl Overview {
             samples: data.len(),
             image: data.image(),
             inputs: data.n_features(),
+            projected: None,
             columns: Vec::new(),
             targets: data.target_names().to_vec(),
             classes,
@@ -146,6 +150,7 @@ impl Overview {
             samples: table.n_rows(),
             image: None,
             inputs: prepare.n_inputs(),
+            projected: prepare.pca().map(|pca| (pca.mean.len(), pca.kept)),
             columns: columns.collect(),
             targets,
             classes,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{ClassWeight, Loaded, Read, Source, tables};
+use super::{ClassWeight, Loaded, Read, Source, balanced, tables};
 use crate::data::{Dataset, Split};
 use crate::error::Result;
 
@@ -59,7 +59,9 @@ impl Source {
                 let Loaded { data, notices } = self.named(*loaded)?;
                 Opened::Images(Arc::new(data), notices)
             }
-            Read::Tables(files) => Opened::Table(Box::new(tables::Opened::of(self, files)?)),
+            Read::Tables(files) => {
+                Opened::Table(Box::new(tables::Opened::of(&self.table, *files)?))
+            }
         };
         Ok(SourceData { source: self.clone(), read, made: Mutex::default() })
     }
@@ -82,12 +84,12 @@ impl SourceData {
                 ClassWeight::None => return Ok((Arc::clone(data), notices.clone())),
                 ClassWeight::Balanced => {
                     let loaded = Loaded { data: Dataset::clone(data), notices: notices.clone() };
-                    let loaded = self.source.weighted(loaded, split, seed)?;
+                    let loaded = balanced(loaded, ClassWeight::Balanced, split, seed)?;
                     (loaded.data, loaded.notices)
                 }
             },
             Opened::Table(table) => {
-                let loaded = tables::load_opened(&self.source, (**table).clone(), split, seed)?;
+                let loaded = tables::load(&self.source, (**table).clone(), split, seed)?;
                 let Loaded { data, notices } = self.source.finish(loaded, split, seed)?;
                 (data, notices)
             }
@@ -100,11 +102,11 @@ impl SourceData {
         Ok((data, notices))
     }
 
-    /// The number, from 1, that a sample has among the rows of the source, those that were left out included.
-    pub fn row_number(&self, sample: usize) -> usize {
+    /// The numbers, from 1, that the samples have among the rows of the source, of which some may have been left out.
+    pub fn row_numbers(&self) -> Vec<usize> {
         match &self.read {
-            Opened::Images(..) => sample + 1,
-            Opened::Table(table) => table.row_number(sample),
+            Opened::Images(data, _) => (1..=data.len()).collect(),
+            Opened::Table(table) => table.row_numbers().collect(),
         }
     }
 

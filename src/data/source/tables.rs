@@ -1,40 +1,38 @@
 //! From files of tables to a data set. Rows are put into parts first: what is learnt about columns comes from the training part.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Form, Loaded, Source};
-use crate::data::draw::{Files as FileLengths, Rows};
-use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
-use crate::data::npz::{self, Inputs};
-use crate::data::parquet::read_parquet;
+use super::table_files::{FileRows, Files};
+use super::{Loaded, Source};
+use crate::data::draw::Rows;
 use crate::data::prepare::{Prepare, Prepared, Roles, TableOptions, Target};
-use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
+use crate::data::table::Table;
 use crate::data::{Dataset, Features, Parts, Split};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use crate::text::grouped;
 
-/// Reads a table and learns from its training part.
-pub(super) fn load(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Loaded> {
-    load_opened(source, Opened::of(source, files)?, split, split_seed)
-}
-
 /// Learns from the training part of a table, and makes a data set of all of it.
-pub(super) fn load_opened(
+pub(super) fn load(
     source: &Source,
     opened: Opened,
     split: Split,
     split_seed: u64,
 ) -> Result<Loaded> {
-    let Plan { table, files, parts, prepare, notices, .. } =
-        Plan::of(source, opened, split, split_seed)?;
-    let prepare = Arc::new(prepare);
-    let loaded = finish(source, table, &prepare, files, Some((split, split_seed)), notices)?;
-    Ok(with_repeated_rows(loaded, &parts))
+    Plan::of(&source.data, opened, split, split_seed)?.load(
+        &file_name(&source.data),
+        split,
+        split_seed,
+    )
+}
+
+/// What people call a file.
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A table that was read, and what its columns are for.
@@ -43,8 +41,10 @@ pub(super) struct Opened {
     /// The rows that have a target.
     table: Table,
     files: FileRows,
-    /// The positions that those rows had; nothing if they are all.
-    positions: Arc<Vec<u32>>,
+    /// For each row of the files, whether it has a target.
+    kept: Arc<Vec<bool>>,
+    /// The parts, where the caller has named their rows.
+    named: Option<Parts>,
     options: TableOptions,
     roles: Roles,
     notices: Vec<String>,
@@ -52,20 +52,23 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Decides what the columns are for, and leaves out rows without a target.
-    pub fn of(source: &Source, files: Files) -> Result<Self> {
-        let Files { mut table, rows: mut files, targets, mut notices } = files;
-        let mut options = source.table.clone();
+    pub fn of(options: &TableOptions, files: Files) -> Result<Self> {
+        let Files { mut table, rows: mut files, parts, targets, mut notices } = files;
+        parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
+        let mut options = options.clone();
         if options.target.is_empty() {
             options.target = targets;
         }
         let roles = Roles::of(&table, &options)?;
-        let positions = Arc::new(files.drop_rows(&mut table, &roles.targets, &mut notices)?);
-        Ok(Self { table, files, positions, options, roles, notices })
+        let kept = files.drop_rows(&mut table, &roles.targets, &mut notices)?;
+        let named = parts.map(|parts| parts.kept(&kept));
+        named.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
+        Ok(Self { table, files, kept: Arc::new(kept), named, options, roles, notices })
     }
 
-    /// The number of a row in the file, from 1.
-    pub fn row_number(&self, row: usize) -> usize {
-        self.positions.get(row).map_or(row, |&position| position as usize) + 1
+    /// The numbers, from 1, that the rows have in the files.
+    pub fn row_numbers(&self) -> impl Iterator<Item = usize> {
+        (1..).zip(self.kept.iter()).filter(|(_, kept)| **kept).map(|(number, _)| number)
     }
 
     /// The columns to predict.
@@ -80,6 +83,8 @@ pub(super) struct Plan {
     /// The rows that have a target.
     pub table: Table,
     files: FileRows,
+    /// Whether the parts are rows that the caller has named.
+    has_named_rows: bool,
     pub roles: Roles,
     pub parts: Parts,
     pub prepare: Prepare,
@@ -88,15 +93,16 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Puts the rows of a table into parts, and learns from its training part.
-    pub fn of(source: &Source, opened: Opened, split: Split, split_seed: u64) -> Result<Self> {
-        let Opened { table, files, options, mut roles, mut notices, .. } = opened;
+    pub fn of(name: &str, opened: Opened, split: Split, split_seed: u64) -> Result<Self> {
+        let Opened { table, files, named, options, mut roles, mut notices, .. } = opened;
         let labels = roles.labels(&table);
         let rows = Rows {
-            name: &source.data,
+            name,
             n: table.n_rows(),
             labels: &labels,
             n_classes: roles.classes.as_ref().map_or(0, Vec::len),
             files: files.lengths(),
+            parts: named.as_ref(),
             keeps_order: false,
         };
         let parts = split.parts_of(&rows, split_seed)?;
@@ -104,253 +110,43 @@ impl Plan {
         notices.append(&mut roles.notices);
         notices.push(prepare.summary());
         notices.extend(left_out);
-        Ok(Self { table, files, roles, parts, prepare, notices })
+        let has_named_rows = named.is_some();
+        Ok(Self { table, files, has_named_rows, roles, parts, prepare, notices })
+    }
+
+    /// The data set.
+    pub fn load(self, name: &str, split: Split, split_seed: u64) -> Result<Loaded> {
+        let Self { table, files, has_named_rows, parts, prepare, notices, .. } = self;
+        let mut loaded = finish(name, table, &Arc::new(prepare), files, notices)?;
+        loaded.data = match has_named_rows {
+            true => loaded.data.divided(parts.clone())?,
+            false => loaded.data.fitted_to(split, split_seed),
+        };
+        Ok(with_repeated_rows(loaded, &parts))
     }
 }
 
 /// Reads a table and makes of it what a training made of its own.
-pub(super) fn load_prepared(
-    source: &Source,
-    files: Files,
-    prepare: &Arc<Prepare>,
-) -> Result<Loaded> {
-    let Files { mut table, rows: mut files, mut notices, .. } = files;
+pub(super) fn load_prepared(name: &str, files: Files, prepare: &Arc<Prepare>) -> Result<Loaded> {
+    let Files { mut table, rows: mut files, parts, mut notices, .. } = files;
+    parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
     let targets = prepare.targets(&table)?;
-    files.drop_rows(&mut table, &targets, &mut notices)?;
-    finish(source, table, prepare, files, None, notices)
-}
-
-/// The rows of each file.
-#[derive(Clone, Copy, Debug)]
-struct FileRows {
-    train: usize,
-    val: Option<usize>,
-    test: Option<usize>,
-}
-
-impl FileRows {
-    /// What a split needs; `None` if all rows are of one file.
-    fn lengths(self) -> Option<FileLengths> {
-        match (self.val, self.test) {
-            (None, None) => None,
-            (val, _) => Some(FileLengths { train: self.train, val: val.unwrap_or(0) }),
-        }
+    let kept = files.drop_rows(&mut table, &targets, &mut notices)?;
+    let mut loaded = finish(&file_name(name), table, prepare, files, notices)?;
+    if let Some(parts) = parts {
+        loaded.data = loaded.data.divided(parts.kept(&kept))?;
     }
-
-    /// Drops rows whose target is missing, and says so. Returns the positions of the others; nothing if they are all.
-    fn drop_rows(
-        &mut self,
-        table: &mut Table,
-        targets: &[usize],
-        notices: &mut Vec<String>,
-    ) -> Result<Vec<u32>> {
-        let keep = table.complete_rows(targets);
-        let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(Vec::new()) };
-        let dropped = keep.iter().filter(|keep| !**keep).count();
-        let target = table.columns()[targets[0]].name.clone();
-        if dropped == keep.len() {
-            let problem = format!("`{target}` has no value in any row; expected the target there");
-            return Err(Error::invalid(table.name(), problem));
-        }
-        notices.push(format!(
-            "left out, because `{target}` has no value there: {} of {} rows (row {} is the first)",
-            grouped(dropped as u64),
-            grouped(keep.len() as u64),
-            first + 1
-        ));
-        let kept = |rows: &[bool]| rows.iter().filter(|keep| **keep).count();
-        let (train, rest) = keep.split_at(self.train);
-        let (val, test) = rest.split_at(self.val.unwrap_or(0));
-        *self = Self {
-            train: kept(train),
-            val: self.val.map(|_| kept(val)),
-            test: self.test.map(|_| kept(test)),
-        };
-        table.retain(&keep);
-        let empty = [("training", Some(self.train)), ("validation", self.val), ("test", self.test)]
-            .into_iter()
-            .find(|(_, rows)| *rows == Some(0));
-        match empty {
-            None => Ok((0..).zip(&keep).filter(|(_, keep)| **keep).map(|(row, _)| row).collect()),
-            Some((part, _)) => Err(Error::invalid(
-                table.name(),
-                format!("`{target}` has no value in any row of the {part} file"),
-            )),
-        }
-    }
-}
-
-/// The tables of a source, one below the other.
-pub(super) struct Files {
-    table: Table,
-    rows: FileRows,
-    /// What is predicted unless the user says otherwise; nothing for the last column.
-    targets: Vec<String>,
-    notices: Vec<String>,
-}
-
-impl Files {
-    /// Reads the files of a source. `text` names columns of texts.
-    pub fn read(source: &Source, text: &[String]) -> Result<Self> {
-        let mut options = ReadOptions { text: text.to_vec(), ..ReadOptions::default() };
-        loop {
-            let main = Path::new(&source.data);
-            let (main, libsvm) = read_table(main, &options, LibsvmOptions::default())?;
-            let (val, test) = others(source, &main, &options, libsvm)?;
-            let texts = mixed(&main.table, [&val, &test]);
-            match texts.is_empty() || texts.iter().all(|text| options.text.contains(text)) {
-                true => return Self::joined(main, val, test),
-                false => options.text.extend(texts),
-            }
-        }
-    }
-
-    /// Tables that have been read, with those that a source names besides.
-    pub fn with(
-        train: Table,
-        valid: Option<Table>,
-        test: Option<Table>,
-        source: &Source,
-    ) -> Result<Self> {
-        let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
-        let main = plain(train);
-        let (val, own_test) =
-            others(source, &main, &ReadOptions::default(), LibsvmOptions::default())?;
-        // arrays name the columns of their labels `y0`, `y1`, ...
-        let names = main.table.columns().iter().map(|column| &column.name);
-        let is_label = |name: &&String| {
-            let number = name.strip_prefix('y');
-            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
-        };
-        let targets = names.filter(is_label).cloned().collect();
-        let files = Self::joined(main, val.or(valid.map(plain)), own_test.or(test.map(plain)))?;
-        Ok(Self { targets, ..files })
-    }
-
-    fn joined(main: ReadTable, val: Option<ReadTable>, test: Option<ReadTable>) -> Result<Self> {
-        let ReadTable { mut table, mut notices, .. } = main;
-        let mut rows = FileRows { train: table.n_rows(), val: None, test: None };
-        for (more, count) in [(val, &mut rows.val), (test, &mut rows.test)] {
-            let Some(more) = more else { continue };
-            *count = Some(more.table.n_rows());
-            notices.extend(more.notices);
-            table.append(more.table)?;
-        }
-        Ok(Self { table, rows, targets: Vec::new(), notices })
-    }
-}
-
-/// Reads the validation and the test file of a source.
-fn others(
-    source: &Source,
-    main: &ReadTable,
-    options: &ReadOptions,
-    libsvm: LibsvmOptions,
-) -> Result<(Option<ReadTable>, Option<ReadTable>)> {
-    let names = main.table.columns().iter().map(|column| column.name.clone());
-    let known = if main.has_header { names.collect() } else { Vec::new() };
-    let options = ReadOptions { known, ..options.clone() };
-    let read = |path: &Option<String>| -> Result<Option<ReadTable>> {
-        let Some(path) = path else { return Ok(None) };
-        let path = Path::new(path);
-        Ok(Some(read_table(path, &options, libsvm)?.0))
-    };
-    Ok((read(&source.valid)?, read(&source.test)?))
-}
-
-/// Reads a file of a table, and says how further LibSVM files are to be read.
-fn read_table(
-    path: &Path,
-    options: &ReadOptions,
-    libsvm: LibsvmOptions,
-) -> Result<(ReadTable, LibsvmOptions)> {
-    let name = path.display().to_string();
-    let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
-    match Form::of(&name)? {
-        Form::Delimited => Ok((read_csv(path, options)?, libsvm)),
-        Form::Parquet => Ok((plain(read_parquet(path)?), libsvm)),
-        Form::Libsvm => {
-            let LibsvmTable { table, first, .. } = read_libsvm(path, &libsvm)?;
-            let mut libsvm = libsvm;
-            (libsvm.min_features, libsvm.first) = (table.columns().len() - 1, Some(first));
-            Ok((plain(table), libsvm))
-        }
-        Form::Arrays | Form::Idx | Form::Folder => Err(Error::invalid_file(
-            path,
-            "expected a table: .csv, .tsv, .txt or .svm (also .gz or .zst), or .parquet",
-        )),
-    }
-}
-
-/// Reads a file of rows without targets for a model, whole: Parquet, LibSVM or arrays. `None` for text, which
-/// [`crate::data::table::TableStream`] reads as it arrives.
-///
-/// # Errors
-/// If the file cannot be read, or holds images.
-pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
-    match Form::of_name(&path.display().to_string()) {
-        Some(Form::Parquet) => read_parquet(path).map(Some),
-        Some(Form::Libsvm) => {
-            // the numbers of the features are the names of the columns
-            let numbers =
-                || prepare.inputs().iter().filter_map(|input| input.column().parse::<usize>().ok());
-            let mut options = LibsvmOptions::default();
-            if numbers().any(|number| number == 0) {
-                options.first = Some(0);
-            }
-            let first = options.first.unwrap_or(1);
-            options.min_features = numbers().max().map_or(0, |last| last + 1 - first);
-            options.first = Some(first);
-            Ok(Some(read_libsvm(path, &options)?.table))
-        }
-        Some(Form::Arrays) => match npz::read_inputs(path)? {
-            Inputs::Table(table) => Ok(Some(table)),
-            Inputs::Images { .. } => Err(Error::invalid_file(
-                path,
-                "found images; the model was trained on a table, and expects one",
-            )),
-        },
-        _ => Ok(None),
-    }
-}
-
-/// The columns that hold texts in one table and numbers in another: they are texts in all, so that `007` is no 7.
-fn mixed(first: &Table, others: [&Option<ReadTable>; 2]) -> Vec<String> {
-    let kind = |table: &Table, at: usize| match &table.columns()[at].kind {
-        Kind::Number => table.numbers(at).any(|x| !x.is_nan()).then_some(false),
-        Kind::Text(levels) => (!levels.is_empty()).then_some(true),
-    };
-    let mut kinds: Vec<Vec<bool>> = vec![Vec::new(); first.columns().len()];
-    for other in others.into_iter().flatten() {
-        let positions: HashMap<&str, usize> =
-            other.table.columns().iter().zip(0..).map(|(c, i)| (&c.name[..], i)).collect();
-        for (column, kinds) in first.columns().iter().zip(&mut kinds) {
-            let at = positions.get(&column.name[..]);
-            kinds.extend(at.and_then(|&at| kind(&other.table, at)));
-        }
-    }
-    let is_mixed = |&(column, ref kinds): &(usize, Vec<bool>)| {
-        !kinds.is_empty()
-            && kind(first, column)
-                .into_iter()
-                .chain(kinds.iter().copied())
-                .any(|kind| kind != kinds[0])
-    };
-    let mixed = kinds.into_iter().enumerate().filter(is_mixed);
-    mixed.map(|(column, _)| first.columns()[column].name.clone()).collect()
+    Ok(loaded)
 }
 
 /// The data set of a table.
 fn finish(
-    source: &Source,
+    name: &str,
     table: Table,
     prepare: &Arc<Prepare>,
     files: FileRows,
-    fitted_to: Option<(Split, u64)>,
     mut notices: Vec<String>,
 ) -> Result<Loaded> {
-    let name =
-        Path::new(&source.data).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Prepared { inputs, n_rows, labels, targets, weights, unknown } =
         prepare.apply(table, true)?;
     notices.extend(prepare.unknown_levels(&unknown, n_rows));
@@ -369,7 +165,7 @@ fn finish(
     if let Some(files) = files.lengths() {
         data = data.with_files(files);
     }
-    let data = data.with_prepare(Arc::clone(prepare), fitted_to);
+    let data = data.with_prepare(Arc::clone(prepare));
     notices.extend(data.warnings());
     Ok(Loaded { data, notices })
 }

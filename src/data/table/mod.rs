@@ -4,6 +4,7 @@
 //! can free it chunk by chunk.
 
 mod append;
+mod build;
 mod delimited;
 
 use std::collections::HashMap;

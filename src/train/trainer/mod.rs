@@ -77,12 +77,14 @@ enum Pause {
 }
 
 impl<'d> Trainer<'d> {
-    /// A run from random weights.
+    /// A run from random weights. `config.split` divides the data; rows of the caller's own, or other data as a validation part, belong
+    /// to the data: see [`Dataset::with_parts`] and [`Dataset::with_valid`].
     ///
     /// # Errors
-    /// If a setting is impossible, the data cannot be split as asked, or the system refuses memory or threads.
+    /// If the data has no labels, a setting is impossible, the data cannot be split as asked, or the system refuses memory or threads.
     pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
         config.check()?;
+        data.require_labels()?;
         let spec =
             Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
         config.activations = spec.activations();
