@@ -231,18 +231,20 @@ fn runs(
     let (mut splits, mut aims): (Vec<(Split, u64)>, Vec<_>) = (Vec::new(), Vec::new());
     for SweepRun { config, fold, .. } in &runs {
         let TrainConfig { split, split_seed, loss, metric, .. } = config;
-        let known = (splits.contains(&(*split, *split_seed)), aims.contains(&(*loss, *metric)));
-        // folds differ in their samples alone
-        if known == (true, true) || fold.as_ref().is_some_and(|fold| fold.number > 1) && known.1 {
+        let has_new_aim = !aims.contains(&(*loss, *metric));
+        // folds differ in their samples alone: the first one stands for all
+        let is_first = fold.as_ref().is_none_or(|fold| fold.number == 1);
+        let has_new_split = is_first && !splits.contains(&(*split, *split_seed));
+        if !(has_new_aim || has_new_split) {
             continue;
         }
         let data = load(config)?.0;
         let parts = split.apply(&data, *split_seed)?;
-        if !known.1 {
+        if has_new_aim {
             aims.push((*loss, *metric));
             config.task(&data, &parts)?.metric(*metric)?;
         }
-        if known.0 {
+        if !has_new_split {
             continue;
         }
         splits.push((*split, *split_seed));
