@@ -55,17 +55,16 @@ impl Parts {
     /// # Errors
     /// If a row is out of range or occurs twice, or the training part is empty.
     pub(crate) fn check(&self, n: usize) -> Result<()> {
-        let refuse =
-            |found: String, expected: String| Err(Error::argument("parts", found, expected));
+        let refuse = |problem: String| Err(Error::usage(format!("parts: {problem}")));
         if self.train.is_empty() {
-            return refuse("no rows to train on".to_owned(), "at least one".to_owned());
+            return refuse("no rows to train on; expected at least one".to_owned());
         }
         let mut seen = vec![false; n];
         for &row in [&self.train, &self.val, &self.test].into_iter().flatten() {
             match seen.get_mut(row as usize) {
-                None => return refuse(format!("row {row}"), format!("rows below {n}")),
+                None => return refuse(format!("row {row}; expected rows below {n}")),
                 Some(true) => {
-                    return refuse(format!("row {row} twice"), "every row at most once".to_owned());
+                    return refuse(format!("row {row} twice; expected every row at most once"));
                 }
                 Some(seen) => *seen = true,
             }

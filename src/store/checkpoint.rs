@@ -213,7 +213,7 @@ impl Checkpoint {
             return Err(Error::invalid(
                 "checkpoint",
                 format!(
-                    "format version {format_version}, expected {FORMAT_VERSION}; resume it with the densely that wrote it"
+                    "format version {format_version}, expected {PLAIN_VERSION} or {FORMAT_VERSION}; resume it with the densely that wrote it"
                 ),
             ));
         }

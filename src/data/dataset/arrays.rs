@@ -104,23 +104,23 @@ impl Dataset {
         classes: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
         let classes: Vec<String> = classes.into_iter().map(Into::into).collect();
-        let refuse =
-            |found: String, expected: &str| Err(Error::argument("classes", found, expected));
-        if self.n_classes() == 0 || self.prepare.is_some() {
-            let what = if self.prepare.is_some() { "come from a table" } else { "have no classes" };
-            return refuse(
-                format!("for samples of {} that {what}", self.name),
-                "samples from arrays or images, with a class each",
-            );
+        let refuse = |problem: String| Err(Error::usage(format!("classes: {problem}")));
+        if self.prepare.is_some() {
+            return refuse(format!("{} is a table; expected them when it is loaded", self.name));
+        }
+        if self.n_classes() == 0 {
+            return refuse(format!("the samples of {} have none; expected one each", self.name));
         }
         if classes.len() < self.n_classes() {
-            let found =
-                format!("{} names for the labels 0 to {}", classes.len(), self.n_classes() - 1);
-            return refuse(found, "a name for each label");
+            let last = self.n_classes() - 1;
+            return refuse(format!(
+                "{} names for the labels 0 to {last}; expected one each",
+                classes.len()
+            ));
         }
         let mut seen = HashSet::new();
         if let Some(again) = classes.iter().find(|class| !seen.insert(&class[..])) {
-            return refuse(format!("`{again}` twice"), "names that differ");
+            return refuse(format!("`{again}` twice; expected names that differ"));
         }
         self.classes = classes;
         self.fingerprint = OnceLock::new();

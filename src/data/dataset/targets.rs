@@ -44,11 +44,11 @@ impl Dataset {
     ) -> Result<Self> {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         if names.len() != self.target_names.len() || self.prepare.is_some() {
-            return Err(Error::argument(
-                "names",
-                format!("{} names", names.len()),
-                format!("one for each of the {} targets of arrays", self.target_names.len()),
-            ));
+            return Err(Error::usage(format!(
+                "target names: {}; expected {}, one for each target of arrays",
+                names.len(),
+                self.target_names.len()
+            )));
         }
         self.target_names = names;
         self.fingerprint = OnceLock::new();
