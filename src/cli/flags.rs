@@ -9,7 +9,7 @@ use crate::store::RunOptions;
 use crate::train::config::GROUPS;
 use crate::train::config::group::{DATA, OUTPUT, RUN};
 use crate::train::setting::{Configuration, Setting, Sweep, settings};
-use crate::train::{Grid, Sharing, TrainConfig};
+use crate::train::{FOLLOWING, Grid, Sharing, TrainConfig};
 
 settings! {
     /// Where files, results and progress go.
@@ -73,6 +73,11 @@ impl Flag {
             (help, names) => format!("{help}: {}", names.join(", ")),
         };
         let default = setting.default.unwrap_or(default);
+        // a sweep takes its settings as they are
+        let of_table = match !sweep && FOLLOWING.contains(&setting.key) {
+            true => "; of a table, what suits its size",
+            false => "",
+        };
         let value_name = match separator {
             Some(separator) => format!("{}{separator}...", setting.value_name),
             None => setting.value_name.to_owned(),
@@ -81,7 +86,7 @@ impl Flag {
             key: setting.key,
             help: match default {
                 "" | "off" => help,
-                default => format!("{help} [default: {default}]"),
+                default => format!("{help} [default: {default}{of_table}]"),
             },
             value_name,
             group: setting.group,

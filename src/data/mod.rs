@@ -29,7 +29,7 @@ pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 pub use sampler::epoch_order;
 pub use source::{
-    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source, Use,
-    load, load_images, read_input_table,
+    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, LoadedImages, Overview,
+    Source, Use, load, load_images, read_input_table,
 };
 pub use split::Split;

@@ -20,8 +20,10 @@ mod trainer;
 pub use config::{Sharing, TrainConfig};
 #[cfg(feature = "cli")]
 pub(crate) use estimate::{epoch_seconds, total_seconds};
+#[cfg(feature = "cli")]
+pub(crate) use follow::FOLLOWING;
 pub use grid::{Grid, MAX_RUNS};
-pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
+pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
 pub use record::EpochRecord;
 pub use state::{Divergence, PartialEpoch, TrainerState};
 #[cfg(feature = "cli")]

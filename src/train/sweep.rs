@@ -157,15 +157,20 @@ pub fn ranking_metric(results: &[RunResult], runs: &[SweepRun]) -> Metric {
     shared_metric(results.iter().map(|result| &runs[result.number]), is_regression)
 }
 
-/// The metric that all runs share, or else the default of their task.
+/// The metric that all runs share, or else the default of their task; losses that differ are not compared.
 pub fn shared_metric<'a>(
     runs: impl IntoIterator<Item = &'a SweepRun>,
     is_regression: bool,
 ) -> Metric {
     let default = Metric::default_for(is_regression);
-    let mut metrics = runs.into_iter().map(|run| run.config.metric.or_else(|| default));
-    let first = metrics.next().unwrap_or(default);
-    if metrics.all(|metric| metric == first) { first } else { default }
+    let mut runs = runs.into_iter().map(|run| &run.config);
+    let Some(first) = runs.next() else { return default };
+    let metric = first.metric_for(is_regression);
+    let is_shared = |config: &TrainConfig| {
+        config.metric_for(is_regression) == metric
+            && (metric != Metric::Loss || config.loss == first.loss)
+    };
+    if runs.all(is_shared) { metric } else { default }
 }
 
 /// Several runs and their results, the best first.

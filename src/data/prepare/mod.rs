@@ -6,6 +6,7 @@
 mod apply;
 mod fit;
 mod outputs;
+mod resolution;
 mod roles;
 mod rows;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::table::{Table, digits};
 use crate::error::{Error, Result};
 use crate::text::plural;
-use outputs::target_position;
+use outputs::{TARGET, required_position};
 
 pub use roles::{Roles, TableOptions, TaskChoice};
 pub use rows::Prepared;
@@ -178,7 +179,8 @@ impl Prepare {
     /// # Errors
     /// If the table lacks one.
     pub(crate) fn targets(&self, table: &Table) -> Result<Vec<usize>> {
-        self.target.columns().iter().map(|name| target_position(table, name)).collect()
+        let columns = self.target.columns().iter();
+        columns.map(|name| required_position(table, name, TARGET)).collect()
     }
 
     /// Rejects what no training can have made.

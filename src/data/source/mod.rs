@@ -2,6 +2,7 @@
 
 mod form;
 mod images;
+mod notices;
 mod options;
 mod overview;
 mod tables;
@@ -10,12 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use form::Form;
-pub use images::{InputImages, load_images};
+pub use images::{InputImages, LoadedImages, load_images};
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
 pub use tables::read_inputs as read_input_table;
 
 use super::idx_directory::read_directory;
+use super::libsvm::LibsvmOptions;
 use super::prepare::Prepare;
 use super::{Dataset, Split, mnist};
 use crate::error::{Error, Result};
@@ -71,7 +73,8 @@ impl Source {
         split_seed: u64,
     ) -> Result<Loaded> {
         let text = prepare.map_or_else(Vec::new, |prepare| prepare.text_columns());
-        match (self.read_with(&text)?, prepare) {
+        let libsvm = prepare.map_or_else(LibsvmOptions::default, |own| tables::features_of(own));
+        match (self.read_with(&text, libsvm)?, prepare) {
             (Read::Tables(files), Some(prepare)) => tables::load_prepared(self, files, prepare),
             (Read::Tables(_), None) => Err(Error::invalid(
                 &self.data[..],
@@ -88,11 +91,13 @@ impl Source {
 
     /// Reads the files of the data.
     fn read(&self) -> Result<Read> {
-        self.read_with(&self.table.categorical)
+        let read = self.read_with(&self.table.categorical, LibsvmOptions::default())?;
+        self.require_use(&read)?;
+        Ok(read)
     }
 
-    /// [`Source::read`], with columns that are texts whatever they look like.
-    fn read_with(&self, text: &[String]) -> Result<Read> {
+    /// [`Source::read`], with columns that are texts whatever they look like, for features that are numbered like this.
+    fn read_with(&self, text: &[String], libsvm: LibsvmOptions) -> Result<Read> {
         let images = match self.form()? {
             Form::Idx if self.data == "mnist" => mnist::load()?,
             Form::Idx => {
@@ -105,11 +110,29 @@ impl Source {
                 tables @ Read::Tables(_) => return Ok(tables),
             },
             Form::Delimited | Form::Libsvm | Form::Parquet => {
-                return Ok(Read::Tables(tables::Files::read(self, text)?));
+                return Ok(Read::Tables(tables::Files::read(self, text, libsvm)?));
             }
         };
         self.require_plain()?;
         Ok(Read::Images(Box::new(images)))
+    }
+
+    /// Rejects options that would change nothing about data of this kind.
+    fn require_use(&self, read: &Read) -> Result<()> {
+        let data = &self.data;
+        let problem = match read {
+            Read::Tables(_) if self.image_size.is_some() => {
+                format!("`image_size` is for folders of images; {data} is a table")
+            }
+            Read::Tables(_) if self.class_names.is_some() => format!(
+                "`class_names` is for images; {data} is a table, whose classes have the names that its target has"
+            ),
+            Read::Images(_) if self.image_size.is_some() && self.form()? != Form::Folder => {
+                format!("`image_size` is for folders of images; those of {data} have one size")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::usage(problem))
     }
 
     /// Gives the classes their names and weights.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::notices::infinite;
 use super::tables::Plan;
 use super::{Loaded, Read, Source};
 use crate::data::prepare::Target;
@@ -90,7 +91,7 @@ impl Source {
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
         match self.read()? {
             Read::Tables(files) => {
-                Ok(Overview::of_table(&Plan::of(self, files, split, split_seed)?, self))
+                Ok(Overview::of_table(&Plan::of(self, files, split, split_seed)?))
             }
             Read::Images(loaded) => {
                 let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;
@@ -117,8 +118,8 @@ impl Overview {
         }
     }
 
-    fn of_table(plan: &Plan, source: &Source) -> Self {
-        let Plan { table, roles, parts, prepare, notices, .. } = plan;
+    fn of_table(plan: &Plan) -> Self {
+        let Plan { table, options, roles, parts, prepare, notices, .. } = plan;
         let (classes, targets) = match prepare.target() {
             Target::Classes { classes, .. } => {
                 let mut counted: Vec<_> = classes.iter().map(|class| (class.clone(), 0)).collect();
@@ -135,12 +136,15 @@ impl Overview {
                 Some(&width) => Use::Inputs(width),
                 None if roles.targets.contains(&column) => Use::Target,
                 None if roles.weight == Some(column) => Use::Weight,
-                None if source.table.ignore.contains(name) => Use::Ignored,
+                None if options.ignore.contains(name) => Use::Ignored,
                 None => Use::Constant,
             }
         };
         let columns =
             (0..table.columns().len()).map(|column| of_column(table, column, role(column)));
+        let used: Vec<usize> = (0..table.columns().len())
+            .filter(|&column| matches!(role(column), Use::Inputs(_) | Use::Target | Use::Weight))
+            .collect();
         Self {
             samples: table.n_rows(),
             image: None,
@@ -149,7 +153,7 @@ impl Overview {
             targets,
             classes,
             parts: [&parts.train, &parts.val, &parts.test].map(Vec::len),
-            notices: notices.clone(),
+            notices: [&notices[..], &infinite(table, &used, |row| plan.place(row))].concat(),
         }
     }
 }

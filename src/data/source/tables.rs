@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::notices::{mostly_numbers, unknown_levels, whole_names};
 use super::{Form, Loaded, Source};
 use crate::data::draw::{Files as FileLengths, Rows};
 use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
 use crate::data::npz::{self, Inputs};
 use crate::data::parquet::read_parquet;
-use crate::data::prepare::{Prepare, Prepared, Roles, Target};
-use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
+use crate::data::prepare::{Prepare, Prepared, Roles, TableOptions, Target};
+use crate::data::table::{Column, Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::data::{Dataset, Features, Parts, Split};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::text::grouped;
+use crate::text::{grouped, plural};
 
 /// Reads a table and learns from its training part.
 pub(super) fn load(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Loaded> {
@@ -32,6 +33,10 @@ pub(super) struct Plan {
     /// The rows that have a target.
     pub table: Table,
     files: FileRows,
+    /// How many rows had no target.
+    left_out: usize,
+    /// What was asked for, with names as the table has them.
+    pub options: TableOptions,
     pub roles: Roles,
     pub parts: Parts,
     pub prepare: Prepare,
@@ -41,13 +46,19 @@ pub(super) struct Plan {
 impl Plan {
     /// Reads a table, puts its rows into parts, and learns from its training part.
     pub fn of(source: &Source, files: Files, split: Split, split_seed: u64) -> Result<Self> {
-        let Files { mut table, rows: mut files, targets, mut notices } = files;
+        let Files { mut table, rows: mut files, targets, mut notices, missing } = files;
         let mut options = source.table.clone();
+        for names in [&mut options.target, &mut options.ignore, &mut options.categorical] {
+            *names = whole_names(names, &table);
+        }
         if options.target.is_empty() {
             options.target = targets;
         }
+        let asked_for = [&options.categorical[..], &options.ignore].concat();
+        notices.extend(mostly_numbers(&table, &asked_for, |row| files.place(row)));
         let mut roles = Roles::of(&table, &options)?;
-        files.drop_rows(&mut table, &roles.targets, &mut notices)?;
+        let n_rows = table.n_rows();
+        files.drop_rows(&mut table, &roles.targets, &missing, &mut notices)?;
         let labels = roles.labels(&table);
         let rows = Rows {
             name: &source.data,
@@ -58,11 +69,26 @@ impl Plan {
             keeps_order: false,
         };
         let parts = split.parts_of(&rows, split_seed)?;
+        if let (Split::Counts(_), 1, 2..) = (split, parts.train.len(), table.n_rows()) {
+            return Err(Error::usage(format!(
+                "split `{split}`: the training part is 1 of {} rows; expected more: whole numbers count rows, and fractions have \
+                 a point, as in 1.0,0.0,0.0",
+                grouped(table.n_rows() as u64)
+            )));
+        }
         let (prepare, left_out) = Prepare::fit(&table, &roles, &options, &parts.train)?;
         notices.append(&mut roles.notices);
         notices.push(prepare.summary());
         notices.extend(left_out);
-        Ok(Self { table, files, roles, parts, prepare, notices })
+        notices.extend(unknown_levels(&table, &prepare, &parts));
+        let left_out = n_rows - table.n_rows();
+        Ok(Self { table, files, left_out, options, roles, parts, prepare, notices })
+    }
+
+    /// What messages call a row.
+    pub fn place(&self, row: usize) -> String {
+        let more = if self.left_out > 0 { ", not counting those without a target" } else { "" };
+        format!("{}{more}", self.files.place(row))
     }
 }
 
@@ -72,9 +98,9 @@ pub(super) fn load_prepared(
     files: Files,
     prepare: &Arc<Prepare>,
 ) -> Result<Loaded> {
-    let Files { mut table, rows: mut files, mut notices, .. } = files;
+    let Files { mut table, rows: mut files, mut notices, missing, .. } = files;
     let targets = prepare.targets(&table)?;
-    files.drop_rows(&mut table, &targets, &mut notices)?;
+    files.drop_rows(&mut table, &targets, &missing, &mut notices)?;
     finish(source, table, prepare, files, None, notices)
 }
 
@@ -95,11 +121,23 @@ impl FileRows {
         }
     }
 
+    /// `row 7`, or `row 7 of the test file`.
+    fn place(self, row: usize) -> String {
+        let val = self.val.unwrap_or(0);
+        let (row, file) = match row {
+            _ if row < self.train => (row, ""),
+            _ if row < self.train + val => (row - self.train, " of the validation file"),
+            _ => (row - self.train - val, " of the test file"),
+        };
+        format!("row {}{file}", grouped(row as u64 + 1))
+    }
+
     /// Drops rows whose target is missing, and says so.
     fn drop_rows(
         &mut self,
         table: &mut Table,
         targets: &[usize],
+        missing: &MissingWords,
         notices: &mut Vec<String>,
     ) -> Result<()> {
         let keep = table.complete_rows(targets);
@@ -111,10 +149,11 @@ impl FileRows {
             return Err(Error::invalid(table.name(), problem));
         }
         notices.push(format!(
-            "left out, because `{target}` has no value there: {} of {} rows (row {} is the first)",
+            "left out, because `{target}` has no value there: {} of {} rows ({} is the first{})",
             grouped(dropped as u64),
             grouped(keep.len() as u64),
-            first + 1
+            self.place(first),
+            missing_words(missing, &target)
         ));
         let kept = |rows: &[bool]| rows.iter().filter(|keep| **keep).count();
         let (train, rest) = keep.split_at(self.train);
@@ -138,6 +177,29 @@ impl FileRows {
     }
 }
 
+/// Of columns of texts: what stands for missing ones, and how often.
+type MissingWords = Vec<(String, Vec<(&'static str, usize)>)>;
+
+/// `; missing is what says `None`, 40 times`: the words that might have been meant, of a column.
+fn missing_words(missing: &MissingWords, column: &str) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let words = missing.iter().filter(|(name, _)| name == column).flat_map(|(_, words)| words);
+    for &(word, count) in words.filter(|(word, _)| !word.is_empty()) {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, all)) => *all += count,
+            None => counts.push((word, count)),
+        }
+    }
+    let words: Vec<String> = counts
+        .into_iter()
+        .map(|(word, count)| format!("`{word}` {}", plural(count, "time")))
+        .collect();
+    match words.is_empty() {
+        true => String::new(),
+        false => format!("; missing is what says {}", words.join(", ")),
+    }
+}
+
 /// The tables of a source, one below the other.
 pub(super) struct Files {
     table: Table,
@@ -145,17 +207,19 @@ pub(super) struct Files {
     /// What is predicted unless the user says otherwise; nothing for the last column.
     targets: Vec<String>,
     notices: Vec<String>,
+    missing: MissingWords,
 }
 
 impl Files {
-    /// Reads the files of a source. `text` names columns of texts.
-    pub fn read(source: &Source, text: &[String]) -> Result<Self> {
+    /// Reads the files of a source. `text` names columns of texts; `libsvm` says how LibSVM's files are to be read.
+    pub fn read(source: &Source, text: &[String], libsvm: LibsvmOptions) -> Result<Self> {
         let mut options = ReadOptions { text: text.to_vec(), ..ReadOptions::default() };
         loop {
             let main = Path::new(&source.data);
-            let (main, libsvm) = read_table(main, &options, LibsvmOptions::default())?;
+            let (main, libsvm) = read_table(main, &options, libsvm)?;
             let (val, test) = others(source, &main, &options, libsvm)?;
-            let texts = mixed(&main.table, [&val, &test]);
+            let mut texts = mixed(&main.table, [&val, &test]);
+            texts.extend(whole_names(text, &main.table));
             match texts.is_empty() || texts.iter().all(|text| options.text.contains(text)) {
                 true => return Self::joined(main, val, test),
                 false => options.text.extend(texts),
@@ -170,8 +234,7 @@ impl Files {
         test: Option<Table>,
         source: &Source,
     ) -> Result<Self> {
-        let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
-        let main = plain(train);
+        let main = ReadTable::of(train);
         let (val, own_test) =
             others(source, &main, &ReadOptions::default(), LibsvmOptions::default())?;
         // arrays name the columns of their labels `y0`, `y1`, ...
@@ -181,21 +244,49 @@ impl Files {
             number.is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
         };
         let targets = names.filter(is_label).cloned().collect();
-        let files = Self::joined(main, val.or(valid.map(plain)), own_test.or(test.map(plain)))?;
+        let files = Self::joined(
+            main,
+            val.or(valid.map(ReadTable::of)),
+            own_test.or(test.map(ReadTable::of)),
+        )?;
         Ok(Self { targets, ..files })
     }
 
     fn joined(main: ReadTable, val: Option<ReadTable>, test: Option<ReadTable>) -> Result<Self> {
-        let ReadTable { mut table, mut notices, .. } = main;
+        let ReadTable { mut table, mut notices, mut missing, has_header, .. } = main;
         let mut rows = FileRows { train: table.n_rows(), val: None, test: None };
         for (more, count) in [(val, &mut rows.val), (test, &mut rows.test)] {
             let Some(more) = more else { continue };
             *count = Some(more.table.n_rows());
+            require_header(&table, has_header, &more)?;
             notices.extend(more.notices);
+            missing.extend(more.missing);
             table.append(more.table)?;
         }
-        Ok(Self { table, rows, targets: Vec::new(), notices })
+        Ok(Self { table, rows, targets: Vec::new(), notices, missing })
     }
+}
+
+/// Rejects a file whose columns have no names, where those of the first file have, or the other way round.
+fn require_header(first: &Table, has_header: bool, more: &ReadTable) -> Result<()> {
+    let is_there = |column: &Column| more.table.position(&column.name).is_some();
+    if has_header == more.has_header || first.columns().iter().all(is_there) {
+        return Ok(());
+    }
+    let (headless, named) = match has_header {
+        true => (more.table.name(), first),
+        false => (first.name(), &more.table),
+    };
+    let names: Vec<&str> = named.columns().iter().map(|column| &column.name[..]).take(8).collect();
+    let more = if named.columns().len() > names.len() { ",..." } else { "" };
+    Err(Error::invalid(
+        headless,
+        format!(
+            "no header: the names of the columns of {} are not in its first line; expected the line `{}{more}` there",
+            named.name(),
+            names.join(",")
+        ),
+    ))
 }
 
 /// Reads the validation and the test file of a source.
@@ -223,15 +314,16 @@ fn read_table(
     libsvm: LibsvmOptions,
 ) -> Result<(ReadTable, LibsvmOptions)> {
     let name = path.display().to_string();
-    let plain = |table| ReadTable { table, has_header: true, notices: Vec::new() };
+    let plain = ReadTable::of;
     match Form::of(&name)? {
         Form::Delimited => Ok((read_csv(path, options)?, libsvm)),
         Form::Parquet => Ok((plain(read_parquet(path)?), libsvm)),
         Form::Libsvm => {
             let LibsvmTable { table, first, .. } = read_libsvm(path, &libsvm)?;
+            let more = wider_than(&table, &libsvm);
             let mut libsvm = libsvm;
             (libsvm.min_features, libsvm.first) = (table.columns().len() - 1, Some(first));
-            Ok((plain(table), libsvm))
+            Ok((ReadTable { notices: more.into_iter().collect(), ..plain(table) }, libsvm))
         }
         Form::Arrays | Form::Idx | Form::Folder => Err(Error::invalid_file(
             path,
@@ -245,24 +337,15 @@ fn read_table(
 ///
 /// # Errors
 /// If the file cannot be read, or holds images.
-pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
+pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<ReadTable>> {
     match Form::of_name(&path.display().to_string()) {
-        Some(Form::Parquet) => read_parquet(path).map(Some),
+        Some(Form::Parquet) => Ok(Some(ReadTable::of(read_parquet(path)?))),
         Some(Form::Libsvm) => {
-            // the numbers of the features are the names of the columns
-            let numbers =
-                || prepare.inputs().iter().filter_map(|input| input.column().parse::<usize>().ok());
-            let mut options = LibsvmOptions::default();
-            if numbers().any(|number| number == 0) {
-                options.first = Some(0);
-            }
-            let first = options.first.unwrap_or(1);
-            options.min_features = numbers().max().map_or(0, |last| last + 1 - first);
-            options.first = Some(first);
-            Ok(Some(read_libsvm(path, &options)?.table))
+            let options = features_of(prepare);
+            Ok(Some(read_table(path, &ReadOptions::default(), options)?.0))
         }
         Some(Form::Arrays) => match npz::read_inputs(path)? {
-            Inputs::Table(table) => Ok(Some(table)),
+            Inputs::Table(table) => Ok(Some(ReadTable::of(table))),
             Inputs::Images { .. } => Err(Error::invalid_file(
                 path,
                 "found images; the model was trained on a table, and expects one",
@@ -270,6 +353,27 @@ pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
         },
         _ => Ok(None),
     }
+}
+
+/// How a LibSVM file is to be read for a model: the numbers of the features are the names of the columns, and one that the model
+/// does not use, such as 0, does not matter.
+pub(super) fn features_of(prepare: &Prepare) -> LibsvmOptions {
+    let numbers = prepare.inputs().iter().filter_map(|input| input.column().parse::<usize>().ok());
+    LibsvmOptions { min_features: numbers.max().map_or(0, |last| last + 1), first: Some(0) }
+}
+
+/// What to say where a LibSVM file has more features than the one that it goes with.
+fn wider_than(table: &Table, expected: &LibsvmOptions) -> Option<String> {
+    let (first, width) = (expected.first?, table.columns().len() - 1);
+    let last = |width: usize| (width + first).saturating_sub(1);
+    (expected.min_features > 0 && width > expected.min_features).then(|| {
+        format!(
+            "{} has features up to number {}; those after {} are not used",
+            table.name(),
+            last(width),
+            last(expected.min_features)
+        )
+    })
 }
 
 /// The columns that hold texts in one table and numbers in another: they are texts in all, so that `007` is no 7.
@@ -311,7 +415,10 @@ fn finish(
         Path::new(&source.data).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Prepared { inputs, n_rows, labels, targets, weights, unknown } =
         prepare.apply(table, true)?;
-    notices.extend(prepare.unknown_levels(&unknown, n_rows));
+    if fitted_to.is_none() {
+        // a training has said in which part they are
+        notices.extend(prepare.unknown_levels(&unknown, n_rows));
+    }
     let features = Features::F32(inputs);
     let mut data = match prepare.target() {
         Target::Classes { classes, .. } => {
@@ -350,9 +457,10 @@ fn with_repeated_rows(mut loaded: Loaded, parts: &Parts) -> Loaded {
     let repeated = parts.test.iter().filter(|row| train.contains(&hash(row))).count();
     if repeated > 0 {
         loaded.notices.push(format!(
-            "{} of the {} rows of the test part are in the training part too, which flatters the score",
+            "{} of the {} rows of the test part {} in the training part too, which flatters the score",
             grouped(repeated as u64),
-            grouped(parts.test.len() as u64)
+            grouped(parts.test.len() as u64),
+            if repeated == 1 { "is" } else { "are" }
         ));
     }
     loaded
