@@ -30,7 +30,8 @@ pub fn sealed(value: &impl Serialize, vectors: &[&[f32]]) -> Result<String, Stri
 /// instance, may be another one without another value.
 pub fn opened(json: &str) -> Result<(Value, String), String> {
     let mut value: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    if !cfg!(fuzzing) && value.to_string() != json {
+    let written = value.to_string();
+    if !cfg!(fuzzing) && written != json {
         return Err("its JSON is not written as densely writes it".to_owned());
     }
     match value.as_object_mut().and_then(|object| object.remove(KEY)) {

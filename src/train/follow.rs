@@ -12,6 +12,7 @@ const MOST_FLOPS: f64 = 4e13;
 const STRONGEST_DECAY: f64 = 4.0;
 
 /// The settings that follow from a table.
+#[cfg(any(test, feature = "cli"))]
 pub const FOLLOWING: [&str; 7] =
     ["hidden", "activations", "batch_size", "lr", "weight_decay", "epochs", "patience"];
 

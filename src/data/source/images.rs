@@ -165,7 +165,7 @@ pub(super) fn arrays(source: &Source) -> Result<Read> {
             Ok(Read::Images(Box::new(Loaded { notices: data.warnings(), data })))
         }
         Arrays::Table { train, valid, test } => {
-            TableFiles::with(train, valid, test, source).map(Read::Tables)
+            TableFiles::with(train, valid, test, source).map(|files| Read::Tables(Box::new(files)))
         }
     }
 }

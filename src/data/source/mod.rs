@@ -57,7 +57,7 @@ impl Source {
     pub fn load(&self, split: Split, split_seed: u64) -> Result<Loaded> {
         match self.read()? {
             Read::Images(loaded) => Ok(*loaded),
-            Read::Tables(files) => tables::load(self, files, split, split_seed),
+            Read::Tables(files) => tables::load(self, *files, split, split_seed),
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }
@@ -75,7 +75,7 @@ impl Source {
         let text = prepare.map_or_else(Vec::new, |prepare| prepare.text_columns());
         let libsvm = prepare.map_or_else(LibsvmOptions::default, |own| tables::features_of(own));
         match (self.read_with(&text, libsvm)?, prepare) {
-            (Read::Tables(files), Some(prepare)) => tables::load_prepared(self, files, prepare),
+            (Read::Tables(files), Some(prepare)) => tables::load_prepared(self, *files, prepare),
             (Read::Tables(_), None) => Err(Error::invalid(
                 &self.data[..],
                 "it is a table; the model was trained on images or arrays, and expects such",
@@ -110,7 +110,7 @@ impl Source {
                 tables @ Read::Tables(_) => return Ok(tables),
             },
             Form::Delimited | Form::Libsvm | Form::Parquet => {
-                return Ok(Read::Tables(tables::Files::read(self, text, libsvm)?));
+                return Ok(Read::Tables(Box::new(tables::Files::read(self, text, libsvm)?)));
             }
         };
         self.require_plain()?;
@@ -152,5 +152,5 @@ impl Source {
 /// What the files of a source are.
 enum Read {
     Images(Box<Loaded>),
-    Tables(tables::Files),
+    Tables(Box<tables::Files>),
 }

@@ -91,7 +91,7 @@ impl Source {
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
         match self.read()? {
             Read::Tables(files) => {
-                Ok(Overview::of_table(&Plan::of(self, files, split, split_seed)?))
+                Ok(Overview::of_table(&Plan::of(self, *files, split, split_seed)?))
             }
             Read::Images(loaded) => {
                 let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;
