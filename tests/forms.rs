@@ -66,6 +66,19 @@ fn a_folder_of_images_for_each_class_is_learnt_and_its_files_are_predicted() {
         let csv = sandbox.ok(&["predict", &run, "large/day/000.png", "large/night/001.png"]);
         assert!(csv.contains("000.png,day,") && csv.contains("001.png,night,"), "{csv}");
     }
+    // a coloured image for a grey model, and folders of folders, are not taken without a word
+    let output = sandbox.run(&["predict", "run-grey", "coloured/test/day/000.png"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("1 image in colour, made grey as the model expects"), "{said}");
+    let inputs = ["predict", "run-grey", "grey/test/day/000.png", "grey/test"];
+    let output = sandbox.run(&inputs);
+    assert!(text(&output.stderr).contains("such as grey/test/day"), "{}", text(&output.stderr));
+    let inputs = ["predict", "run-grey", "data/t10k-images-idx3-ubyte", "grey/test/day"];
+    let said = text(&sandbox.run(&inputs).stderr);
+    assert!(said.contains("grey/test/day: a folder beside files"), "{said}");
+    let sized = ["train", "data", "--image-size", "6x5", "--out", "no"];
+    let said = text(&sandbox.run(&sized).stderr);
+    assert!(said.contains("`image_size` is for folders of images"), "{said}");
     // images of two sizes need a size
     write_folder(&sandbox.path("mixed"), 20, 8, false);
     fs::copy(sandbox.path("large/day/000.png"), sandbox.path("mixed/day/zzz.png")).unwrap();

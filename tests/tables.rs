@@ -162,7 +162,11 @@ fn what_is_wrong_is_said_in_one_line_and_leaves_nothing_behind() {
         ("a,b\n1,\n2,\n", &[], "no value in any row"),
         ("a,b\n1,x\n1,y\n", &[], "no column is left to learn from"),
         ("a,b\n1e39,x\n2,y\n", &[], "line 2, `a`: 1e39 is too large"),
-        ("a,b\n1,x\n2,y\n", &["--task", "regression"], "holds texts; expected numbers"),
+        (
+            "a,b\n1,x\n2,y\n",
+            &["--task", "regression"],
+            "holds texts such as `x` in row 1; expected numbers",
+        ),
         ("a,b\n1,x\n2,y\n", &["--weight", "b"], "named for two purposes"),
         ("a,b\n1,x\n\u{fffd}", &["--ignore", "zz"], "line 3"),
     ];

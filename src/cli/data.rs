@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use super::flags::DataFlags;
 use super::{finite, make_absolute, print_note, print_raw, print_text};
 use crate::data::{ColumnOverview, Contents, Overview, Use};
+use crate::figures::measure;
 use crate::report::{Column, Layout, Paint, Stream, Text, cut, grouped, plural};
 use crate::store::RunOptions;
+use crate::text::safe;
 use crate::train::TrainConfig;
 use crate::train::setting::Configuration as _;
 
@@ -145,11 +147,14 @@ fn text(name: &str, overview: &Overview, width: Option<usize>) -> Text {
     ));
     match &overview.classes[..] {
         [] => {
-            text = text.with(Paint::Plain, format!("predicts: {}\n", overview.targets.join(", ")))
+            text = text
+                .with(Paint::Plain, format!("predicts: {}\n", safe(&overview.targets.join(", "))))
         }
         classes => {
-            let shown =
-                classes.iter().take(MOST_LEVELS).map(|(class, n)| format!("{class} {}", count(*n)));
+            let shown = classes
+                .iter()
+                .take(MOST_LEVELS)
+                .map(|(class, n)| format!("{} {}", safe(class), count(*n)));
             let more = if classes.len() > MOST_LEVELS { ", ..." } else { "" };
             let shown = shown.collect::<Vec<_>>().join(", ");
             let line = format!("{}: {shown}{more}\n", plural(classes.len(), "class"));
@@ -166,6 +171,14 @@ fn text(name: &str, overview: &Overview, width: Option<usize>) -> Text {
         text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
     }
     text
+}
+
+/// A number with all of its digits, unless it has many zeros.
+fn short(x: f32) -> String {
+    match x.abs() {
+        0.0 | 1e-5..1e9 => x.to_string(),
+        _ => format!("{x:e}"),
+    }
 }
 
 fn row(column: &ColumnOverview) -> [String; 5] {
@@ -185,18 +198,19 @@ fn row(column: &ColumnOverview) -> [String; 5] {
         Contents::Numbers { least, largest, mean, distinct } => {
             let distinct =
                 distinct.map_or("more than 1,000 values".to_owned(), |n| plural(n, "value"));
-            let range = format!("{distinct} from {least} to {largest}, mean {mean:.4}");
+            let [low, high] = [*least, *largest].map(short);
+            let range = format!("{distinct} from {low} to {high}, mean {}", measure(*mean));
             ("numbers", if least.is_nan() { "none".to_owned() } else { range })
         }
         Contents::Texts(levels) => {
             let shown: Vec<String> = levels
                 .iter()
                 .take(4)
-                .map(|(level, n)| format!("{} {}", cut(level, 20), grouped(*n as u64)))
+                .map(|(level, n)| format!("{} {}", cut(&safe(level), 20), grouped(*n as u64)))
                 .collect();
             let more = if levels.len() > 4 { ", ..." } else { "" };
             ("texts", format!("{}: {}{more}", plural(levels.len(), "level"), shown.join(", ")))
         }
     };
-    [cut(&column.name, 40), kind.to_owned(), missing, used, cut(&values, 80)]
+    [cut(&safe(&column.name), 40), kind.to_owned(), missing, used, cut(&values, 80)]
 }

@@ -11,7 +11,7 @@ use crate::store::RunOptions;
 use crate::train::config::GROUPS;
 use crate::train::config::group::{DATA, OUTPUT, RUN};
 use crate::train::setting::{Configuration, Setting, Sweep, settings};
-use crate::train::{Folds, Grid, Sharing, TrainConfig};
+use crate::train::{FOLLOWING, Folds, Grid, Sharing, TrainConfig};
 
 settings! {
     /// Where files, results and progress go.
@@ -118,6 +118,10 @@ impl Flag {
             (help, names) => format!("{help}: {}", names.join(", ")),
         };
         let default = setting.default.unwrap_or(default);
+        let of_table = match FOLLOWING.contains(&setting.key) {
+            true => "; of a table, what suits its size",
+            false => "",
+        };
         let value_name = match separator {
             Some(separator) => format!("{}{separator}...", setting.value_name),
             None => setting.value_name.to_owned(),
@@ -126,7 +130,7 @@ impl Flag {
             key: setting.key,
             help: match default {
                 "" | "off" => help,
-                default => format!("{help} [default: {default}]"),
+                default => format!("{help} [default: {default}{of_table}]"),
             },
             value_name,
             group: setting.group,

@@ -132,6 +132,7 @@ impl OutOfFold {
             keep: &keep,
             is_regression: data.is_regression(),
             format: PredictionFormat::Csv { top: 1, all: true },
+            is_terminal: false,
         };
         let path = directory.join(PREDICTIONS);
         let mut text = Vec::new();

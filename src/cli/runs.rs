@@ -97,7 +97,7 @@ impl Line {
                 let done = results.as_ref().and_then(epochs).unwrap_or(history.len());
                 let is_regression = history.iter().any(EpochRecord::is_regression)
                     || results.is_some_and(|results| results.get("val_rmse").is_some());
-                let metric = config.train.metric.or_else(|| Metric::default_for(is_regression));
+                let metric = config.train.metric_for(is_regression);
                 let network = network(config, is_regression);
                 let line = plain(network, state(config, done, results));
                 let value = |metric: Metric, part: &str| {

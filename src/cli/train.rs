@@ -106,6 +106,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let reason = reason(trainer.state());
         print_note(&format!("the run in {} is finished: {reason}", path.display()));
     }
+    if !output.quiet && outcome.val_metric.is_some_and(f64::is_nan) {
+        print_note(&format!(
+            "{} is undefined on the validation part: it takes two classes, or targets that differ; the loss has chosen the epoch \
+             (--metric chooses by another)",
+            outcome.metric.title()
+        ));
+    }
     let has_model = outcome.best_epoch > 0;
     let mut printed = Ok(());
     if !output.json && has_model {

@@ -30,7 +30,7 @@ pub use parts::{Part, Parts};
 use row_major::row_major;
 pub use sampler::epoch_order;
 pub use source::{
-    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, Overview, Source,
-    SourceData, Tables, Use, load, load_images, read_input_table, read_table,
+    ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, LoadedImages, Overview,
+    Source, SourceData, Tables, Use, load, load_images, read_input_table, read_table,
 };
 pub use split::Split;

@@ -2,6 +2,7 @@
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::text::plural;
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,9 @@ pub struct Parts {
     /// Rows to test on.
     pub test: Vec<u32>,
 }
+
+/// Of more samples than these, one is hardly meant to be the training part.
+const MOST_TINY: usize = 10;
 
 impl Parts {
     /// The part to measure a model on: the test part; where it is empty the validation part, or else the training part.
@@ -111,7 +115,15 @@ impl Parts {
                 }
             }
         };
-        parts.into_iter().filter(|(_, rows)| !rows.is_empty()).filter_map(lacking).collect()
+        let lacking = parts.into_iter().filter(|(_, rows)| !rows.is_empty()).filter_map(lacking);
+        let is_tiny = self.train.len() == 1 && data.len() > MOST_TINY;
+        let tiny = is_tiny.then(|| {
+            let all = plural(data.len(), "sample");
+            format!(
+                "the training part is 1 of {all}; in a split, whole numbers count samples, and fractions have a point: 1.0,0.0,0.0"
+            )
+        });
+        tiny.into_iter().chain(lacking).collect()
     }
 
     /// Rejects weights that leave nothing to train on, or to validate on.

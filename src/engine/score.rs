@@ -77,7 +77,7 @@ impl Score {
     pub fn value(&self, metric: Metric) -> Option<f64> {
         match metric {
             Metric::Accuracy => Some(self.accuracy()),
-            Metric::LogLoss => Some(self.loss()),
+            Metric::LogLoss | Metric::Loss => Some(self.loss()),
             Metric::Rmse => Some(self.rmse()),
             Metric::Mae => Some(self.mae()),
             Metric::MacroF1 | Metric::Auc | Metric::R2 => None,

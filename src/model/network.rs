@@ -7,6 +7,7 @@ use crate::data::prepare::Prepare;
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
 use crate::task::{Regression, Task};
+use crate::text::plural;
 
 /// A network with its weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +130,7 @@ impl Model {
         if params.len() != expected {
             return Err(Error::argument(
                 "params",
-                format!("{} values", params.len()),
+                plural(params.len(), "value"),
                 format!("{expected}, the number of the network's parameters"),
             ));
         }
@@ -137,7 +138,7 @@ impl Model {
         if labels != spec.n_out() {
             return Err(Error::argument(
                 "labels",
-                format!("{labels} names"),
+                plural(labels, "name"),
                 format!("{}, one for each output", spec.n_out()),
             ));
         }

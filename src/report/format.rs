@@ -6,9 +6,10 @@ use super::style::{Paint, Text};
 use crate::engine::{Isa, Score};
 pub use crate::figures::{number, percent};
 use crate::model::{Activation, Spec};
-use crate::task::{Loss, Metric, Task};
+use crate::task::{Choice, Loss, Metric, Task};
+use crate::text::safe;
 use crate::train::setting::SettingValue as _;
-use crate::train::{Outcome, Trainer};
+use crate::train::{Outcome, TargetErrors, Trainer};
 
 pub use crate::text::{grouped, plural};
 
@@ -26,9 +27,14 @@ pub fn description(trainer: &Trainer<'_>) -> String {
     if task.loss() != Loss::default_for(is_regression) {
         aim += &format!(", loss {}", task.loss());
     }
-    if metric != Metric::default_for(is_regression) {
-        aim += &format!(", metric {metric}");
-    }
+    aim += &match config.metric {
+        // it decides what is kept, and nobody has asked for it
+        Choice::Auto if metric != Metric::default_for(is_regression) => {
+            format!(", metric {metric}, as it suits the loss (--metric)")
+        }
+        _ if metric != Metric::default_for(is_regression) => format!(", metric {metric}"),
+        _ => String::new(),
+    };
     format!(
         "densely {}: {}, {}, {}\n\
          {}: {} training, {} validation, {} (split {})\n\
@@ -87,7 +93,10 @@ pub fn summary(outcome: &Outcome) -> Text {
         )),
     };
     match &outcome.test {
-        Some(test) => text.with(Paint::Plain, "\n").then(test_line(outcome, test)),
+        Some(test) => {
+            let text = text.with(Paint::Plain, "\n").then(test_line(outcome, test));
+            text.with(Paint::Plain, target_lines(&outcome.test_targets))
+        }
         None => text,
     }
 }
@@ -101,13 +110,33 @@ fn test_line(outcome: &Outcome, test: &Score) -> Text {
         values.insert(0, (metric, value));
     }
     let text = shown_scores("test ", "", &values);
-    match metric == Metric::LogLoss {
+    match metric.is_loss() {
         true => text.with(Paint::Plain, on_samples(test)),
         false => {
             let loss = format!(", loss {}{}", number(test.loss()), on_samples(test));
             text.with(Paint::Plain, loss)
         }
     }
+}
+
+/// A line for each of several targets, each in its own units; many are left to `densely eval`.
+fn target_lines(targets: &[TargetErrors]) -> String {
+    const SHOWN: usize = 8;
+    let shown = |metric: Metric, value: Option<f64>| {
+        let value = value.map_or_else(|| "-".to_owned(), |value| metric.text(value));
+        format!("{} {value}", metric.title())
+    };
+    let line = |target: &TargetErrors| {
+        let values =
+            [(Metric::Rmse, target.rmse), (Metric::Mae, target.mae), (Metric::R2, target.r2)];
+        let values = values.map(|(metric, value)| shown(metric, value)).join(", ");
+        format!("\n`{}`: {values}", safe(&target.target))
+    };
+    let mut lines: String = targets.iter().take(SHOWN).map(line).collect();
+    if targets.len() > SHOWN {
+        lines += &format!("\nand {}", plural(targets.len() - SHOWN, "more target"));
+    }
+    lines
 }
 
 fn on_samples(score: &Score) -> String {
@@ -199,6 +228,7 @@ mod tests {
             test: Some(test),
             test_r2,
             test_metric,
+            test_targets: Vec::new(),
             diverged: None,
             seconds: 1.0,
         };
@@ -218,6 +248,19 @@ mod tests {
                         test accuracy 75.00 %, loss 0.5000, on 4 samples";
         assert_eq!(text(Metric::Accuracy, 0.75, None), expected);
         assert_eq!(scores(&test, Some(f64::NAN), true).len(), 2, "a constant target has no R2");
+        let target = |name: &str, rmse| TargetErrors {
+            target: name.to_owned(),
+            rmse,
+            mae: Some(0.5),
+            r2: None,
+        };
+        let several = Outcome {
+            test_targets: vec![target("a", Some(2.0)), target("b\n", None)],
+            ..outcome(Metric::Rmse, Some(0.5), Some(3.0), None)
+        };
+        let lines = summary(&several).plain();
+        let expected = "`a`: RMSE 2.0000, MAE 0.50000, R2 -\n`b\\n`: RMSE -, MAE 0.50000, R2 -";
+        assert!(lines.ends_with(expected), "{lines}");
         let without = summary(&Outcome { test: None, ..outcome(Metric::R2, None, None, None) });
         assert_eq!(without.plain(), "no validation part: the weights of epoch 2 are kept");
     }

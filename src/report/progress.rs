@@ -43,7 +43,7 @@ fn columns(metric: Metric) -> &'static [Column] {
         Metric::Accuracy | Metric::LogLoss => const { &columns_of("accuracy") },
         Metric::MacroF1 => const { &columns_with("accuracy", "macro F1") },
         Metric::Auc => const { &columns_with("accuracy", "AUC") },
-        Metric::Rmse => const { &columns_of("RMSE") },
+        Metric::Rmse | Metric::Loss => const { &columns_of("RMSE") },
         Metric::Mae => const { &columns_with("RMSE", "MAE") },
         Metric::R2 => const { &columns_with("RMSE", "R2") },
     }

@@ -1,5 +1,6 @@
 //! Predictions for the rows of a table, as CSV or JSON lines, a few rows at a time.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use ndarray::ArrayView2;
@@ -7,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::PredictionFormat;
 use super::predictions::{number, ranking};
-use crate::store::csv_field;
+use crate::store::{csv_exact, csv_field};
 
 /// How the predictions of rows are written.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +21,19 @@ pub struct RowPredictions<'a> {
     pub is_regression: bool,
     /// The form.
     pub format: PredictionFormat,
+    /// Whether a terminal shows them, which control characters would command.
+    pub is_terminal: bool,
 }
 
 impl RowPredictions<'_> {
+    /// A field of a CSV file.
+    fn field<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.is_terminal {
+            true => Cow::Owned(csv_field(text)),
+            false => csv_exact(text),
+        }
+    }
+
     /// Writes what comes before the first row: the header of a CSV file.
     ///
     /// # Errors
@@ -45,7 +56,7 @@ impl RowPredictions<'_> {
                 }
             }
         }
-        let fields: Vec<_> = names.iter().map(|name| csv_field(name)).collect();
+        let fields: Vec<_> = names.iter().map(|name| self.field(name)).collect();
         writeln!(out, "{}", fields.join(","))
     }
 
@@ -60,7 +71,7 @@ impl RowPredictions<'_> {
         kept: &[Vec<String>],
         outputs: ArrayView2<'_, f32>,
     ) -> io::Result<()> {
-        let names: Vec<_> = self.names.iter().map(|name| csv_field(name)).collect();
+        let names: Vec<_> = self.names.iter().map(|name| self.field(name)).collect();
         for (i, row) in outputs.rows().into_iter().enumerate() {
             let (top, all) = match self.format {
                 PredictionFormat::Csv { top, all } => (top, all),
@@ -75,7 +86,7 @@ impl RowPredictions<'_> {
             };
             let mut separator = "";
             for column in kept {
-                write!(out, "{separator}{}", csv_field(&column[i]))?;
+                write!(out, "{separator}{}", self.field(&column[i]))?;
                 separator = ",";
             }
             if self.is_regression {

@@ -14,7 +14,7 @@ pub const NAME: usize = 26;
 pub const fn validation_head(metric: Metric) -> &'static str {
     match metric {
         Metric::Accuracy => "validation",
-        Metric::LogLoss => "val loss",
+        Metric::LogLoss | Metric::Loss => "val loss",
         Metric::MacroF1 => "macro F1",
         Metric::Auc => "val AUC",
         Metric::Rmse => "val RMSE",

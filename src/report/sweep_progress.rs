@@ -40,6 +40,7 @@ fn columns(metric: Metric) -> &'static [Column] {
         Metric::Rmse => const { &columns_of(validation_head(Metric::Rmse)) },
         Metric::Mae => const { &columns_of(validation_head(Metric::Mae)) },
         Metric::R2 => const { &columns_of(validation_head(Metric::R2)) },
+        Metric::Loss => const { &columns_of(validation_head(Metric::Loss)) },
     }
 }
 

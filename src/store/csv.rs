@@ -1,13 +1,18 @@
 //! Fields of comma-separated tables.
 
+use std::borrow::Cow;
+
 use crate::text::safe;
+
+/// A field for a program: every character as it is, quoted where it has to be (RFC 4180).
+pub fn csv_exact(text: &str) -> Cow<'_, str> {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => Cow::Owned(format!("\"{}\"", text.replace('"', "\"\""))),
+        false => Cow::Borrowed(text),
+    }
+}
 
 /// A field without control characters, quoted where it has to be (RFC 4180).
 pub fn csv_field(text: &str) -> String {
-    let text = &*safe(text);
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    csv_exact(&safe(text)).into_owned()
 }

@@ -25,7 +25,7 @@ pub use checkpoint_every::CheckpointEvery;
 pub(crate) use config::parse_table;
 pub use config::{RunConfig, SweepConfig};
 #[cfg(feature = "cli")]
-pub(crate) use csv::csv_field;
+pub(crate) use csv::{csv_exact, csv_field};
 #[cfg(feature = "cli")]
 pub(crate) use metrics::epoch_line;
 #[cfg(feature = "cli")]

@@ -25,6 +25,9 @@ pub fn done_event(outcome: &Outcome, run_dir: &Path) -> Value {
             event["test_rmse"] = json!(test.and_then(|test| finite(test.rmse())));
             event["test_mae"] = json!(test.and_then(|test| finite(test.mae())));
             event["test_r2"] = json!(outcome.test_r2.and_then(finite));
+            if !outcome.test_targets.is_empty() {
+                event["test_targets"] = json!(outcome.test_targets);
+            }
         }
         false => {
             event["val_accuracy"] = json!(outcome.val_accuracy);

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::figures;
 
+use super::Loss;
+
 /// What chooses the best epoch, ends a run's patience, and ranks the runs of a sweep; measured on the validation part.
 ///
-/// A sample counts once in every metric except the log-loss, whatever its weight: weights belong to the loss.
+/// A sample counts once in every metric except the losses, whatever its weight: weights belong to the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -30,16 +32,37 @@ pub enum Metric {
     Mae,
     /// The coefficient of determination: 1 is perfect, 0 is as good as the mean; of several targets their mean.
     R2,
+    /// The loss of a regression itself, weighted as in training.
+    Loss,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Accuracy, Self::LogLoss, Self::MacroF1, Self::Auc, Self::Rmse, Self::Mae, Self::R2];
+    pub const ALL: [Self; 8] = [
+        Self::Accuracy,
+        Self::LogLoss,
+        Self::MacroF1,
+        Self::Auc,
+        Self::Rmse,
+        Self::Mae,
+        Self::R2,
+        Self::Loss,
+    ];
 
-    /// What chooses where nothing is asked for.
+    /// The metric that every run of a task has, and that chooses with the task's usual loss.
     pub fn default_for(is_regression: bool) -> Self {
         if is_regression { Self::Rmse } else { Self::Accuracy }
+    }
+
+    /// What chooses where nothing is asked for: the metric that the loss aims at. Squared errors are least at the mean, which the
+    /// squared error and Poisson's loss learn, and not at a quantile.
+    pub fn suited_to(loss: Loss) -> Self {
+        match loss {
+            Loss::CrossEntropy => Self::Accuracy,
+            Loss::Mse | Loss::Poisson => Self::Rmse,
+            Loss::Mae => Self::Mae,
+            Loss::Huber | Loss::Quantile(_) => Self::Loss,
+        }
     }
 
     /// Its name in a configuration.
@@ -52,6 +75,7 @@ impl Metric {
             Self::Rmse => "rmse",
             Self::Mae => "mae",
             Self::R2 => "r2",
+            Self::Loss => "loss",
         }
     }
 
@@ -65,6 +89,7 @@ impl Metric {
             Self::Rmse => "RMSE",
             Self::Mae => "MAE",
             Self::R2 => "R2",
+            Self::Loss => "loss",
         }
     }
 
@@ -80,7 +105,7 @@ impl Metric {
     pub fn text(self, value: f64) -> String {
         match self {
             Self::Accuracy | Self::MacroF1 => figures::percent(value),
-            Self::LogLoss | Self::Auc | Self::R2 => figures::number(value),
+            Self::LogLoss | Self::Auc | Self::R2 | Self::Loss => figures::number(value),
             Self::Rmse | Self::Mae => figures::measure(value),
         }
     }
@@ -95,7 +120,12 @@ impl Metric {
 
     /// Whether it is one for targets that are numbers.
     pub fn is_regression(self) -> bool {
-        matches!(self, Self::Rmse | Self::Mae | Self::R2)
+        matches!(self, Self::Rmse | Self::Mae | Self::R2 | Self::Loss)
+    }
+
+    /// Whether it is the loss, which every epoch has.
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::LogLoss | Self::Loss)
     }
 
     /// Whether a larger value is better.

@@ -182,13 +182,12 @@ impl Task {
     /// # Errors
     /// [`Error::Argument`] if it is one of the other kind of task.
     pub fn metric(&self, choice: Choice<Metric>) -> Result<Metric> {
-        let default = Metric::default_for(self.is_regression());
-        let metric = choice.or_else(|| default);
+        let metric = choice.or_else(|| Metric::suited_to(self.loss()));
         match metric.is_regression() == self.is_regression() {
             true => Ok(metric),
             false => {
                 let expected = match self.is_regression() {
-                    true => "auto, rmse, mae or r2 for targets that are numbers",
+                    true => "auto, rmse, mae, r2 or loss for targets that are numbers",
                     false => "auto, accuracy, log-loss, macro-f1 or auc for classes",
                 };
                 Err(Error::argument("metric", metric.to_string(), expected))

@@ -114,7 +114,7 @@ settings! {
         /// What chooses the best epoch, ends the patience and ranks runs, on the validation part
         metric: Choice<Metric> = Choice::Auto, {
             value_name: "METRIC", group: RUN, sweep: Sweep::Commas,
-            default: Some("auto: accuracy for classes, rmse for numbers"),
+            default: Some("auto: accuracy for classes; for numbers rmse, with mae mae, with huber and quantile the loss"),
         }
         /// Training, validation and test parts: auto (files of their own, or else a tenth each, drawn from every class; mnist is
         /// pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F fractions
@@ -223,6 +223,12 @@ impl TrainConfig {
     /// If the loss does not fit the data; as [`Task::of`].
     pub fn task(&self, data: &Dataset, parts: &Parts) -> Result<Task> {
         Task::of(data, &parts.train, self.loss)
+    }
+
+    /// What chooses: the metric that is asked for, or that suits the loss.
+    pub(crate) fn metric_for(&self, is_regression: bool) -> Metric {
+        let loss = || self.loss.or_else(|| Loss::default_for(is_regression));
+        self.metric.or_else(|| Metric::suited_to(loss()))
     }
 
     /// The optimizer's part.

@@ -11,6 +11,11 @@ const MOST_FLOPS: f64 = 4e13;
 /// The strongest weight decay that follows. More of it than that keeps networks for a few hundred rows from learning.
 const STRONGEST_DECAY: f64 = 4.0;
 
+/// The settings that follow from a table.
+#[cfg(any(test, feature = "cli"))]
+pub const FOLLOWING: [&str; 7] =
+    ["hidden", "activations", "batch_size", "lr", "weight_decay", "epochs", "patience"];
+
 impl TrainConfig {
     /// Chooses `hidden`, `activations`, `batch_size`, `lr`, `weight_decay`, `epochs` and `patience` for a table, unless `is_given`
     /// says that the user has. The choice depends on the numbers of rows, inputs and outputs, on the task, and on what is given:
@@ -134,8 +139,7 @@ mod tests {
     #[test]
     fn given_settings_stay() {
         let before = TrainConfig::default();
-        let every = "hidden activations batch_size lr weight_decay epochs patience";
-        let mut after = followed([500, 100], 3, 4, every);
+        let mut after = followed([500, 100], 3, 4, &FOLLOWING.join(" "));
         after.split = before.split;
         assert_eq!(after, before);
 

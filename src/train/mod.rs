@@ -25,8 +25,10 @@ pub use config::{Folds, Sharing, TrainConfig};
 #[cfg(feature = "cli")]
 pub(crate) use estimate::{epoch_seconds, total_seconds};
 pub use folds::{FoldScores, fold_scores};
+#[cfg(feature = "cli")]
+pub(crate) use follow::FOLLOWING;
 pub use grid::{Grid, MAX_RUNS};
-pub use observer::{EpochEnd, Observer, Outcome, Progress, Request};
+pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
 #[cfg(feature = "cli")]
 pub(crate) use ranking::ranking_metric;
 pub(crate) use ranking::shared_metric;

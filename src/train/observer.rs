@@ -1,5 +1,7 @@
 //! The events of a run, and the trait of their observers.
 
+use serde::Serialize;
+
 use super::{Divergence, EpochRecord, Trainer};
 use crate::engine::Score;
 use crate::error::Result;
@@ -39,6 +41,20 @@ pub struct EpochEnd<'a> {
     pub trainer: &'a Trainer<'a>,
 }
 
+/// The errors of one target, in its own units.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetErrors {
+    /// The target's name.
+    pub target: String,
+    /// The root mean squared error; `None` if it is not finite.
+    pub rmse: Option<f64>,
+    /// The mean absolute error; `None` if it is not finite.
+    pub mae: Option<f64>,
+    /// The coefficient of determination; `None` if the target is constant.
+    pub r2: Option<f64>,
+}
+
 /// How a run ended.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +77,8 @@ pub struct Outcome {
     pub test_r2: Option<f64>,
     /// The value of the metric on the test part, of the kept weights; `None` if it is empty.
     pub test_metric: Option<f64>,
+    /// The errors of each target on the test part, where there are several: their units may differ.
+    pub test_targets: Vec<TargetErrors>,
     /// Why the run ended before its last epoch, if its numbers stopped being finite.
     pub diverged: Option<Divergence>,
     /// From the start of this process's part of the run to its end, evaluations and files included.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::folds::{FoldScores, fold_scores};
-use super::{EpochRecord, RunResult, SweepRun};
+use super::{EpochRecord, RunResult, SweepRun, TrainConfig};
 use crate::error::{Error, Result};
 use crate::task::Metric;
 
@@ -62,15 +62,20 @@ pub fn ranking_metric(results: &[RunResult], runs: &[SweepRun]) -> Metric {
     shared_metric(results.iter().map(|result| &runs[result.number]), is_regression)
 }
 
-/// The metric that all runs share, or else the default of their task.
+/// The metric that all runs share, or else the default of their task; losses that differ are not compared.
 pub fn shared_metric<'a>(
     runs: impl IntoIterator<Item = &'a SweepRun>,
     is_regression: bool,
 ) -> Metric {
     let default = Metric::default_for(is_regression);
-    let mut metrics = runs.into_iter().map(|run| run.config.metric.or_else(|| default));
-    let first = metrics.next().unwrap_or(default);
-    if metrics.all(|metric| metric == first) { first } else { default }
+    let mut runs = runs.into_iter().map(|run| &run.config);
+    let Some(first) = runs.next() else { return default };
+    let metric = first.metric_for(is_regression);
+    let is_shared = |config: &TrainConfig| {
+        config.metric_for(is_regression) == metric
+            && (metric != Metric::Loss || config.loss == first.loss)
+    };
+    if runs.all(is_shared) { metric } else { default }
 }
 
 /// Several runs and their results, the best first.
@@ -131,7 +136,7 @@ impl RankedRuns {
 mod tests {
     use super::*;
     use crate::task::Choice;
-    use crate::train::{Status, TrainConfig};
+    use crate::train::Status;
 
     fn result(number: usize, accuracy: Option<f64>, loss: f64) -> RunResult {
         let record = EpochRecord {

@@ -84,7 +84,7 @@ impl EpochRecord {
     pub fn value(&self, metric: Metric) -> Option<f64> {
         match metric {
             Metric::Accuracy => self.val_accuracy,
-            Metric::LogLoss => self.val_loss,
+            Metric::LogLoss | Metric::Loss => self.val_loss,
             Metric::MacroF1 => self.val_macro_f1,
             Metric::Auc => self.val_auc,
             Metric::Rmse => self.val_rmse,
@@ -99,7 +99,7 @@ impl EpochRecord {
             Metric::MacroF1 => self.val_macro_f1 = Some(value),
             Metric::Auc => self.val_auc = Some(value),
             Metric::R2 => self.val_r2 = Some(value),
-            Metric::Accuracy | Metric::LogLoss | Metric::Rmse | Metric::Mae => {}
+            Metric::Accuracy | Metric::LogLoss | Metric::Rmse | Metric::Mae | Metric::Loss => {}
         }
     }
 

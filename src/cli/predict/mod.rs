@@ -92,7 +92,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let metadata = model.metadata();
     let (size, channels) = metadata.map_or((None, 1), |own| (own.image, own.channels));
     let (probabilities, files) = match InputImages::new(size, channels).load(&args.input)? {
-        Some((data, files)) => (args.classify(&model, &data)?, files),
+        Some(loaded) => {
+            loaded.notices.iter().for_each(|notice| print_note(notice));
+            (args.classify(&model, &loaded.data)?, loaded.names)
+        }
         None => (Array2::zeros((0, n_out)), Vec::new()),
     };
     let predictions = Predictions { labels: model.labels(), probabilities, files };

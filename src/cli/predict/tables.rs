@@ -1,6 +1,6 @@
 //! Predictions for the rows of tables, as they are read.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Instant;
 
 use ndarray::Array2;
@@ -52,11 +52,15 @@ pub(super) fn run(
     };
     let keep = kept_names(&args.keep, &names, is_regression);
     let mut out = BufWriter::new(io::stdout().lock());
-    let rows = RowPredictions { names: &names, keep: &keep, is_regression, format };
+    let is_terminal = io::stdout().is_terminal();
+    let rows = RowPredictions { names: &names, keep: &keep, is_regression, format, is_terminal };
     let mut all: Vec<f32> = Vec::new();
     let mut written = rows.begin(&mut out).and_then(|()| out.flush());
     'inputs: for path in &args.input {
-        let mut whole = read_input_table(path, prepare)?;
+        let mut whole = read_input_table(path, prepare)?.map(|read| {
+            read.notices.iter().for_each(|notice| print_note(notice));
+            read.table
+        });
         let mut stream = match (path.as_os_str() == "-", &whole) {
             (_, Some(_)) => None,
             (true, None) => {
@@ -169,6 +173,27 @@ fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
                 code => levels[code as usize].clone(),
             })
             .collect(),
-        Kind::Number => table.numbers(column).map(|x| x.to_string()).collect(),
+        Kind::Number => table.numbers(column).enumerate().map(exact).collect::<Result<_, _>>().map_err(
+            |(row, x)| {
+                let problem = format!(
+                    "`{name}` is {x} or near it in row {}; 32-bit numbers of that size are rounded, so that --keep would write another; \
+                     expected texts, or a .csv file",
+                    table.rows_before() + row + 1
+                );
+                Error::invalid(table.name(), problem)
+            },
+        )?,
     })
+}
+
+/// From here on, 32-bit numbers leave whole numbers out: 2^24.
+const LARGEST_EXACT: f32 = 16_777_216.0;
+
+/// A number as text; an error is one that may have been rounded to another whole number.
+fn exact((row, x): (usize, f32)) -> Result<String, (usize, f32)> {
+    match x {
+        x if x.is_nan() => Ok(String::new()),
+        x if x.is_finite() && x.abs() >= LARGEST_EXACT => Err((row, x)),
+        x => Ok(x.to_string()),
+    }
 }

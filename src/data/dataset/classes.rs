@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::text::plural;
 
 impl Dataset {
     /// Numbers the classes that occur from 0 on, in order; their names stay the numbers that the labels were.
@@ -74,8 +75,8 @@ impl Dataset {
         };
         let Some(classes) = named else {
             return refuse(format!(
-                "{} names; expected {}, one for each of {}",
-                names.len(),
+                "{}; expected {}, one for each of {}",
+                plural(names.len(), "name"),
                 self.n_classes(),
                 listed(&self.classes)
             ));

@@ -91,7 +91,7 @@ pub fn read(
         }
         Ok(())
     })?;
-    let notices = notices(&headers, (width, height));
+    let notices = notices(&headers, (width, height), channels);
     Ok(Decoded { pixels, size: (height, width), channels, notices })
 }
 
@@ -115,10 +115,11 @@ fn common_size(paths: &[PathBuf], headers: &[Header]) -> Result<(usize, usize)> 
     }
 }
 
-fn notices(headers: &[Header], size: (usize, usize)) -> Vec<String> {
+fn notices(headers: &[Header], size: (usize, usize), channels: usize) -> Vec<String> {
     let count = |is: &dyn Fn(&Header) -> bool| headers.iter().filter(|header| is(header)).count();
     [
         (count(&|h| (h.width, h.height) != size), "stretched to one size"),
+        (count(&|h| channels == 1 && !h.is_grey), "in colour, made grey as the model expects"),
         (count(&|h| h.has_alpha), "with transparency, laid on white"),
         (count(&|h| h.is_deep), "of 16 bits, read as 8 bits"),
     ]

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::text::plural;
 
 /// Labelled images of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +110,11 @@ pub fn read_image_folder(path: &Path, size: Option<(usize, usize)>) -> Result<Im
         return Err(Error::invalid_file(path, problem));
     }
     if files.n_skipped > 0 {
-        let plural = if files.n_skipped == 1 { "file is" } else { "files are" };
-        files
-            .notices
-            .push(format!("{} {plural} no PNG or JPEG image and not read", files.n_skipped));
+        let verb = if files.n_skipped == 1 { "is" } else { "are" };
+        files.notices.push(format!(
+            "{} {verb} no PNG or JPEG image and not read",
+            plural(files.n_skipped, "file")
+        ));
     }
     let read = decode::read(&files.paths, size, None)?;
     let notices = [files.notices, read.notices].concat();
@@ -131,19 +133,37 @@ pub fn read_images(
     size: Option<(usize, usize)>,
     channels: usize,
 ) -> Result<Images> {
-    let mut files = Vec::new();
+    let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for path in paths {
-        match path.is_dir() {
-            true => files.extend(list(path)?.images),
-            false => files.push(path.clone()),
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
         }
+        let Listed { folders, images, n_others } = list(path)?;
+        if let (true, Some(first)) = (images.is_empty(), folders.first()) {
+            let problem = format!(
+                "no PNG or JPEG images in it, but {}; expected the folders themselves, such as {}",
+                plural(folders.len(), "folder"),
+                crate::text::safe_path(first)
+            );
+            return Err(Error::invalid_file(path, problem));
+        }
+        if !folders.is_empty() || n_others > 0 {
+            let counts = [(folders.len(), "folder"), (n_others, "other file")];
+            let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+            let counts: Vec<String> = counts.map(|(count, what)| plural(count, what)).collect();
+            let shown = crate::text::safe_path(path);
+            skipped.push(format!("not read in {shown}: {}", counts.join(" and ")));
+        }
+        files.extend(images);
     }
     if files.is_empty() {
         let subject = paths.first().map_or_else(String::new, |path| path.display().to_string());
         return Err(Error::invalid(subject, "no PNG or JPEG images; expected at least one"));
     }
     let read = decode::read(&files, size, Some(channels))?;
-    Ok(Images { pixels: read.pixels, size: read.size, paths: files, notices: read.notices })
+    let notices = [skipped, read.notices].concat();
+    Ok(Images { pixels: read.pixels, size: read.size, paths: files, notices })
 }
 
 /// The images of several parts.

@@ -109,6 +109,14 @@ fn one_coloured_image_makes_all_coloured() {
     let grey = read_images(&paths, None, 1).unwrap();
     assert_eq!((grey.pixels.len(), grey.paths.len(), grey.size), (6, 6, (1, 1)));
     assert_eq!(grey.pixels[1], 9);
+    let colour = "3 images in colour, made grey as the model expects";
+    assert!(grey.notices.iter().any(|notice| notice == colour), "{:?}", grey.notices);
+    // a folder of folders has no images of its own, also beside a file
+    let error = read_images(&[root.join("a/2.png"), root.to_owned()], None, 1).unwrap_err();
+    assert!(
+        error.to_string().contains("but 1 folder; expected the folders themselves, such as"),
+        "{error}"
+    );
     assert!(read_images(&[], None, 1).is_err());
     assert!(read_images(&paths, None, 2).is_err());
 }

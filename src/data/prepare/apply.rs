@@ -55,8 +55,9 @@ impl Prepare {
         let found = self.inputs.iter().zip(unknown).filter(|(_, unknown)| **unknown > 0);
         let line = |(input, unknown): (&Input, &usize)| {
             format!(
-                "`{}`: {unknown} of {n_rows} values are levels that the training part does not have",
-                input.column()
+                "`{}`: {unknown} of {n_rows} values {} that the training part does not have",
+                input.column(),
+                if *unknown == 1 { "is a level" } else { "are levels" }
             )
         };
         found.map(line).collect()

@@ -1,7 +1,8 @@
 //! Learns from the training rows of a table.
 
-use super::{Input, Missing, Pca, Prepare, Roles, Scale, TableOptions, Target};
-use crate::data::table::{Kind, MISSING, Table};
+use super::roles::listed;
+use super::{Input, Missing, Pca, Prepare, Roles, Scale, TableOptions, Target, resolution};
+use crate::data::table::{Column, Kind, MISSING, Table};
 use crate::error::{Error, Result};
 
 /// The most levels of a column that become inputs: the most frequent ones.
@@ -78,6 +79,13 @@ impl Prepare {
         let moments = moments(table, &is_train);
         let (mut inputs, mut constant, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         let mut notices = Vec::new();
+        for &column in roles.inputs.iter().chain(&roles.targets) {
+            if let Column { name, kind: Kind::Number } = &table.columns()[column] {
+                let Moments { least, largest, .. } = moments[table.place(column)];
+                let is_whole = || table.numbers(column).all(|x| x.is_nan() || x.fract() == 0.0);
+                notices.extend(resolution::notice(name, (least, largest), is_whole));
+            }
+        }
         for &column in &roles.inputs {
             let name = &table.columns()[column].name;
             match &table.columns()[column].kind {
@@ -128,7 +136,10 @@ impl Prepare {
             ));
         }
         if inputs.is_empty() {
-            let problem = "no column is left to learn from; expected one with at least two values";
+            let problem = format!(
+                "no column is left to learn from; expected one with at least two values; {}",
+                notices.join("; ")
+            );
             return Err(Error::invalid(table.name(), problem));
         }
         let name = |&column: &usize| table.columns()[column].name.clone();
@@ -144,15 +155,6 @@ impl Prepare {
             prepare.pca = Some(Pca::fit(&prepare, table, &is_train, k)?);
         }
         Ok((prepare, notices))
-    }
-}
-
-/// Names in a row, shortened where there are many.
-fn listed(names: &[&str]) -> String {
-    let shown = names.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0..=8 => shown,
-        n => format!("{shown} and {} more", n - 8),
     }
 }
 

@@ -7,6 +7,7 @@ mod apply;
 mod fit;
 mod outputs;
 mod pca;
+mod resolution;
 mod roles;
 mod rows;
 mod steps;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::table::{ReadOptions, Table, digits};
 use crate::error::{Error, Result};
 use crate::text::plural;
-use outputs::target_position;
+use outputs::{TARGET, required_position};
 
 pub use pca::Pca;
 pub use roles::{Roles, TableOptions, TaskChoice};
@@ -203,7 +204,8 @@ impl Prepare {
     /// # Errors
     /// If the table lacks one.
     pub(crate) fn targets(&self, table: &Table) -> Result<Vec<usize>> {
-        self.target.columns().iter().map(|name| target_position(table, name)).collect()
+        let columns = self.target.columns().iter();
+        columns.map(|name| required_position(table, name, TARGET)).collect()
     }
 
     /// Rejects what no training can have made.

@@ -34,9 +34,8 @@ enum OutputKind {
 
 impl Outputs {
     pub(super) fn of(prepare: &Prepare, table: &Table) -> Result<Self> {
-        let find = |name: &String| target_position(table, name);
-        let number = |name: &String| {
-            let column = find(name)?;
+        let number = |name: &String, what: &str| {
+            let column = required_position(table, name, what)?;
             match table.columns()[column].kind {
                 Kind::Number => Ok((name.clone(), table.place(column))),
                 Kind::Text(_) => Err(Error::invalid(
@@ -45,13 +44,14 @@ impl Outputs {
                 )),
             }
         };
-        let weight = prepare.weight.as_ref().map(number).transpose()?;
+        let weight = prepare.weight.as_ref().map(|name| number(name, WEIGHTS)).transpose()?;
         let target = match &prepare.target {
             Target::Numbers { columns } => {
-                OutputKind::Numbers { columns: columns.iter().map(number).collect::<Result<_>>()? }
+                let columns = columns.iter().map(|name| number(name, TARGET));
+                OutputKind::Numbers { columns: columns.collect::<Result<_>>()? }
             }
             Target::Classes { column, classes } => {
-                let at = find(column)?;
+                let at = required_position(table, column, TARGET)?;
                 let numbers: HashMap<&str, u32> =
                     classes.iter().zip(0..).map(|(class, number)| (&class[..], number)).collect();
                 let (column, place) = (column.clone(), table.place(at));
@@ -141,9 +141,13 @@ impl Outputs {
     }
 }
 
-/// The column of a target.
-pub(super) fn target_position(table: &Table, name: &str) -> Result<usize> {
-    table.position(name).ok_or_else(|| {
-        Error::invalid(table.name(), format!("no column `{name}`, which is the target"))
-    })
+/// What a column is for.
+pub(super) const TARGET: &str = "is the target";
+const WEIGHTS: &str = "holds the weights of the rows";
+
+/// The column of a name, which has to be there.
+pub(super) fn required_position(table: &Table, name: &str, what: &str) -> Result<usize> {
+    table
+        .position(name)
+        .ok_or_else(|| Error::invalid(table.name(), format!("no column `{name}`, which {what}")))
 }

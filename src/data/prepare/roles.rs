@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::table::{Kind, MISSING, Table, digits};
+use crate::data::table::{Column, Kind, MISSING, Table, Value, digits, value_of_cell};
 use crate::error::{Error, Result};
+use crate::text::plural;
 
 /// Whether classes or numbers are to be learnt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,15 +150,30 @@ impl Roles {
 pub fn position(table: &Table, name: &str, purpose: &str) -> Result<usize> {
     table.position(name).ok_or_else(|| {
         let names: Vec<&str> = table.columns().iter().map(|column| &column.name[..]).collect();
-        let closest = names
-            .iter()
-            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-        let hint = closest.map_or_else(String::new, |closest| format!("; is it `{closest}`?"));
+        let likeness =
+            |other: &str| strsim::jaro_winkler(&other.to_lowercase(), &name.to_lowercase());
+        let closest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let hint = match closest.filter(|closest| likeness(closest) >= LIKE) {
+            Some(closest) => format!("is it `{closest}`?"),
+            None => format!("it has {}", listed(&names)),
+        };
         Error::usage(format!(
-            "{purpose} `{name}`: {} has no column of that name{hint}",
+            "{purpose} `{name}`: {} has no column of that name; {hint}",
             table.name()
         ))
     })
+}
+
+/// From this similarity of Jaro and Winkler on, a name may be a slip of another.
+const LIKE: f64 = 0.85;
+
+/// Names in a row, shortened where there are many.
+pub(super) fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0..=8 => shown,
+        n => format!("{shown} and {} more", n - 8),
+    }
 }
 
 /// The names of the classes of a target; `None` if it is to be predicted as a number.
@@ -223,9 +239,9 @@ fn classes(
     };
     notices.push(match is_class {
         true => format!(
-            "target `{name}`{}: {} values, each a class{}",
+            "target `{name}`{}: {}, each a class{}",
             which(options),
-            values.len(),
+            plural(values.len(), "value"),
             other("--task regression predicts it as a number")
         ),
         false => format!(
@@ -293,9 +309,24 @@ fn distinct(values: impl Iterator<Item = f32>) -> Vec<f32> {
 fn require_numbers(table: &Table, target: usize) -> Result<()> {
     match &table.columns()[target] {
         column if column.kind == Kind::Number => Ok(()),
-        column => Err(Error::invalid(
-            table.name(),
-            format!("target `{}` holds texts; expected numbers for a regression", column.name),
-        )),
+        Column { name, kind } => {
+            // as numbers are written in a file: one that is too large is a number too
+            let is_text = |level: &String| value_of_cell(level.as_bytes()) == Value::Text;
+            let texts: Vec<bool> = match kind {
+                Kind::Text(levels) => levels.iter().map(is_text).collect(),
+                Kind::Number => Vec::new(),
+            };
+            let is_text = |code: u32| texts.get(code as usize) == Some(&true);
+            let first = table.codes(target).enumerate().find(|&(_, code)| is_text(code));
+            let such = match (first, kind) {
+                (Some((row, code)), Kind::Text(levels)) => {
+                    format!(" such as `{}` in row {}", levels[code as usize], row + 1)
+                }
+                _ => String::new(),
+            };
+            let problem =
+                format!("target `{name}` holds texts{such}; expected numbers for a regression");
+            Err(Error::invalid(table.name(), problem))
+        }
     }
 }

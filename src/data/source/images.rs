@@ -65,6 +65,25 @@ pub struct InputImages {
     pub channels: usize,
 }
 
+/// Images without labels.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LoadedImages {
+    /// The images, without labels.
+    pub data: Dataset,
+    /// The name of each image; empty where they have none.
+    pub names: Vec<String>,
+    /// How they were read, where that is not evident, one line each.
+    pub notices: Vec<String>,
+}
+
+impl LoadedImages {
+    /// Images without names.
+    fn of(data: Dataset) -> Self {
+        Self { data, names: Vec::new(), notices: Vec::new() }
+    }
+}
+
 impl InputImages {
     /// Images of this height and width, with as many values a pixel.
     pub fn new(size: Option<(usize, usize)>, channels: usize) -> Self {
@@ -72,11 +91,11 @@ impl InputImages {
     }
 
     /// Reads images without labels in any form: IDX files, PNG and JPEG files and folders of them (stretched to the size, if there
-    /// is one), or NumPy's arrays. `None` if there are none. The names of the images, where they have some, come with them.
+    /// is one), or NumPy's arrays. `None` if there are none.
     ///
     /// # Errors
     /// As [`load_images`]; also if the inputs are of several forms.
-    pub fn load(self, paths: &[PathBuf]) -> Result<Option<(Dataset, Vec<String>)>> {
+    pub fn load(self, paths: &[PathBuf]) -> Result<Option<LoadedImages>> {
         let name = paths.first().map_or_else(String::new, |path| path.display().to_string());
         let is_picture = |path: &PathBuf| {
             let extension = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
@@ -90,7 +109,8 @@ impl InputImages {
             let n = images.size.0 * images.size.1 * self.channels;
             let pixels = Features::U8(images.pixels);
             let data = Dataset::of_features(name, pixels, names.len(), n)?;
-            return Ok(Some((data.with_image_size(images.size, self.channels), names)));
+            let data = data.with_image_size(images.size, self.channels);
+            return Ok(Some(LoadedImages { data, names, notices: images.notices }));
         }
         if let [path] = paths
             && Form::of_name(&name) == Some(Form::Arrays)
@@ -99,7 +119,7 @@ impl InputImages {
                 Inputs::Images { pixels, size, channels, count } => {
                     let n = size.0 * size.1 * channels;
                     let data = Dataset::of_features(name, Features::U8(pixels), count, n)?;
-                    Ok(Some((data.with_image_size(size, channels), Vec::new())))
+                    Ok(Some(LoadedImages::of(data.with_image_size(size, channels))))
                 }
                 Inputs::Table(_) => Err(Error::invalid_file(
                     path,
@@ -107,7 +127,12 @@ impl InputImages {
                 )),
             };
         }
-        Ok(load_images(paths)?.map(|data| (data, Vec::new())))
+        if let Some(directory) = paths.iter().find(|path| path.is_dir()) {
+            let problem =
+                "a folder beside files that are no PNG or JPEG images; expected inputs of one form";
+            return Err(Error::invalid_file(directory, problem));
+        }
+        Ok(load_images(paths)?.map(LoadedImages::of))
     }
 }
 

@@ -3,6 +3,7 @@
 mod form;
 mod images;
 mod in_memory;
+mod notices;
 mod options;
 mod overview;
 mod source_data;
@@ -12,13 +13,14 @@ mod tables;
 use std::sync::Arc;
 
 pub(crate) use form::Form;
-pub use images::{InputImages, load_images};
+pub use images::{InputImages, LoadedImages, load_images};
 pub use in_memory::Tables;
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
 pub use source_data::SourceData;
 pub use table_files::{read_any_table as read_table, read_inputs as read_input_table};
 
+use super::libsvm::LibsvmOptions;
 use super::prepare::Prepare;
 use super::{Dataset, Split};
 use crate::error::{Error, Result};
@@ -77,7 +79,9 @@ impl Source {
         split_seed: u64,
     ) -> Result<Loaded> {
         let text = prepare.map_or_else(Vec::new, |prepare| prepare.text_columns());
-        match (self.read_with(&text)?, prepare) {
+        let libsvm =
+            prepare.map_or_else(LibsvmOptions::default, |own| table_files::features_of(own));
+        match (self.read_with(&text, libsvm)?, prepare) {
             (Read::Tables(files), Some(prepare)) => {
                 tables::load_prepared(&self.data, *files, prepare)
             }
@@ -96,14 +100,16 @@ impl Source {
 
     /// Reads the files of the data.
     fn read(&self) -> Result<Read> {
-        self.read_with(&self.table.categorical)
+        let read = self.read_with(&self.table.categorical, LibsvmOptions::default())?;
+        self.require_use(&read)?;
+        Ok(read)
     }
 
-    /// [`Source::read`], with columns that are texts whatever they look like.
-    fn read_with(&self, text: &[String]) -> Result<Read> {
+    /// [`Source::read`], with columns that are texts whatever they look like, for features that are numbered like this.
+    fn read_with(&self, text: &[String], libsvm: LibsvmOptions) -> Result<Read> {
         match self.form()? {
             Form::Delimited | Form::Libsvm | Form::Parquet => {
-                Ok(Read::Tables(Box::new(table_files::Files::read(self, text)?)))
+                Ok(Read::Tables(Box::new(table_files::Files::read(self, text, libsvm)?)))
             }
             form => match images::read(self, form)? {
                 Read::Images(loaded) => {
@@ -113,6 +119,24 @@ impl Source {
                 tables @ Read::Tables(_) => Ok(tables),
             },
         }
+    }
+
+    /// Rejects options that would change nothing about data of this kind.
+    fn require_use(&self, read: &Read) -> Result<()> {
+        let data = &self.data;
+        let problem = match read {
+            Read::Tables(_) if self.image_size.is_some() => {
+                format!("`image_size` is for folders of images; {data} is a table")
+            }
+            Read::Tables(_) if self.class_names.is_some() => format!(
+                "`class_names` is for images; {data} is a table, whose classes have the names that its target has"
+            ),
+            Read::Images(_) if self.image_size.is_some() && self.form()? != Form::Folder => {
+                format!("`image_size` is for folders of images; those of {data} have one size")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::usage(problem))
     }
 
     /// Gives the classes their names and weights.

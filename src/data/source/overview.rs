@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::notices::infinite;
 use super::tables::{Opened, Plan};
 use super::{Loaded, Read, Source};
 use crate::data::prepare::Target;
@@ -93,8 +94,7 @@ impl Source {
         match self.read()? {
             Read::Tables(files) => {
                 let opened = Opened::of(&self.table, *files)?;
-                let plan = Plan::of(&self.data, opened, split, split_seed)?;
-                Ok(Overview::of_table(&plan, self))
+                Ok(Overview::of_table(&Plan::of(&self.data, opened, split, split_seed)?))
             }
             Read::Images(loaded) => {
                 let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;
@@ -122,8 +122,8 @@ impl Overview {
         }
     }
 
-    fn of_table(plan: &Plan, source: &Source) -> Self {
-        let Plan { table, roles, parts, prepare, notices, .. } = plan;
+    fn of_table(plan: &Plan) -> Self {
+        let Plan { table, options, roles, parts, prepare, notices, .. } = plan;
         let (classes, targets) = match prepare.target() {
             Target::Classes { classes, .. } => {
                 let mut counted: Vec<_> = classes.iter().map(|class| (class.clone(), 0)).collect();
@@ -140,12 +140,15 @@ impl Overview {
                 Some(&width) => Use::Inputs(width),
                 None if roles.targets.contains(&column) => Use::Target,
                 None if roles.weight == Some(column) => Use::Weight,
-                None if source.table.ignore.contains(name) => Use::Ignored,
+                None if options.ignore.contains(name) => Use::Ignored,
                 None => Use::Constant,
             }
         };
         let columns =
             (0..table.columns().len()).map(|column| of_column(table, column, role(column)));
+        let used: Vec<usize> = (0..table.columns().len())
+            .filter(|&column| matches!(role(column), Use::Inputs(_) | Use::Target | Use::Weight))
+            .collect();
         Self {
             samples: table.n_rows(),
             image: None,
@@ -155,7 +158,7 @@ impl Overview {
             targets,
             classes,
             parts: [&parts.train, &parts.val, &parts.test].map(Vec::len),
-            notices: notices.clone(),
+            notices: [&notices[..], &infinite(table, &used, |row| plan.place(row))].concat(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::notices::whole_names;
 use super::{Form, Source};
 use crate::data::Parts;
 use crate::data::draw::Files as FileLengths;
@@ -10,9 +11,9 @@ use crate::data::libsvm::{LibsvmOptions, LibsvmTable, read_libsvm};
 use crate::data::npz::{self, Arrays, Inputs, read_arrays};
 use crate::data::parquet::read_parquet;
 use crate::data::prepare::Prepare;
-use crate::data::table::{Kind, ReadOptions, ReadTable, Table, read_csv};
+use crate::data::table::{Column, Kind, ReadOptions, ReadTable, Table, read_csv};
 use crate::error::{Error, Result};
-use crate::text::grouped;
+use crate::text::{grouped, plural};
 
 /// The rows of each file.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +32,23 @@ impl FileRows {
         }
     }
 
+    /// `row 7`, or `row 7 of the test file`.
+    pub fn place(self, row: usize) -> String {
+        let val = self.val.unwrap_or(0);
+        let (row, file) = match row {
+            _ if row < self.train => (row, ""),
+            _ if row < self.train + val => (row - self.train, " of the validation file"),
+            _ => (row - self.train - val, " of the test file"),
+        };
+        format!("row {}{file}", grouped(row as u64 + 1))
+    }
+
     /// Drops rows whose target is missing, and says so. Returns for each row whether it stays.
     pub fn drop_rows(
         &mut self,
         table: &mut Table,
         targets: &[usize],
+        missing: &MissingWords,
         notices: &mut Vec<String>,
     ) -> Result<Vec<bool>> {
         let keep = table.complete_rows(targets);
@@ -47,10 +60,11 @@ impl FileRows {
             return Err(Error::invalid(table.name(), problem));
         }
         notices.push(format!(
-            "left out, because `{target}` has no value there: {} of {} rows (row {} is the first)",
+            "left out, because `{target}` has no value there: {} of {} rows ({} is the first{})",
             grouped(dropped as u64),
             grouped(keep.len() as u64),
-            first + 1
+            self.place(first),
+            missing_words(missing, &target)
         ));
         let kept = |rows: &[bool]| rows.iter().filter(|keep| **keep).count();
         let (train, rest) = keep.split_at(self.train);
@@ -74,6 +88,29 @@ impl FileRows {
     }
 }
 
+/// Of columns of texts: what stands for missing ones, and how often.
+pub(super) type MissingWords = Vec<(String, Vec<(&'static str, usize)>)>;
+
+/// `; missing is what says `None`, 40 times`: the words that might have been meant, of a column.
+fn missing_words(missing: &MissingWords, column: &str) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let words = missing.iter().filter(|(name, _)| name == column).flat_map(|(_, words)| words);
+    for &(word, count) in words.filter(|(word, _)| !word.is_empty()) {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, all)) => *all += count,
+            None => counts.push((word, count)),
+        }
+    }
+    let words: Vec<String> = counts
+        .into_iter()
+        .map(|(word, count)| format!("`{word}` {}", plural(count, "time")))
+        .collect();
+    match words.is_empty() {
+        true => String::new(),
+        false => format!("; missing is what says {}", words.join(", ")),
+    }
+}
+
 /// The tables of a source, one below the other.
 pub(super) struct Files {
     pub table: Table,
@@ -83,17 +120,20 @@ pub(super) struct Files {
     /// What is predicted unless the user says otherwise; nothing for the last column.
     pub targets: Vec<String>,
     pub notices: Vec<String>,
+    /// Of columns of texts: what stands for missing ones.
+    pub missing: MissingWords,
 }
 
 impl Files {
-    /// Reads the files of a source. `text` names columns of texts.
-    pub fn read(source: &Source, text: &[String]) -> Result<Self> {
+    /// Reads the files of a source. `text` names columns of texts; `libsvm` says how LibSVM's files are to be read.
+    pub fn read(source: &Source, text: &[String], libsvm: LibsvmOptions) -> Result<Self> {
         let mut options = ReadOptions { text: text.to_vec(), ..ReadOptions::default() };
         loop {
             let main = Path::new(&source.data);
-            let (main, libsvm) = read_table(main, &options, LibsvmOptions::default())?;
+            let (main, libsvm) = read_table(main, &options, libsvm)?;
             let (val, test) = others(source, &main, &options, libsvm)?;
-            let texts = mixed(&main.table, [&val, &test]);
+            let mut texts = mixed(&main.table, [&val, &test]);
+            texts.extend(whole_names(text, &main.table));
             match texts.is_empty() || texts.iter().all(|text| options.text.contains(text)) {
                 true => return Self::joined(main, val, test),
                 false => options.text.extend(texts),
@@ -108,7 +148,7 @@ impl Files {
         test: Option<Table>,
         source: &Source,
     ) -> Result<Self> {
-        let main = plain(train);
+        let main = ReadTable::of(train);
         let (val, own_test) =
             others(source, &main, &ReadOptions::default(), LibsvmOptions::default())?;
         // arrays name the columns of their labels `y0`, `y1`, ...
@@ -118,7 +158,11 @@ impl Files {
             number.is_some_and(|n| !n.is_empty() && n.bytes().all(|digit| digit.is_ascii_digit()))
         };
         let targets = names.filter(is_label).cloned().collect();
-        let files = Self::joined(main, val.or(valid.map(plain)), own_test.or(test.map(plain)))?;
+        let files = Self::joined(
+            main,
+            val.or(valid.map(ReadTable::of)),
+            own_test.or(test.map(ReadTable::of)),
+        )?;
         Ok(Self { targets, ..files })
     }
 
@@ -129,21 +173,46 @@ impl Files {
         test: Option<Table>,
         parts: Option<Parts>,
     ) -> Result<Self> {
-        let files = Self::joined(plain(train), valid.map(plain), test.map(plain))?;
+        let files =
+            Self::joined(ReadTable::of(train), valid.map(ReadTable::of), test.map(ReadTable::of))?;
         Ok(Self { parts, ..files })
     }
 
     fn joined(main: ReadTable, val: Option<ReadTable>, test: Option<ReadTable>) -> Result<Self> {
-        let ReadTable { mut table, mut notices, .. } = main;
+        let ReadTable { mut table, mut notices, mut missing, has_header, .. } = main;
         let mut rows = FileRows { train: table.n_rows(), val: None, test: None };
         for (more, count) in [(val, &mut rows.val), (test, &mut rows.test)] {
             let Some(more) = more else { continue };
             *count = Some(more.table.n_rows());
+            require_header(&table, has_header, &more)?;
             notices.extend(more.notices);
+            missing.extend(more.missing);
             table.append(more.table)?;
         }
-        Ok(Self { table, rows, parts: None, targets: Vec::new(), notices })
+        Ok(Self { table, rows, parts: None, targets: Vec::new(), notices, missing })
     }
+}
+
+/// Rejects a file whose columns have no names, where those of the first file have, or the other way round.
+fn require_header(first: &Table, has_header: bool, more: &ReadTable) -> Result<()> {
+    let is_there = |column: &Column| more.table.position(&column.name).is_some();
+    if has_header == more.has_header || first.columns().iter().all(is_there) {
+        return Ok(());
+    }
+    let (headless, named) = match has_header {
+        true => (more.table.name(), first),
+        false => (first.name(), &more.table),
+    };
+    let names: Vec<&str> = named.columns().iter().map(|column| &column.name[..]).take(8).collect();
+    let more = if named.columns().len() > names.len() { ",..." } else { "" };
+    Err(Error::invalid(
+        headless,
+        format!(
+            "no header: the names of the columns of {} are not in its first line; expected the line `{}{more}` there",
+            named.name(),
+            names.join(",")
+        ),
+    ))
 }
 
 /// Reads the validation and the test file of a source.
@@ -173,15 +242,16 @@ fn read_table(
     let name = path.display().to_string();
     match Form::of(&name)? {
         Form::Delimited => Ok((read_csv(path, options)?, libsvm)),
-        Form::Parquet => Ok((plain(read_parquet(path)?), libsvm)),
+        Form::Parquet => Ok((ReadTable::of(read_parquet(path)?), libsvm)),
         Form::Libsvm => {
             let LibsvmTable { table, first, .. } = read_libsvm(path, &libsvm)?;
+            let more = wider_than(&table, &libsvm);
             let mut libsvm = libsvm;
             (libsvm.min_features, libsvm.first) = (table.columns().len() - 1, Some(first));
-            Ok((plain(table), libsvm))
+            Ok((ReadTable { notices: more.into_iter().collect(), ..ReadTable::of(table) }, libsvm))
         }
         Form::Arrays => match read_arrays(path)? {
-            Arrays::Table { train, valid: None, test: None } => Ok((plain(train), libsvm)),
+            Arrays::Table { train, valid: None, test: None } => Ok((ReadTable::of(train), libsvm)),
             Arrays::Table { .. } => {
                 let problem = "arrays of several parts; expected those of one, `X` and `y`";
                 Err(Error::invalid_file(path, problem))
@@ -194,11 +264,6 @@ fn read_table(
 
 const A_TABLE: &str =
     "expected a table: .csv, .tsv, .txt or .svm (also .gz or .zst), .parquet, or .npz with numbers";
-
-/// A table whose columns have names.
-fn plain(table: Table) -> ReadTable {
-    ReadTable { table, has_header: true, notices: Vec::new() }
-}
 
 /// Reads a table in any form: delimited text, LibSVM, Parquet, or NumPy's arrays with labels, by the end of its name.
 ///
@@ -220,7 +285,7 @@ pub fn read_any_table(path: &Path, prepare: Option<&Prepare>) -> Result<ReadTabl
         return Ok(read_table(path, &ReadOptions::default(), LibsvmOptions::default())?.0);
     };
     match read_inputs(path, prepare)? {
-        Some(table) => Ok(plain(table)),
+        Some(read) => Ok(read),
         None => read_csv(path, &prepare.read_options()),
     }
 }
@@ -230,24 +295,15 @@ pub fn read_any_table(path: &Path, prepare: Option<&Prepare>) -> Result<ReadTabl
 ///
 /// # Errors
 /// If the file cannot be read, or holds images.
-pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
+pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<ReadTable>> {
     match Form::of_name(&path.display().to_string()) {
-        Some(Form::Parquet) => read_parquet(path).map(Some),
+        Some(Form::Parquet) => Ok(Some(ReadTable::of(read_parquet(path)?))),
         Some(Form::Libsvm) => {
-            // the numbers of the features are the names of the columns
-            let numbers =
-                || prepare.inputs().iter().filter_map(|input| input.column().parse::<usize>().ok());
-            let mut options = LibsvmOptions::default();
-            if numbers().any(|number| number == 0) {
-                options.first = Some(0);
-            }
-            let first = options.first.unwrap_or(1);
-            options.min_features = numbers().max().map_or(0, |last| last + 1 - first);
-            options.first = Some(first);
-            Ok(Some(read_libsvm(path, &options)?.table))
+            let options = features_of(prepare);
+            Ok(Some(read_table(path, &ReadOptions::default(), options)?.0))
         }
         Some(Form::Arrays) => match npz::read_inputs(path)? {
-            Inputs::Table(table) => Ok(Some(table)),
+            Inputs::Table(table) => Ok(Some(ReadTable::of(table))),
             Inputs::Images { .. } => Err(Error::invalid_file(
                 path,
                 "found images; the model was trained on a table, and expects one",
@@ -255,6 +311,27 @@ pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<Table>> {
         },
         _ => Ok(None),
     }
+}
+
+/// How a LibSVM file is to be read for a model: the numbers of the features are the names of the columns, and one that the model
+/// does not use, such as 0, does not matter.
+pub(super) fn features_of(prepare: &Prepare) -> LibsvmOptions {
+    let numbers = prepare.inputs().iter().filter_map(|input| input.column().parse::<usize>().ok());
+    LibsvmOptions { min_features: numbers.max().map_or(0, |last| last + 1), first: Some(0) }
+}
+
+/// What to say where a LibSVM file has more features than the one that it goes with.
+fn wider_than(table: &Table, expected: &LibsvmOptions) -> Option<String> {
+    let (first, width) = (expected.first?, table.columns().len() - 1);
+    let last = |width: usize| (width + first).saturating_sub(1);
+    (expected.min_features > 0 && width > expected.min_features).then(|| {
+        format!(
+            "{} has features up to number {}; those after {} are not used",
+            table.name(),
+            last(width),
+            last(expected.min_features)
+        )
+    })
 }
 
 /// The columns that hold texts in one table and numbers in another: they are texts in all, so that `007` is no 7.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::notices::{mostly_numbers, unknown_levels, whole_names};
 use super::table_files::{FileRows, Files};
 use super::{Loaded, Source};
 use crate::data::draw::Rows;
 use crate::data::prepare::{Prepare, Prepared, Roles, TableOptions, Target};
 use crate::data::table::Table;
 use crate::data::{Dataset, Features, Parts, Split};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::text::grouped;
 
@@ -41,7 +42,9 @@ pub(super) struct Opened {
     /// The rows that have a target.
     table: Table,
     files: FileRows,
-    /// For each row of the files, whether it has a target.
+    /// The rows of each file, those without a target included.
+    whole: FileRows,
+    /// For each of those, whether it has a target.
     kept: Arc<Vec<bool>>,
     /// The parts, where the caller has named their rows.
     named: Option<Parts>,
@@ -53,17 +56,23 @@ pub(super) struct Opened {
 impl Opened {
     /// Decides what the columns are for, and leaves out rows without a target.
     pub fn of(options: &TableOptions, files: Files) -> Result<Self> {
-        let Files { mut table, rows: mut files, parts, targets, mut notices } = files;
+        let Files { mut table, rows: mut files, parts, targets, mut notices, missing } = files;
+        let whole = files;
         parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
         let mut options = options.clone();
+        for names in [&mut options.target, &mut options.ignore, &mut options.categorical] {
+            *names = whole_names(names, &table);
+        }
         if options.target.is_empty() {
             options.target = targets;
         }
+        let asked_for = [&options.categorical[..], &options.ignore].concat();
+        notices.extend(mostly_numbers(&table, &asked_for, |row| files.place(row)));
         let roles = Roles::of(&table, &options)?;
-        let kept = files.drop_rows(&mut table, &roles.targets, &mut notices)?;
+        let kept = files.drop_rows(&mut table, &roles.targets, &missing, &mut notices)?;
         let named = parts.map(|parts| parts.kept(&kept));
         named.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
-        Ok(Self { table, files, kept: Arc::new(kept), named, options, roles, notices })
+        Ok(Self { table, files, whole, kept: Arc::new(kept), named, options, roles, notices })
     }
 
     /// The numbers, from 1, that the rows have in the files.
@@ -83,8 +92,12 @@ pub(super) struct Plan {
     /// The rows that have a target.
     pub table: Table,
     files: FileRows,
+    whole: FileRows,
+    kept: Arc<Vec<bool>>,
     /// Whether the parts are rows that the caller has named.
     has_named_rows: bool,
+    /// What was asked for, with names as the table has them.
+    pub options: TableOptions,
     pub roles: Roles,
     pub parts: Parts,
     pub prepare: Prepare,
@@ -94,7 +107,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Puts the rows of a table into parts, and learns from its training part.
     pub fn of(name: &str, opened: Opened, split: Split, split_seed: u64) -> Result<Self> {
-        let Opened { table, files, named, options, mut roles, mut notices, .. } = opened;
+        let Opened { table, files, whole, kept, named, options, mut roles, mut notices } = opened;
         let labels = roles.labels(&table);
         let rows = Rows {
             name,
@@ -106,18 +119,45 @@ impl Plan {
             keeps_order: false,
         };
         let parts = split.parts_of(&rows, split_seed)?;
+        if let (Split::Counts(_), 1, 2..) = (split, parts.train.len(), table.n_rows()) {
+            return Err(Error::usage(format!(
+                "split `{split}`: the training part is 1 of {} rows; expected more: whole numbers count rows, and fractions have \
+                 a point, as in 1.0,0.0,0.0",
+                grouped(table.n_rows() as u64)
+            )));
+        }
         let (prepare, left_out) = Prepare::fit(&table, &roles, &options, &parts.train)?;
         notices.append(&mut roles.notices);
         notices.push(prepare.summary());
         notices.extend(left_out);
+        notices.extend(unknown_levels(&table, &prepare, &parts));
         let has_named_rows = named.is_some();
-        Ok(Self { table, files, has_named_rows, roles, parts, prepare, notices })
+        Ok(Self {
+            table,
+            files,
+            whole,
+            kept,
+            has_named_rows,
+            options,
+            roles,
+            parts,
+            prepare,
+            notices,
+        })
+    }
+
+    /// What messages call a row.
+    pub fn place(&self, row: usize) -> String {
+        let mut kept = self.kept.iter().enumerate().filter(|(_, kept)| **kept);
+        let row = kept.nth(row).map_or(row, |(row, _)| row);
+        self.whole.place(row)
     }
 
     /// The data set.
     pub fn load(self, name: &str, split: Split, split_seed: u64) -> Result<Loaded> {
         let Self { table, files, has_named_rows, parts, prepare, notices, .. } = self;
-        let mut loaded = finish(name, table, &Arc::new(prepare), files, notices)?;
+        // which levels are unknown in which part has been said
+        let (mut loaded, _) = finish(name, table, &Arc::new(prepare), files, notices)?;
         loaded.data = match has_named_rows {
             true => loaded.data.divided(parts.clone())?,
             false => loaded.data.fitted_to(split, split_seed),
@@ -128,28 +168,27 @@ impl Plan {
 
 /// Reads a table and makes of it what a training made of its own.
 pub(super) fn load_prepared(name: &str, files: Files, prepare: &Arc<Prepare>) -> Result<Loaded> {
-    let Files { mut table, rows: mut files, parts, mut notices, .. } = files;
+    let Files { mut table, rows: mut files, parts, mut notices, missing, .. } = files;
     parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
     let targets = prepare.targets(&table)?;
-    let kept = files.drop_rows(&mut table, &targets, &mut notices)?;
-    let mut loaded = finish(&file_name(name), table, prepare, files, notices)?;
+    let kept = files.drop_rows(&mut table, &targets, &missing, &mut notices)?;
+    let (mut loaded, unknown) = finish(&file_name(name), table, prepare, files, notices)?;
+    loaded.notices.extend(prepare.unknown_levels(&unknown, loaded.data.len()));
     if let Some(parts) = parts {
         loaded.data = loaded.data.divided(parts.kept(&kept))?;
     }
     Ok(loaded)
 }
 
-/// The data set of a table.
+/// The data set of a table, and how many values of each column are unknown levels.
 fn finish(
     name: &str,
     table: Table,
     prepare: &Arc<Prepare>,
     files: FileRows,
     mut notices: Vec<String>,
-) -> Result<Loaded> {
-    let Prepared { inputs, n_rows, labels, targets, weights, unknown } =
-        prepare.apply(table, true)?;
-    notices.extend(prepare.unknown_levels(&unknown, n_rows));
+) -> Result<(Loaded, Vec<usize>)> {
+    let Prepared { inputs, labels, targets, weights, unknown, .. } = prepare.apply(table, true)?;
     let features = Features::F32(inputs);
     let mut data = match prepare.target() {
         Target::Classes { classes, .. } => {
@@ -167,7 +206,7 @@ fn finish(
     }
     let data = data.with_prepare(Arc::clone(prepare));
     notices.extend(data.warnings());
-    Ok(Loaded { data, notices })
+    Ok((Loaded { data, notices }, unknown))
 }
 
 /// Says how many rows of the test part are in the training part too.
@@ -188,9 +227,10 @@ fn with_repeated_rows(mut loaded: Loaded, parts: &Parts) -> Loaded {
     let repeated = parts.test.iter().filter(|row| train.contains(&hash(row))).count();
     if repeated > 0 {
         loaded.notices.push(format!(
-            "{} of the {} rows of the test part are in the training part too, which flatters the score",
+            "{} of the {} rows of the test part {} in the training part too, which flatters the score",
             grouped(repeated as u64),
-            grouped(parts.test.len() as u64)
+            grouped(parts.test.len() as u64),
+            if repeated == 1 { "is" } else { "are" }
         ));
     }
     loaded

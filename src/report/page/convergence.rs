@@ -185,7 +185,7 @@ fn panels(history: &[EpochRecord], positions: &[f64], aim: Aim) -> Vec<Panel> {
         Panel { y: main_axis, series: mains, height: (290.0, 260.0) },
     ];
     let metric = aim.metric;
-    if metric != main && metric != Metric::LogLoss {
+    if metric != main && !metric.is_loss() {
         let series = vec![curve("validation", 0, &|record| drawn_by(metric, &of(metric), record))];
         let values = history.iter().filter_map(|record| record.value(metric));
         let y = without_outliers(metric, metric_axis(metric, ""), values);

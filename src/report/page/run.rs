@@ -86,8 +86,8 @@ impl RunRecord<'_> {
     /// What the run was trained for.
     fn aim(&self) -> Aim {
         let task = self.model.task();
-        let default = Metric::default_for(task.is_regression());
-        Aim { loss: task.loss(), metric: self.state.config().metric.or_else(|| default) }
+        let default = || Metric::suited_to(task.loss());
+        Aim { loss: task.loss(), metric: self.state.config().metric.or_else(default) }
     }
 }
 

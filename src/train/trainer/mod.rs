@@ -5,7 +5,7 @@ mod access;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use super::measure::{measure, measure_r2};
+use super::measure::{measure, measure_r2, measure_targets};
 use super::{
     Divergence, EpochEnd, EpochRecord, Observer, Outcome, PartialEpoch, Progress, Request,
     TrainConfig, TrainerState,
@@ -244,6 +244,13 @@ impl<'d> Trainer<'d> {
             Metric::R2 => test_r2,
             metric => score.value(metric).or_else(|| self.test_metric()),
         });
+        let test_targets = match test {
+            Some(_) => {
+                let params = &self.state.best_params;
+                measure_targets(&mut self.engine, params, self.data, &self.parts.test)
+            }
+            None => Vec::new(),
+        };
         let state = &self.state;
         let outcome = Outcome {
             best_epoch: state.best_epoch,
@@ -255,6 +262,7 @@ impl<'d> Trainer<'d> {
             test,
             test_r2,
             test_metric,
+            test_targets,
             diverged: state.diverged,
             seconds: start.elapsed().as_secs_f64(),
         };

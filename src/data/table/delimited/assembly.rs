@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
-use super::block::{Rows, Schema, TooLarge};
+use super::block::{MissingWords, Rows, Schema, TooLarge};
 use crate::data::Features;
 use crate::data::table::{Chunk, Column, Kind, MISSING, Table};
 use crate::error::{Error, Result};
@@ -28,6 +28,7 @@ pub struct Assembly<'s> {
     n_rows: usize,
     levels: Vec<IndexSet<String, RandomState>>,
     level_bytes: usize,
+    missing: Vec<MissingWords>,
     n_appended: usize,
     n_lines: usize,
     waiting: BTreeMap<usize, Result<Rows>>,
@@ -39,8 +40,8 @@ pub struct Assembly<'s> {
 
 /// What a pass over a file gives.
 pub enum Outcome {
-    /// A table.
-    Table(Table),
+    /// A table, and what stands for missing texts in each of its columns of texts.
+    Table(Table, Vec<MissingWords>),
     /// The columns that hold texts and were taken for numbers.
     Contradicted(Vec<usize>),
 }
@@ -61,6 +62,7 @@ impl<'s> Assembly<'s> {
             n_rows: 0,
             levels: vec![IndexSet::default(); n_texts],
             level_bytes: 0,
+            missing: vec![MissingWords::default(); n_texts],
             n_appended: 0,
             n_lines: lines_before,
             waiting: BTreeMap::new(),
@@ -123,6 +125,9 @@ impl<'s> Assembly<'s> {
             (self.chunks, self.numbers, self.codes) = (Vec::new(), Vec::new(), Vec::new());
             self.levels.iter_mut().for_each(|levels| *levels = IndexSet::default());
             return Ok(());
+        }
+        for (all, more) in self.missing.iter_mut().zip(&rows.missing) {
+            all.iter_mut().zip(more).for_each(|(all, more)| *all += more);
         }
         let codes = self.append_levels(std::mem::take(&mut rows.levels))?;
         self.append_values(rows, &codes)
@@ -212,7 +217,8 @@ impl<'s> Assembly<'s> {
             };
             Column { name: name.clone(), kind }
         });
-        Table::new(self.name, columns.collect(), self.chunks).map(Outcome::Table)
+        let table = Table::new(self.name, columns.collect(), self.chunks)?;
+        Ok(Outcome::Table(table, self.missing))
     }
 }
 

@@ -6,7 +6,9 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use memchr::{memchr, memchr_iter};
 
-use super::cells::{Cell, Delimiter, Value, blank_line, cell, is_missing, plain_number, value};
+use super::cells::{
+    Cell, Delimiter, MISSING_WORDS, Value, blank_line, cell, missing_word, plain_number, value,
+};
 use crate::data::table::MISSING;
 use crate::text::safe;
 
@@ -48,6 +50,9 @@ pub struct TooLarge {
     pub text: String,
 }
 
+/// How often each of [`MISSING_WORDS`] occurs in a column.
+pub type MissingWords = [usize; MISSING_WORDS.len()];
+
 /// The rows of a block.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -57,6 +62,8 @@ pub struct Rows {
     pub codes: Vec<u32>,
     /// For each column of texts, those that occur, in order of appearance.
     pub levels: Vec<Vec<String>>,
+    /// For each column of texts, what stands for missing ones.
+    pub missing: Vec<MissingWords>,
     /// The number of rows.
     pub n_rows: usize,
     /// The number of lines, which is larger where lines are blank or quoted.
@@ -75,6 +82,7 @@ impl Rows {
         self.numbers.clear();
         self.codes.clear();
         self.levels.clear();
+        self.missing.clear();
         self.contradicted.clear();
         self.too_large.clear();
         (self.n_rows, self.n_lines, self.problem) = (0, 0, None);
@@ -85,6 +93,7 @@ impl Rows {
         self.clear();
         self.n_lines = memchr_iter(b'\n', block).count();
         let levels = vec![IndexSet::default(); schema.n_texts()];
+        self.missing.resize(schema.n_texts(), MissingWords::default());
         let mut reader = Reader { block, schema, levels, at: 0, rows: self };
         let read = reader.read(has_header);
         let levels = std::mem::take(&mut reader.levels).into_iter();
@@ -154,7 +163,13 @@ impl<'b> Reader<'b, '_> {
                 let cell = self.cell(self.at)?;
                 match is_text {
                     true => {
-                        let code = code(&mut self.levels[n_texts], &cell);
+                        let code = match missing_word(cell.text) {
+                            None => code(&mut self.levels[n_texts], &cell),
+                            Some(word) => {
+                                self.rows.missing[n_texts][word] += 1;
+                                MISSING
+                            }
+                        };
                         self.rows.codes.push(code);
                         n_texts += 1;
                     }
@@ -245,9 +260,6 @@ impl<'b> Reader<'b, '_> {
 
 /// The code of a cell among the texts of its column.
 fn code<'b>(levels: &mut Levels<'b>, cell: &Cell<'b>) -> u32 {
-    if is_missing(cell.text) {
-        return MISSING;
-    }
     levels.insert_full(cell.unescaped()).0 as u32 // fewer than the bytes of a block
 }
 

@@ -207,18 +207,26 @@ pub enum Value {
     Text,
 }
 
-/// Whether a text stands for a value that is missing.
-pub fn is_missing(text: &[u8]) -> bool {
+/// The texts that stand for a value that is missing; `NaN` in any case.
+pub const MISSING_WORDS: [&str; 7] = ["", "?", "NA", "N/A", "null", "None", "NaN"];
+
+/// Which of [`MISSING_WORDS`] a text is, if it is one.
+pub fn missing_word(text: &[u8]) -> Option<usize> {
     match text.trim_ascii() {
-        b"" | b"?" | b"NA" | b"N/A" | b"null" | b"None" => true,
-        text => text.eq_ignore_ascii_case(b"nan"),
+        b"" => Some(0),
+        b"?" => Some(1),
+        b"NA" => Some(2),
+        b"N/A" => Some(3),
+        b"null" => Some(4),
+        b"None" => Some(5),
+        text => text.eq_ignore_ascii_case(b"nan").then_some(6),
     }
 }
 
 /// Reads the text of a cell.
 pub fn value(text: &[u8]) -> Value {
     let text = text.trim_ascii();
-    if is_missing(text) {
+    if missing_word(text).is_some() {
         return Value::Missing;
     }
     match fast_float2::parse::<f32, _>(text) {
@@ -238,6 +246,9 @@ mod tests {
     fn cells_say_what_is_documented() {
         for missing in ["", "  ", "NA", "N/A", "NaN", "nan", "-NaN", "null", "None", "?", " ? "] {
             assert_eq!(value(missing.as_bytes()), Value::Missing, "{missing}");
+        }
+        for (i, word) in MISSING_WORDS.into_iter().enumerate() {
+            assert_eq!(missing_word(word.as_bytes()), Some(i), "{word}");
         }
         for (text, number) in [
             ("1", 1.0),

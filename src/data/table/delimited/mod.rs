@@ -25,13 +25,13 @@ use std::thread;
 
 use memchr::memchr_iter;
 
-use super::Table;
+use super::{Kind, Table};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::memory::require_bytes;
 use assembly::{Assembly, Outcome, SMALLER_FILE};
-use block::{Problem, Rows, Schema};
-use cells::Delimiter;
+use block::{MissingWords, Problem, Rows, Schema};
+use cells::{Delimiter, MISSING_WORDS};
 pub(in crate::data) use cells::{Value, value as value_of_cell};
 pub(in crate::data) use compressed::decoded;
 use detection::{FOR_TYPES, detect};
@@ -70,6 +70,15 @@ pub struct ReadTable {
     pub has_header: bool,
     /// What was decided on the way, a line each.
     pub notices: Vec<String>,
+    /// Of columns of texts: what stands for missing ones, and how often.
+    pub(crate) missing: Vec<(String, Vec<(&'static str, usize)>)>,
+}
+
+impl ReadTable {
+    /// A table that names its columns.
+    pub(crate) fn of(table: Table) -> Self {
+        Self { table, has_header: true, notices: Vec::new(), missing: Vec::new() }
+    }
 }
 
 /// Reads a file of values separated by commas, tabs, semicolons, bars or spaces, plain or compressed by gzip or zstd.
@@ -193,13 +202,14 @@ fn read(input: &Input<'_>, options: &ReadOptions, sizes: &Sizes) -> Result<ReadT
     }
     loop {
         match pass(input, source, &schema, has_header, options.continues, sizes)? {
-            Outcome::Table(table) if table.n_rows() == 0 => {
+            Outcome::Table(table, _) if table.n_rows() == 0 => {
                 let problem = "there are no rows below the header; expected at least one";
                 return Err(Error::invalid(input.name, problem));
             }
-            Outcome::Table(mut table) => {
+            Outcome::Table(mut table, missing) => {
                 table.rows_before = options.continues.map_or(0, |before| before.rows);
-                return Ok(ReadTable { table, has_header, notices: detected.notices });
+                let missing = named_missing(&table, &missing);
+                return Ok(ReadTable { table, has_header, notices: detected.notices, missing });
             }
             // one pass finds every column that holds texts
             Outcome::Contradicted(columns) => {
@@ -208,6 +218,20 @@ fn read(input: &Input<'_>, options: &ReadOptions, sizes: &Sizes) -> Result<ReadT
             }
         }
     }
+}
+
+/// The words that stand for missing texts, by column.
+fn named_missing(
+    table: &Table,
+    counts: &[MissingWords],
+) -> Vec<(String, Vec<(&'static str, usize)>)> {
+    let texts = table.columns().iter().filter(|column| column.kind != Kind::Number);
+    let found = texts.zip(counts).filter(|(_, counts)| counts.iter().any(|&count| count > 0));
+    let words = |counts: &MissingWords| {
+        let words = MISSING_WORDS.into_iter().zip(*counts);
+        words.filter(|&(_, count)| count > 0).collect()
+    };
+    found.map(|(column, counts)| (column.name.clone(), words(counts))).collect()
 }
 
 /// What is looked at first: enough for the types of columns, and at least two lines.
