@@ -242,10 +242,11 @@ fn the_table_of_columns_stays_a_table() {
 #[test]
 fn help_says_what_follows_from_a_table() {
     let sandbox = Sandbox::new();
-    let help = sandbox.ok(&["train", "--help"]);
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(words(&help).matches("of a table, what suits its size").count(), 7, "{help}");
-    assert!(!words(&sandbox.ok(&["sweep", "--help"])).contains("of a table, what suits"));
+    for command in ["train", "sweep", "cv"] {
+        let help = words(&sandbox.ok(&[command, "--help"]));
+        assert_eq!(help.matches("of a table, what suits its size").count(), 7, "{help}");
+    }
 }
 
 #[test]

@@ -18,12 +18,12 @@ const KEPT: usize = 2;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("flowers.csv");
-/// std::fs::write(&path, "petal,kind\n1.4,setosa\n5.1,virginica\n1.3,setosa\n5.9,virginica\n")?;
+/// std::fs::write(&path, "petal,kind\n1.4,setosa\n5.1,virginica\n1.3,setosa\n5.9,virginica\n1.5,setosa\n5.6,virginica\n")?;
 /// let flowers = Source::of(path.to_str().unwrap()).open()?;
 /// for number in 1..=2 {
 ///     let split = Split::Fold { number, of: 2 };
 ///     let data = flowers.load(split, 0)?.0;
-///     assert_eq!(split.apply(&data, 0)?.test.len(), 2);
+///     assert_eq!(split.apply(&data, 0)?.test.len(), 3);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
