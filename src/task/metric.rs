@@ -54,14 +54,13 @@ impl Metric {
         if is_regression { Self::Rmse } else { Self::Accuracy }
     }
 
-    /// What chooses where nothing is asked for: the metric that the loss aims at. Squared errors are least at the mean, which the
-    /// squared error and Poisson's loss learn, and not at a quantile.
+    /// What chooses where nothing is asked for: that of the task, except for a quantile, at which squared errors are not least:
+    /// they would keep a bad epoch.
     pub fn suited_to(loss: Loss) -> Self {
         match loss {
             Loss::CrossEntropy => Self::Accuracy,
-            Loss::Mse | Loss::Poisson => Self::Rmse,
-            Loss::Mae => Self::Mae,
-            Loss::Huber | Loss::Quantile(_) => Self::Loss,
+            Loss::Mse | Loss::Mae | Loss::Huber | Loss::Poisson => Self::Rmse,
+            Loss::Quantile(_) => Self::Loss,
         }
     }
 

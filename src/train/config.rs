@@ -114,7 +114,7 @@ settings! {
         /// What chooses the best epoch, ends the patience and ranks runs, on the validation part
         metric: Choice<Metric> = Choice::Auto, {
             value_name: "METRIC", group: RUN, sweep: Sweep::Commas,
-            default: Some("auto: accuracy for classes; for numbers rmse, with mae mae, with huber and quantile the loss"),
+            default: Some("auto: accuracy for classes; rmse for numbers, and the loss for a quantile"),
         }
         /// Training, validation and test parts: auto (files of their own, or else a tenth each, drawn from every class; mnist is
         /// pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F fractions
