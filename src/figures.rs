@@ -28,9 +28,28 @@ pub fn measure(x: f64) -> String {
     }
 }
 
+/// The mean; NaN of none.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The sample standard deviation, with `n - 1` in the denominator; NaN of fewer than two.
+pub fn deviation(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    let squares = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+    (squares / (values.len() as f64 - 1.0)).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deviations_are_those_of_samples() {
+        let values = [1.0, 2.0, 3.0, 6.0];
+        assert_eq!((mean(&values), deviation(&values)), (3.0, (14.0f64 / 3.0).sqrt()));
+        assert!(deviation(&[1.0]).is_nan() && mean(&[]).is_nan());
+    }
 
     #[test]
     fn numbers_read_well() {

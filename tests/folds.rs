@@ -162,7 +162,7 @@ fn the_same_command_resumes_and_comes_to_the_same() {
     };
     let whole = done(&sandbox.ok(&cv("whole")));
     sandbox.ok(&cv("again"));
-    // as if it had been killed after two folds, one of them at its second epoch
+    // as if it had been killed before one fold began, and before another was first saved
     std::fs::remove_dir_all(sandbox.path("again/fold3")).unwrap();
     std::fs::remove_file(sandbox.path("again/fold5/checkpoint.safetensors")).unwrap();
     std::fs::remove_file(sandbox.path("again/predictions.csv")).unwrap();
@@ -171,6 +171,35 @@ fn the_same_command_resumes_and_comes_to_the_same() {
     assert_eq!(sandbox.bytes("again/predictions.csv"), sandbox.bytes("whole/predictions.csv"));
     let finished = done(&sandbox.ok(&cv("again")));
     assert_eq!(finished["values"], whole["values"]);
+}
+
+#[test]
+fn a_fold_on_which_the_metric_is_undefined_is_named_and_its_rows_are_predicted() {
+    let sandbox = Sandbox::new();
+    // two rows of class y in three folds: one fold has none, and no AUC
+    let rows = (0..30).map(|i| format!("{},{}\n", i % 7, if i % 15 == 4 { "y" } else { "x" }));
+    std::fs::write(sandbox.path("t.csv"), "a,kind\n".to_owned() + &rows.collect::<String>())
+        .unwrap();
+    let args = ["cv", "t.csv", "--folds", "3", "--metric", "auc", "--out", "cv", "--json"];
+    let output = sandbox.run(&[&args[..], &SHORT].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("AUC is undefined on fold ") && said.contains("y (2)"), "{said}");
+    let done = done(&text(&output.stdout));
+    assert!(done["mean"].is_null() && done["sd"].is_null(), "{done}");
+    assert_eq!(done["values"].as_array().unwrap().iter().filter(|x| x.is_null()).count(), 1);
+    assert_eq!(text(&sandbox.bytes("cv/predictions.csv")).lines().count(), 31);
+    // predictions of an earlier state do not stay beside other results
+    let checkpoint = "cv/fold3/checkpoint.safetensors";
+    let mut bytes = sandbox.bytes(checkpoint);
+    bytes[100] ^= 1;
+    std::fs::write(sandbox.path(checkpoint), bytes).unwrap();
+    drop(std::fs::remove_file(sandbox.path("cv/fold3/checkpoint-previous.safetensors")));
+    let output = sandbox.run(&[&args[..], &SHORT].concat());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 of 3 runs failed: fold3"), "{said}");
+    assert!(!sandbox.path("cv/predictions.csv").exists());
 }
 
 #[test]
@@ -186,15 +215,61 @@ fn images_are_divided_without_their_test_file() {
 }
 
 #[test]
+fn a_sweep_over_a_table_takes_its_own_grid_to_every_fold() {
+    let sandbox = Sandbox::new();
+    numbers(&sandbox, "t.csv");
+    let args = "sweep t.csv --folds 2 --epochs 1 --threads 1 --no-report --quiet --json --out s";
+    let end = done(&sandbox.ok(&args.split(' ').collect::<Vec<_>>()));
+    assert_eq!((&end["combinations"], &end["runs"]), (&9.into(), &18.into()));
+    let args = "cv t.csv --folds 2 --epochs 1 --threads 1 --no-report --quiet --json --out c";
+    assert_eq!(done(&sandbox.ok(&args.split(' ').collect::<Vec<_>>()))["runs"], 2);
+}
+
+#[test]
+fn parts_of_their_own_move_with_a_run_and_are_not_mixed_with_the_rest() {
+    let sandbox = Sandbox::new();
+    let table = |i: usize| {
+        format!(
+            "a,b,kind\n{}",
+            (0..60)
+                .map(|k| format!("{},{},{}\n", k * i % 7, k % 5, ["x", "y"][k % 2]))
+                .collect::<String>()
+        )
+    };
+    for (i, name) in ["one/train.csv", "one/valid.csv", "one/test.csv"].into_iter().enumerate() {
+        std::fs::create_dir_all(sandbox.path("one")).unwrap();
+        std::fs::write(sandbox.path(name), table(i + 3)).unwrap();
+    }
+    let parts = ["--valid", "one/valid.csv", "--test", "one/test.csv"];
+    let run = ["train", "one/train.csv", "--out", "run", "--no-report", "--quiet"];
+    sandbox.ok(&[&run[..], &parts, &SHORT].concat());
+    let message = sandbox.fails(&[&run[..], &parts, &["--split", "0.8,0.1,0.1"]].concat(), 2);
+    assert!(message.contains("would mix with the rest"), "{message}");
+    std::fs::rename(sandbox.path("one"), sandbox.path("two")).unwrap();
+    let moved = ["--valid", "two/valid.csv", "--test", "two/test.csv", "--epochs", "8"];
+    let resume = ["train", "two/train.csv", "--resume", "run", "--no-report", "--quiet"];
+    sandbox.ok(&[&resume[..], &moved].concat());
+    let config = text(&sandbox.bytes("run/config.toml"));
+    assert!(config.contains("two/valid.csv") && config.contains("two/test.csv"), "{config}");
+    let other = ["--valid", "two/test.csv", "--test", "two/valid.csv", "--epochs", "9"];
+    let message = sandbox.fails(&[&resume[..], &other].concat(), 2);
+    assert!(message.contains("fingerprint"), "{message}");
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_in_a_line() {
     let sandbox = Sandbox::new();
     classes(&sandbox, "t.csv");
     for (args, expected) in [
         (&["cv", "t.csv", "--folds", "1"][..], "--folds 1: expected 2 to 1000"),
         (&["cv", "t.csv", "--folds", "500"], "500 folds of 147 samples"),
-        (&["cv", "t.csv", "--valid", "t.csv"], "expected one DATA, which they divide"),
+        (
+            &["sweep", "t.csv", "--folds", "3", "--valid", "t.csv"],
+            "beside folds, which validate and test",
+        ),
         (&["sweep", "t.csv", "--folds", "3", "--split", "0.8,0.1,0.1"], "no split beside folds"),
         (&["train", "t.csv", "--split", "fold:3/2"], "there is no such fold"),
+        (&["sweep", "t.csv", "--folds", "3", "--test-all"], "--test-all beside --folds"),
     ] {
         let message = sandbox.fails(args, 2);
         assert!(message.contains(expected), "{args:?}: {message}");

@@ -56,7 +56,8 @@ fn a_quantile_is_chosen_by_its_own_loss() {
     let runs = json_lines(&sandbox.ok(&["runs", "run", "--json"]));
     assert_eq!(runs[0]["val_loss"].as_f64(), Some(losses[best]), "{runs:?}");
     // what is asked for stays
-    let more = ["train", "t.csv", "--loss", "quantile:0.9", "--metric", "rmse", "--out", "r", "--json"];
+    let more =
+        ["train", "t.csv", "--loss", "quantile:0.9", "--metric", "rmse", "--out", "r", "--json"];
     assert_eq!(json_lines(&sandbox.ok(&[&more[..], &QUICK].concat()))[0]["metric"], "rmse");
     // losses that differ are ranked by what is the same for all
     let sweep =

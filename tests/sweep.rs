@@ -231,7 +231,7 @@ fn what_is_damaged_or_in_use_costs_no_more_than_itself() {
         ["sweep", "data", "--hidden", "8", "--epochs", "2", "--batch-size", "20", "--out", "none"];
     let output = sandbox.run(&[&small[..], &["--lr", "1e30,1e31"]].concat());
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("error: none of the 2 runs has come to a result"));
+    assert!(text(&output.stderr).contains("error: none of the 2 runs has a result"));
 }
 
 /// A page that loads nothing, and its pictures.

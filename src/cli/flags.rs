@@ -94,6 +94,9 @@ const ON_OFF: &str = "on|off";
 const FOLDS: &str =
     "The number of folds; each tests a run that was trained on the others [default: 5]";
 
+/// What `--split-seed` means there.
+const SPLIT_SEED: &str = "Decides which samples are in which fold [default: 0]";
+
 /// A setting as the command line sees it.
 struct Flag {
     key: &'static str,
@@ -169,7 +172,12 @@ impl Flag {
             }
             // the folds are the split
             Kind::CrossValidation => {
-                Self::of::<TrainConfig>(kind).filter(|flag| flag.key != "split").collect()
+                let own = Self::of::<TrainConfig>(kind).filter(|flag| flag.key != "split");
+                own.map(|flag| match flag.key {
+                    "split_seed" => Self { help: SPLIT_SEED.to_owned(), ..flag },
+                    _ => flag,
+                })
+                .collect()
             }
         };
         if kind != Kind::Run {
@@ -179,7 +187,9 @@ impl Flag {
             }));
             flags.extend(Self::of::<Sharing>(kind));
         }
-        flags.extend(Self::of::<RunOptions>(kind));
+        let options = Self::of::<RunOptions>(kind);
+        let is_part = |flag: &Self| ["valid", "test"].contains(&flag.key);
+        flags.extend(options.filter(|flag| kind != Kind::CrossValidation || !is_part(flag)));
         flags.extend(Self::of::<OutputOptions>(kind));
         flags.sort_by_key(|flag| GROUPS.iter().position(|group| *group == flag.group));
         flags

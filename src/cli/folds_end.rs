@@ -1,5 +1,7 @@
 //! The end of a cross-validation, and of a sweep over folds.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
@@ -8,11 +10,13 @@ use super::flags::OutputOptions;
 use super::out_of_fold::OutOfFold;
 use super::sweep_end::Ended;
 use super::sweep_runs::Finished;
-use super::{finite, print_next, print_raw, print_text, report};
+use super::{finite, print_next, print_note, print_raw, print_text, report};
+use crate::error::{Error, Result};
 use crate::report::{Stream, Text, duration, folds_table};
-use crate::store::names::RESULTS_CSV;
+use crate::store::names::{PREDICTIONS, RESULTS_CSV};
+use crate::task::Metric;
 use crate::text::shell;
-use crate::train::{RankedRuns, fold_scores};
+use crate::train::{FoldScores, RankedRuns, Status, fold_scores};
 
 /// Writes and says what the folds came to.
 pub fn finish(finished: Finished, output: &OutputOptions, start: Instant) -> anyhow::Result<()> {
@@ -21,15 +25,25 @@ pub fn finish(finished: Finished, output: &OutputOptions, start: Instant) -> any
     } = finished;
     directory.write_results(&results, &runs)?;
     let scores = fold_scores(&results, &runs, metric);
-    let best = scores.first().filter(|best| best.mean().is_some());
+    let best = scores.first().filter(|best| best.is_complete());
     let out_of_fold = match best {
         None => None,
         Some(best) => OutOfFold::of(best.runs(&runs), &directory, &source)?,
     };
     let predictions = match &out_of_fold {
         Some(out_of_fold) => Some(out_of_fold.write(&source, &path)?),
-        None => None,
+        // those of an earlier state are not those of the results
+        None => {
+            remove(&path.join(PREDICTIONS))?;
+            None
+        }
     };
+    if let (Some(best), true) = (best, out_of_fold.is_some())
+        && best.mean().is_none()
+        && !output.quiet
+    {
+        print_note(&undefined(best, metric));
+    }
     let seconds = start.elapsed().as_secs_f64();
     let ended = Ended { metric, results: &results, runs: &runs, path: &path, seconds };
     let mut printed = match output.json {
@@ -43,6 +57,7 @@ pub fn finish(finished: Finished, output: &OutputOptions, start: Instant) -> any
                 "values": best.map(|best| &best.values),
                 "runs": results.len(),
                 "failed": ended.failed(),
+                "diverged": results.iter().filter(|result| result.status == Status::Diverged).count(),
                 "predictions": predictions.as_ref().map(|path| path.display().to_string()),
                 "seconds": seconds,
                 "sweep_dir": path.display().to_string(),
@@ -65,7 +80,7 @@ pub fn finish(finished: Finished, output: &OutputOptions, start: Instant) -> any
             printed.and(print_text(&text))
         }
     };
-    let (failures, has_best, count) = (ended.failures(), best.is_some(), runs.len());
+    let (failures, has_best) = (ended.failures(), out_of_fold.is_some());
     if !output.no_report && results.iter().any(|result| !result.history.is_empty()) {
         signals.stop_before_report("cross-validation", &path)?;
         let ranked = RankedRuns::new(runs, results)?;
@@ -82,8 +97,35 @@ pub fn finish(finished: Finished, output: &OutputOptions, start: Instant) -> any
     match (failures, has_best) {
         (Some(failures), _) => anyhow::bail!("{failures}"),
         (None, false) => {
-            anyhow::bail!("none of the {count} runs has come to a result; {RESULTS_CSV} says why")
+            anyhow::bail!("no combination has a model for every fold; {RESULTS_CSV} says why")
         }
         (None, true) => printed,
     }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Says on which folds a metric is undefined, so that it has no mean.
+fn undefined(scores: &FoldScores, metric: Metric) -> String {
+    let folds: Vec<String> = (1..)
+        .zip(&scores.values)
+        .filter(|(_, value)| value.is_none())
+        .map(|(number, _)| number.to_string())
+        .collect();
+    let (shown, more) = match folds.len() {
+        0..=8 => (folds.join(", "), String::new()),
+        n => (folds[..8].join(", "), format!(" and {} more", n - 8)),
+    };
+    format!(
+        "{} is undefined on {} {shown}{more}, so that it has no mean: it takes two classes, or targets that differ (fewer --folds, \
+         or another --metric)",
+        metric.title(),
+        if folds.len() == 1 { "fold" } else { "the folds" }
+    )
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
 
+use super::report::RawOutputs;
 use crate::data::{Dataset, SourceData};
 use crate::engine::{Engine, EngineOptions, Score};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gemm::Backend;
-use crate::report::{
-    Classes, Errors, Measured, Outputs, PredictionFormat, RowPredictions, Samples,
-};
+use crate::report::{Measured, PredictionFormat, RowPredictions, Samples};
 use crate::store::SweepDir;
 use crate::store::names::PREDICTIONS;
 use crate::train::SweepRun;
@@ -25,14 +24,11 @@ pub struct OutOfFold {
     /// The fold that each of them is in, from 1.
     folds: Vec<usize>,
     score: Score,
-    /// (rows, outputs): probabilities, or values in the targets' units.
-    outputs: Array2<f32>,
-    /// (rows, classes); the same as `outputs` for numbers.
-    logits: Array2<f32>,
+    outputs: RawOutputs,
 }
 
 impl OutOfFold {
-    /// Lets the model of each run predict the fold that it was tested on. `None` without runs, or if one has no model.
+    /// Lets the model of each run predict the fold that it was tested on. `None` without runs.
     pub fn of<'r>(
         runs: impl Iterator<Item = &'r SweepRun>,
         directory: &SweepDir,
@@ -53,15 +49,11 @@ impl OutOfFold {
                 EngineOptions { backend, threads: state.threads(), ..EngineOptions::new(1) };
             let mut engine = Engine::of_model(&model, options)?;
             let score = engine.evaluate(model.params(), &data, &rows);
-            let outputs = engine.predict(model.params(), &data, &rows);
-            let logits = match data.is_regression() {
-                true => outputs.clone(),
-                false => engine.logits(model.params(), &data, &rows),
-            };
+            let outputs = RawOutputs::of(&mut engine, &model, &data, &rows);
             order.extend_from_slice(&rows);
             let folds = vec![fold.number; rows.len()];
             match &mut all {
-                None => all = Some(Self { data, rows, folds, score, outputs, logits }),
+                None => all = Some(Self { data, rows, folds, score, outputs }),
                 Some(all) => {
                     all.folds.extend(folds);
                     all.score += score;
@@ -69,8 +61,8 @@ impl OutOfFold {
                         to.append(Axis(0), more.view())
                             .map_err(|error| Error::usage(error.to_string()))
                     };
-                    append(&mut all.outputs, &outputs)?;
-                    append(&mut all.logits, &logits)?;
+                    append(&mut all.outputs.values, &outputs.values)?;
+                    append(&mut all.outputs.logits, &outputs.logits)?;
                 }
             }
         }
@@ -84,8 +76,13 @@ impl OutOfFold {
         Self {
             rows: places.iter().map(|&place| rows[place]).collect(),
             folds: places.iter().map(|&place| self.folds[place]).collect(),
-            outputs: self.outputs.select(Axis(0), &places),
-            logits: self.logits.select(Axis(0), &places),
+            outputs: RawOutputs {
+                values: self.outputs.values.select(Axis(0), &places),
+                logits: match self.outputs.logits.is_empty() {
+                    true => self.outputs.logits,
+                    false => self.outputs.logits.select(Axis(0), &places),
+                },
+            },
             ..self
         }
     }
@@ -107,7 +104,14 @@ impl OutOfFold {
                 kept.extend((0..n).map(|target| {
                     values.iter().skip(target).step_by(n).map(f32::to_string).collect()
                 }));
-                let predicted = |name: &String| format!("{name}_predicted");
+                // one more for each target that is called so already
+                let predicted = |name: &String| {
+                    let mut own = format!("{name}_predicted");
+                    while data.target_names().contains(&own) {
+                        own += "_predicted";
+                    }
+                    own
+                };
                 (data.target_names().to_vec(), data.target_names().iter().map(predicted).collect())
             }
             false => {
@@ -138,7 +142,7 @@ impl OutOfFold {
         let mut text = Vec::new();
         predictions
             .begin(&mut text)
-            .and_then(|()| predictions.write(&mut text, 0, &kept, self.outputs.view()))
+            .and_then(|()| predictions.write(&mut text, 0, &kept, self.outputs.values.view()))
             .map_err(Error::io("write", &path))?;
         files::write_atomic(&path, &text)?;
         Ok(path)
@@ -146,28 +150,9 @@ impl OutOfFold {
 
     /// What a page shows of them.
     pub fn measured(&self) -> Measured {
-        let data = &self.data;
-        let outputs = match data.is_regression() {
-            true => {
-                let (names, truth) = (data.target_names().to_vec(), data.targets_of(&self.rows));
-                Outputs::Numbers(Errors::new(names, self.outputs.view(), &truth))
-            }
-            false => {
-                let truth: Vec<u32> =
-                    self.rows.iter().map(|&row| data.labels()[row as usize]).collect();
-                let classes = data.classes().to_vec();
-                Outputs::Classes(Classes::new(
-                    classes,
-                    self.logits.view(),
-                    self.outputs.clone(),
-                    &truth,
-                ))
-            }
-        };
-        Measured {
-            samples: Samples { part: "out-of-fold", rows: self.rows.clone() },
-            score: self.score,
-            outputs,
-        }
+        let RawOutputs { values, logits } = &self.outputs;
+        let outputs = RawOutputs { values: values.clone(), logits: logits.clone() };
+        let samples = Samples { part: "out-of-fold", rows: self.rows.clone() };
+        outputs.measured(&self.data, samples, self.score)
     }
 }

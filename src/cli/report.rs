@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use ndarray::Array2;
+
 use super::out_of_fold::OutOfFold;
 use super::{load_again, print_text};
 use crate::data::{Dataset, Part, Parts, SourceData};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Score};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
@@ -54,8 +56,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let data = source.load(first.split, first.split_seed)?.0;
             let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
             let ranked = directory.ranked_runs(&runs)?;
-            let best = ranked.fold_scores().into_iter().next();
-            let out_of_fold = match best.filter(|best| best.mean().is_some()) {
+            let best = ranked.fold_scores().into_iter().next().filter(|best| best.is_complete());
+            let out_of_fold = match best {
                 None => None,
                 Some(best) => OutOfFold::of(best.runs(&runs), &directory, &source)?,
             };
@@ -144,19 +146,45 @@ fn measure(
     let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
     let mut engine = Engine::of_model(model, options)?;
     let score = engine.evaluate(model.params(), data, &rows);
-    let predictions = engine.predict(model.params(), data, &rows);
-    let outputs = match data.is_regression() {
-        true => {
-            let (names, truth) = (data.target_names().to_vec(), data.targets_of(&rows));
-            Outputs::Numbers(Errors::new(names, predictions.view(), &truth))
-        }
-        false => {
-            let logits = engine.logits(model.params(), data, &rows);
-            let truth: Vec<u32> = rows.iter().map(|&row| data.labels()[row as usize]).collect();
-            Outputs::Classes(Classes::new(model.labels(), logits.view(), predictions, &truth))
-        }
-    };
-    Ok(Some(Measured { samples: Samples { part, rows }, score, outputs }))
+    let outputs = RawOutputs::of(&mut engine, model, data, &rows);
+    Ok(Some(outputs.measured(data, Samples { part, rows }, score)))
+}
+
+/// The outputs of models for some rows.
+pub struct RawOutputs {
+    /// (rows, outputs): probabilities, or values in the targets' units.
+    pub values: Array2<f32>,
+    /// (rows, classes); empty for numbers.
+    pub logits: Array2<f32>,
+}
+
+impl RawOutputs {
+    /// Those of a model.
+    pub fn of(engine: &mut Engine, model: &Model, data: &Dataset, rows: &[u32]) -> Self {
+        let logits = match data.is_regression() {
+            true => Array2::zeros((0, 0)),
+            false => engine.logits(model.params(), data, rows),
+        };
+        Self { values: engine.predict(model.params(), data, rows), logits }
+    }
+
+    /// What they mean for these samples.
+    pub fn measured(self, data: &Dataset, samples: Samples, score: Score) -> Measured {
+        let outputs = match data.is_regression() {
+            true => {
+                let names = data.target_names().to_vec();
+                let truth = data.targets_of(&samples.rows);
+                Outputs::Numbers(Errors::new(names, self.values.view(), &truth))
+            }
+            false => {
+                let truth: Vec<u32> =
+                    samples.rows.iter().map(|&row| data.labels()[row as usize]).collect();
+                let classes = data.classes().to_vec();
+                Outputs::Classes(Classes::new(classes, self.logits.view(), self.values, &truth))
+            }
+        };
+        Measured { samples, score, outputs }
+    }
 }
 
 /// The report of a sweep, and in its own directory that of the winner; of a cross-validation that of its predictions instead.
@@ -237,8 +265,6 @@ fn make(directory: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
-
     use super::*;
     use crate::store::RunOptions;
     use crate::task::{Choice, Metric};

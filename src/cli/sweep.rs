@@ -9,7 +9,7 @@ use super::sweep_end::Ended;
 use super::sweep_runs::{Command, Finished, checked};
 use super::{print_next, print_raw, print_text};
 use crate::data::SourceData;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::report::{Stream, Text};
 use crate::store::names::RESULTS_CSV;
 use crate::store::{SweepConfig, SweepDir};
@@ -46,10 +46,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     let asked = Asked::new(&args.settings, &args.file)?;
     let (output, options): (OutputOptions, SweepOptions) = (asked.get()?, asked.get()?);
+    let config = checked(SweepConfig::default(), &asked)?;
+    if options.test_all && config.grid.folds.folds.is_some() {
+        let problem =
+            "--test-all beside --folds, which test every run on its fold; expected one of them";
+        return Err(Error::usage(problem).into());
+    }
     let command = Command {
         name: "sweep",
         asked: &asked,
-        config: checked(SweepConfig::default(), &asked)?,
+        config,
         output: output.clone(),
         print_config: args.file.print_config,
         flags: if options.test_all { " --test-all".to_owned() } else { String::new() },
@@ -106,7 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     match (failures, has_winner) {
         (_, false) => {
-            anyhow::bail!("none of the {count} runs has come to a result; {RESULTS_CSV} says why")
+            anyhow::bail!("none of the {count} runs has a result; {RESULTS_CSV} says why")
         }
         (Some(failures), true) => anyhow::bail!("{failures}"),
         (None, true) => printed,

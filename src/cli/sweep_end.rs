@@ -28,7 +28,7 @@ pub struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// The best run, if one has come to a result.
+    /// The best run, if one has a result.
     pub fn winner(&self) -> Option<&RunResult> {
         self.results.first().filter(|winner| winner.is_ranked())
     }

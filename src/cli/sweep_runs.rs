@@ -12,14 +12,14 @@ use super::flags::OutputOptions;
 use super::signals::Signals;
 use super::sweep_end::{add_tests, add_values};
 use super::{make_absolute, print_note, print_raw, print_result, say_command};
-use crate::data::{Dataset, SourceData, Split};
+use crate::data::{Dataset, Parts, SourceData, Split};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::report::{Plan, SweepTerminal};
 use crate::store::names::GRID;
 use crate::store::{RunDir, SweepConfig, SweepDir};
 use crate::task::Metric;
-use crate::text::shell;
+use crate::text::{plural, shell};
 use crate::train::setting::SettingValue as _;
 use crate::train::{
     Divergence, EpochEnd, Observer, Opened, Progress, Request, RunResult, Status, SweepHost,
@@ -52,7 +52,7 @@ pub struct Finished {
     pub directory: SweepDir,
     pub path: PathBuf,
     pub signals: Signals,
-    /// A full disk behind standard output does not end the runs.
+    /// Whether standard output took everything; a full disk does not end the runs.
     pub printed: anyhow::Result<()>,
 }
 
@@ -71,7 +71,7 @@ impl Command<'_> {
         let source = config.options.source();
         if has_folds && let Some(file) = source.valid.as_ref().or(source.test.as_ref()) {
             return Err(Error::usage(format!(
-                "`{file}` is a part of its own; folds validate and test: expected one DATA, which they divide"
+                "{file} is a part of its own (--valid, --test), beside folds, which validate and test; expected DATA alone"
             ))
             .into());
         }
@@ -250,14 +250,42 @@ fn runs(
         splits.push((*split, *split_seed));
         if parts.val.is_empty() {
             return Err(Error::usage(format!(
-                "split `{split}`: a sweep ranks by the validation part; expected a split that has one"
+                "split `{split}`: the validation part, which chooses epochs, is empty; expected more samples, or another split"
             )));
         }
         if !quiet {
-            parts.lacking(&data).iter().for_each(|note| print_note(note));
+            let n = parts.train.len() + parts.val.len() + parts.test.len();
+            if fold.is_some() && n < data.len() {
+                let left_out = plural(data.len() - n, "sample");
+                print_note(&format!("the folds leave out the test file, {left_out}"));
+            }
+            let notes = match fold {
+                None => parts.lacking(&data),
+                Some(fold) => rare_classes(&data, &parts, fold.of).into_iter().collect(),
+            };
+            notes.iter().for_each(|note| print_note(note));
         }
     }
     Ok(runs)
+}
+
+/// Names the classes with fewer samples than there are folds: some folds cannot test them, and where a class has one sample alone,
+/// the network that is tested on it has never seen it. `parts` are those of any fold.
+fn rare_classes(data: &Dataset, parts: &Parts, folds: usize) -> Option<String> {
+    let mut counts = vec![0usize; data.n_classes()];
+    let rows = [&parts.train, &parts.val, &parts.test].into_iter().flatten();
+    rows.filter_map(|&row| data.labels().get(row as usize)).for_each(|&c| counts[c as usize] += 1);
+    let rare: Vec<String> = (data.classes().iter().zip(counts))
+        .filter(|&(_, count)| count < folds)
+        .map(|(class, count)| format!("{class} ({count})"))
+        .collect();
+    let more = if rare.len() > 8 { ", ..." } else { "" };
+    (!rare.is_empty()).then(|| {
+        format!(
+            "fewer samples than the {folds} folds, not all of which can test them: the classes {}{more}",
+            rare[..rare.len().min(8)].join(", ")
+        )
+    })
 }
 
 /// Keeps the runs' files, and shows what happens.

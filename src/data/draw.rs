@@ -52,6 +52,11 @@ pub(super) fn automatic(rows: &Rows<'_>, seed: u64) -> Parts {
 
 /// The parts of [`super::Split::Fold`].
 pub(super) fn fold(rows: &Rows<'_>, number: usize, of: usize, seed: u64) -> Result<Parts> {
+    if of < 2 || !(1..=of).contains(&number) {
+        return Err(Error::usage(format!(
+            "split `fold:{number}/{of}`: expected one of at least two folds, numbered from 1"
+        )));
+    }
     // a test file stays what it is: nothing is to be chosen by it
     let n =
         rows.files.map(|files| files.train + files.val).filter(|&n| n < rows.n).unwrap_or(rows.n);

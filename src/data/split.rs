@@ -359,8 +359,13 @@ mod tests {
         let two = Split::Fold { number: 1, of: 2 };
         let parts = two.apply(&images(2, 2), 0).unwrap();
         assert_eq!((parts.train.len(), parts.val.len(), parts.test.len()), (1, 0, 1));
-        let message = Split::Fold { number: 1, of: 3 }.apply(&images(2, 2), 0).unwrap_err();
-        assert!(message.to_string().contains("3 folds of 2 samples"), "{message}");
+        let message = |number, of| {
+            Split::Fold { number, of }.apply(&images(2, 2), 0).unwrap_err().to_string()
+        };
+        assert!(message(1, 3).contains("3 folds of 2 samples"), "{}", message(1, 3));
+        for (number, of) in [(0, 2), (3, 2), (1, 1), (0, 0)] {
+            assert!(message(number, of).contains("numbered from 1"), "{number} of {of}");
+        }
     }
 
     #[test]

@@ -215,7 +215,8 @@ impl<'m> Predictor<'m> {
 
 /// The columns of an array under the names that a model gives them.
 fn table_of(prepare: &Prepare, x: ArrayView2<'_, f32>) -> Result<Table> {
-    let is_number = |level: &String| level.parse::<f32>().is_ok();
+    // a number is written in one way alone: `007` is a text
+    let is_number = |level: &String| level.parse::<f32>().is_ok_and(|x| x.to_string() == *level);
     for input in prepare.inputs() {
         if let Input::Category { column, levels, .. } = input
             && !levels.iter().all(is_number)

@@ -10,8 +10,8 @@ use crate::model::Init;
 use crate::train::setting::{Configuration, serialize_entries};
 use crate::train::{Folds, Grid, Sharing, TrainConfig};
 
-/// The key of where the data is. What the data is, its fingerprint says.
-pub(super) const DATA: &str = "data";
+/// The keys of where the data is. What the data is, its fingerprint says.
+pub(super) const PLACES: [&str; 3] = ["data", "valid", "test"];
 
 /// Everything that makes a run: the contents of its `config.toml`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -167,7 +167,7 @@ impl SweepConfig {
 
     /// The settings that make it this sweep: without those that a resume may change, except where the data is.
     fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let kept = |key: &str| key == DATA || !RunConfig::may_change(key);
+        let kept = |key: &str| PLACES.contains(&key) || !RunConfig::may_change(key);
         self.options.entries().filter(move |(key, _)| kept(key)).chain(self.grid.entries())
     }
 

@@ -21,12 +21,12 @@ settings! {
         }
         /// A file or a directory with the validation part: a table for tables, images for images
         valid: Option<String> = None, {
-            value_name: "PATH", group: DATA,
+            value_name: "PATH", group: DATA, resume: true,
             check: |c| c.valid.as_ref().is_none_or(|path| path.len() <= LONGEST_PATH), expected: "a path of at most 4096 bytes",
         }
         /// A file or a directory with the test part
         test: Option<String> = None, {
-            value_name: "PATH", group: DATA,
+            value_name: "PATH", group: DATA, resume: true,
             check: |c| c.test.as_ref().is_none_or(|path| path.len() <= LONGEST_PATH), expected: "a path of at most 4096 bytes",
         }
         /// The columns to predict

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::config::{DATA, difference};
+use super::config::{PLACES, difference};
 use super::metrics::read_metrics;
 use super::names::{GRID, RESULTS_CSV, RESULTS_JSON};
 use super::sweep_rows::{Figures, Row, add_tests, ended_rows, row, varied};
@@ -42,24 +42,26 @@ impl SweepDir {
             let text = files::read_text(&file)?;
             let found = parsed(&file, &text)?;
             let known = text.lines().find_map(|line| line.strip_prefix(FINGERPRINT));
-            if let Some(known) = known.filter(|known| !data.has_fingerprint(known)) {
-                let difference = format!(" on other data, with the fingerprint {known}");
-                let occupant = Occupant::OtherSweep(difference);
-                return Err(Error::Occupied { path: path.to_owned(), occupant });
-            }
             let table = |config: &SweepConfig| {
                 let mut table = toml::Table::try_from(config)
                     .map_err(|error| Error::usage(error.to_string()))?;
-                if known.is_some() {
-                    table.remove(DATA);
-                }
+                table.retain(|key, _| known.is_none() || !PLACES.contains(&key));
                 Ok::<_, Error>(table)
             };
             if let Some(difference) = difference(&table(&found)?, &table(config)?) {
                 let occupant = Occupant::OtherSweep(difference);
                 return Err(Error::Occupied { path: path.to_owned(), occupant });
             }
-            if found.options.data != config.options.data {
+            if let Some(known) = known.filter(|known| !data.has_fingerprint(known)) {
+                let difference = format!(" on other data, with the fingerprint {known}");
+                let occupant = Occupant::OtherSweep(difference);
+                return Err(Error::Occupied { path: path.to_owned(), occupant });
+            }
+            let places = |config: &SweepConfig| {
+                let RunOptions { data, valid, test, .. } = config.options.clone();
+                (data, valid, test)
+            };
+            if places(&found) != places(config) {
                 write_config(&file, config, data)?;
             }
         } else {
@@ -125,6 +127,8 @@ impl SweepDir {
             let options = run_dir.options_mut();
             options.checkpoint_every = self.options.checkpoint_every;
             options.data.clone_from(&self.options.data);
+            options.valid.clone_from(&self.options.valid);
+            options.test.clone_from(&self.options.test);
         }
         Ok((run_dir, state))
     }
@@ -141,7 +145,9 @@ impl SweepDir {
     fn own(&self, run: &SweepRun, saved: SavedRun) -> Result<SavedRun> {
         let expected = RunConfig { options: self.options.clone(), train: run.config.clone() };
         // a machine with another number of cores resumes with the threads that the run began with
-        let matters = |key: &str| !["backend", "threads", "checkpoint_every", DATA].contains(&key);
+        let matters = |key: &str| {
+            !["backend", "threads", "checkpoint_every"].contains(&key) && !PLACES.contains(&key)
+        };
         match saved.config.difference(&expected, matters) {
             None => Ok(saved),
             Some(difference) => Err(Error::invalid_file(

@@ -83,8 +83,8 @@ pub struct Figures {
     is_regression: bool,
     /// Metrics of the validation part that some runs were chosen by, besides accuracy, root mean squared error and loss.
     more: Vec<Metric>,
-    /// The metric of that kind that some runs were measured by on the test part.
-    tested_by: Option<Metric>,
+    /// The metrics that some runs were measured by on the test part, likewise.
+    tested_by: Vec<Metric>,
 }
 
 impl Figures {
@@ -92,14 +92,14 @@ impl Figures {
     pub fn of(results: &[RunResult]) -> Self {
         let best = || results.iter().filter_map(RunResult::best);
         let measured = |metric: &Metric| best().any(|record| record.value(*metric).is_some());
+        let tested = |metric: &Metric| {
+            results.iter().any(|result| result.test_metric.is_some_and(|(own, _)| own == *metric))
+        };
         let more = [Metric::MacroF1, Metric::Auc, Metric::Mae, Metric::R2];
         Self {
             is_regression: best().any(EpochRecord::is_regression),
             more: more.into_iter().filter(measured).collect(),
-            tested_by: results
-                .iter()
-                .find_map(|result| result.test_metric)
-                .map(|(metric, _)| metric),
+            tested_by: more.into_iter().filter(tested).collect(),
         }
     }
 
@@ -162,7 +162,7 @@ pub fn row(
     push("status", json!(result.status));
     figures.more.iter().for_each(|&metric| push(&metric.key("val"), value(metric)));
     figures.tested(result).into_iter().for_each(|(name, value)| push(name, value));
-    if let Some(metric) = figures.tested_by {
+    for &metric in &figures.tested_by {
         push(&metric.key("test"), json!(result.test_value(metric).and_then(finite)));
     }
     push("test_loss", json!(result.test.and_then(|test| finite(test.loss()))));

@@ -117,7 +117,8 @@ settings! {
             default: Some("auto: accuracy for classes; rmse for numbers, and the loss for a quantile"),
         }
         /// Training, validation and test parts: auto (files of their own, or else a tenth each, drawn from every class; mnist is
-        /// pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, or F,F,F fractions
+        /// pooled), pooled (50:5:15 of all), canonical (the official test images), N,N,N samples, F,F,F fractions, or fold:K/N, of which
+        /// cv trains all
         split: Split = Split::Auto, {
             value_name: "SPLIT", group: RUN, sweep: Sweep::Semicolons,
         }

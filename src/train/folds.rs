@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{RunResult, SweepRun};
+use crate::figures;
 use crate::task::Metric;
 
 /// What the runs of a combination of settings came to on their folds.
@@ -13,10 +14,13 @@ pub struct FoldScores {
     pub settings: String,
     /// The number of the combination, from 0.
     pub combination: usize,
-    /// The value of the metric on the test part of each fold, in order; `None` for a fold that has come to no result.
+    /// The value of the metric on the test part of each fold, in order; `None` for a fold that has no result yet, or on
+    /// which the metric is undefined.
     pub values: Vec<Option<f64>>,
     /// The loss there, likewise.
     pub losses: Vec<Option<f64>>,
+    /// How many folds have a model.
+    pub models: usize,
     /// The parameters of the network; of a table, those of the first fold.
     pub parameters: usize,
     /// The time of all training passes.
@@ -26,14 +30,17 @@ pub struct FoldScores {
 impl FoldScores {
     /// The mean of the metric; `None` as long as a fold has no value.
     pub fn mean(&self) -> Option<f64> {
-        mean(&self.values)
+        all(&self.values).map(|values| figures::mean(&values))
     }
 
     /// The sample standard deviation of the metric, with `folds - 1` in the denominator; `None` as long as a fold has no value.
     pub fn sd(&self) -> Option<f64> {
-        let mean = self.mean()?;
-        let squares = self.values.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>();
-        Some((squares / (self.values.len() - 1) as f64).sqrt())
+        all(&self.values).map(|values| figures::deviation(&values))
+    }
+
+    /// Whether every fold has a model.
+    pub fn is_complete(&self) -> bool {
+        self.models == self.values.len()
     }
 
     /// Its runs.
@@ -47,14 +54,13 @@ impl FoldScores {
 
     /// The mean of the losses; `None` as long as a fold has none.
     pub fn loss(&self) -> Option<f64> {
-        mean(&self.losses)
+        all(&self.losses).map(|losses| figures::mean(&losses)).filter(|mean| mean.is_finite())
     }
 }
 
-/// The mean, if all are there.
-fn mean(values: &[Option<f64>]) -> Option<f64> {
-    let all: Option<Vec<f64>> = values.iter().copied().collect();
-    all.map(|all| all.iter().sum::<f64>() / all.len() as f64).filter(|mean| mean.is_finite())
+/// The values, if none is missing.
+fn all(values: &[Option<f64>]) -> Option<Vec<f64>> {
+    values.iter().copied().collect()
 }
 
 /// What each combination came to by a metric, the best first: by the mean over its folds, then by the mean loss, then fewer
@@ -68,6 +74,7 @@ pub fn fold_scores(results: &[RunResult], runs: &[SweepRun], metric: Metric) -> 
             combination: fold.combination,
             values: vec![None; fold.of],
             losses: vec![None; fold.of],
+            models: 0,
             parameters: run.parameters,
             seconds: 0.0,
         });
@@ -76,6 +83,7 @@ pub fn fold_scores(results: &[RunResult], runs: &[SweepRun], metric: Metric) -> 
         let Some(fold) = &runs[result.number].fold else { continue };
         let Some(scores) = scores.get_mut(&fold.combination) else { continue };
         scores.seconds += result.seconds();
+        scores.models += usize::from(result.best_epoch > 0);
         scores.values[fold.number - 1] = result.test_value(metric).filter(|x| x.is_finite());
         scores.losses[fold.number - 1] = result.test_value(Metric::LogLoss);
     }

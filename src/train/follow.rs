@@ -56,7 +56,9 @@ impl TrainConfig {
         if !is_given("weight_decay") {
             // a product of 1 with the learning rate is rejected
             let strongest = STRONGEST_DECAY.min(0.5 / self.lr);
-            self.weight_decay = (parameters / (10.0 * rows as f64)).min(strongest);
+            let decay = (parameters / (10.0 * rows as f64)).min(strongest);
+            // three digits are read more easily, and do as well
+            self.weight_decay = format!("{decay:.2e}").parse().unwrap_or(decay);
         }
         if !is_given("epochs") {
             let flops = 6.0 * parameters * rows as f64;
@@ -72,12 +74,13 @@ impl TrainConfig {
 
 impl Grid {
     /// Chooses settings for a table as [`TrainConfig::follow`] does. Of those that the default grid varies, the ones that the user
-    /// has not given follow as well. Where nothing is asked to vary, and there are no folds, the runs are three networks around the
-    /// one that follows, each with a third of the learning rate that follows, that, and three times as much.
+    /// has not given follow as well. Of a grid that varies at first, and not where the user has given what varies, the runs are then
+    /// three networks around the one that follows, each with a third of the learning rate that follows, that, and three times as much.
     ///
     /// # Errors
     /// As [`TrainConfig::follow`].
     pub fn follow(&mut self, data: &Dataset, is_given: impl Fn(&str) -> bool) -> Result<()> {
+        let is_one_run = !self.varies();
         for key in ["hidden", "lr", "batch_size"] {
             if !is_given(key) {
                 self.fix(key);
@@ -91,7 +94,7 @@ impl Grid {
         let followed = base.follow(data, &is_given);
         (base.split, base.split_seed) = own;
         followed?;
-        if self.varies() || self.folds.folds.is_some() || is_given("hidden") || is_given("lr") {
+        if is_one_run || self.varies() || is_given("hidden") || is_given("lr") {
             return Ok(());
         }
         let lr = self.base().lr;

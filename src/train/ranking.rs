@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::folds::{FoldScores, fold_scores};
 use super::{EpochRecord, RunResult, SweepRun, TrainConfig};
 use crate::error::{Error, Result};
-use crate::task::Metric;
+use crate::task::{Loss, Metric};
 
 /// Orders results from the best to the worst: by the runs' metric on the validation part, then validation loss, then fewer
 /// parameters, then the order of the grid. A run without a finished epoch, or whose validation loss is not a number, comes last.
@@ -71,9 +71,10 @@ pub fn shared_metric<'a>(
     let mut runs = runs.into_iter().map(|run| &run.config);
     let Some(first) = runs.next() else { return default };
     let metric = first.metric_for(is_regression);
+    let loss = |config: &TrainConfig| config.loss.or_else(|| Loss::default_for(is_regression));
     let is_shared = |config: &TrainConfig| {
         config.metric_for(is_regression) == metric
-            && (metric != Metric::Loss || config.loss == first.loss)
+            && (metric != Metric::Loss || loss(config) == loss(first))
     };
     if runs.all(is_shared) { metric } else { default }
 }

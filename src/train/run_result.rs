@@ -114,7 +114,7 @@ impl RunResult {
         .or(measured.map(|(_, value)| value))
     }
 
-    /// Measures the kept weights on the test part.
+    /// Measures the kept weights on the test part: `test`, `test_r2` and `test_metric`.
     pub fn measure(&mut self, trainer: &mut Trainer<'_>) {
         (self.test, self.test_r2) = (trainer.test(), trainer.test_r2());
         self.test_metric = trainer.test_metric().map(|value| (trainer.metric(), value));

@@ -55,6 +55,10 @@ pub(super) fn run(
     let is_terminal = io::stdout().is_terminal();
     let rows = RowPredictions { names: &names, keep: &keep, is_regression, format, is_terminal };
     let mut all: Vec<f32> = Vec::new();
+    // a header alone would look like an answer to a file that is not there
+    if let Some(path) = args.input.iter().find(|path| path.as_os_str() != "-" && !path.exists()) {
+        TableStream::open(path, options.clone())?;
+    }
     let mut written = rows.begin(&mut out).and_then(|()| out.flush());
     'inputs: for path in &args.input {
         let mut whole = read_input_table(path, prepare)?.map(|read| {
@@ -99,7 +103,7 @@ pub(super) fn run(
     predictor.report(args, &backend.describe())
 }
 
-/// The names of the copied columns: with `_input` behind, where an output has the same name.
+/// The names of the copied columns: with `_input` at the end, where an output has the same name.
 fn kept_names(keep: &[String], names: &[String], is_regression: bool) -> Vec<String> {
     let is_output = |name: &String| match is_regression {
         true => names.contains(name) || name == "index",

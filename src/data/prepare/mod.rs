@@ -214,6 +214,9 @@ impl Prepare {
     /// If it makes another number of inputs than `n_in`, or a number in it is out of range.
     pub(crate) fn check(&self, n_in: usize) -> Result<()> {
         let damaged = |problem: String| Err(Error::invalid("prepare", problem));
+        if self.inputs.is_empty() {
+            return damaged("it makes inputs of no column; expected at least one".to_owned());
+        }
         if let Some(Err(problem)) = self.pca.as_ref().map(|pca| pca.check(self.encoded_width())) {
             return damaged(problem);
         }

@@ -99,7 +99,7 @@ impl Pca {
     /// Rejects what no training can have made of `n` inputs.
     pub(super) fn check(&self, n: usize) -> Result<(), String> {
         let Self { mean, components, kept } = self;
-        if mean.len() != n || components.is_empty() || components.len() % n.max(1) != 0 {
+        if n == 0 || mean.len() != n || components.is_empty() || components.len() % n != 0 {
             return Err(format!(
                 "its principal components have {} means and {} values; expected {n} and a multiple of it",
                 mean.len(),

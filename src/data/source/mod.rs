@@ -58,6 +58,7 @@ impl Source {
     /// # Errors
     /// As [`load`]; also if an option names a column that is not there, or does not suit the data.
     pub fn load(&self, split: Split, split_seed: u64) -> Result<Loaded> {
+        self.require_split(split)?;
         match self.read()? {
             Read::Images(loaded) => Ok(*loaded),
             Read::Tables(files) => {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
+use crate::data::Split;
 use crate::data::prepare::TableOptions;
 use crate::error::{Error, Result};
 use crate::files;
@@ -125,6 +126,18 @@ impl Source {
         Ok(self.form()?.may_be_table())
     }
 
+    /// Rejects a split that would mix parts of their own with the rest.
+    pub(super) fn require_split(&self, split: Split) -> Result<()> {
+        let path = self.valid.as_ref().or(self.test.as_ref());
+        match (path, split) {
+            (None, _) | (_, Split::Auto) => Ok(()),
+            (Some(_), Split::Canonical) if self.valid.is_none() => Ok(()),
+            (Some(path), _) => Err(Error::usage(format!(
+                "split `{split}`: {path} is a part of its own (`valid`, `test`), which that split would mix with the rest; expected no split"
+            ))),
+        }
+    }
+
     /// Rejects what only tables have.
     pub(super) fn require_plain(&self) -> Result<()> {
         let TableOptions { target, ignore, categorical, weight, pca, .. } = &self.table;
@@ -137,10 +150,9 @@ impl Source {
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
-            Some((name, _)) => Err(Error::usage(format!(
-                "`{name}` is for tables; {} holds images, which have their own classes",
-                self.data
-            ))),
+            Some((name, _)) => {
+                Err(Error::usage(format!("`{name}` is for tables; {} holds images", self.data)))
+            }
         }
     }
 

@@ -91,6 +91,7 @@ impl Source {
     /// # Errors
     /// As [`Source::load`].
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
+        self.require_split(split)?;
         match self.read()? {
             Read::Tables(files) => {
                 let opened = Opened::of(&self.table, *files)?;

@@ -68,12 +68,13 @@ impl Source {
 }
 
 impl SourceData {
-    /// The data, prepared for its training part of a split, and what a user should know about that, a line each: nothing where
-    /// it was prepared a moment ago.
+    /// The data, prepared for its training part of a split, and what a user should know about that, a line each: nothing where it
+    /// is a table that was prepared in the same way just before.
     ///
     /// # Errors
     /// As [`Source::load`].
     pub fn load(&self, split: Split, seed: u64) -> Result<(Arc<Dataset>, Vec<String>)> {
+        self.source.require_split(split)?;
         // of several threads that want the same, one makes it
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = made.iter().find(|made| (made.split, made.seed) == (split, seed)) {

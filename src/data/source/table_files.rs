@@ -54,7 +54,8 @@ impl FileRows {
         let keep = table.complete_rows(targets);
         let Some(first) = keep.iter().position(|keep| !keep) else { return Ok(keep) };
         let dropped = keep.iter().filter(|keep| !**keep).count();
-        let target = table.columns()[targets[0]].name.clone();
+        let name = |&target: &usize| &table.columns()[target].name[..];
+        let target = targets.iter().map(name).collect::<Vec<_>>().join("` or `");
         if dropped == keep.len() {
             let problem = format!("`{target}` has no value in any row; expected the target there");
             return Err(Error::invalid(table.name(), problem));

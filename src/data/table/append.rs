@@ -1,6 +1,7 @@
 //! Rows of another table below those of one, such as a test file below a training file.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Chunk, Column, Kind, MISSING, Table, digits};
 use crate::data::Features;
@@ -62,7 +63,7 @@ impl Table {
         for chunk in other.chunks {
             let chunk = rearranged(&chunk, (n_numbers, n_texts), &numbers, &texts, &self.columns);
             self.n_rows += chunk.n_rows;
-            self.chunks.push(chunk);
+            self.chunks.push(Arc::new(chunk));
         }
         Ok(())
     }

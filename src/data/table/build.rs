@@ -1,6 +1,7 @@
 //! Tables from arrays and columns in memory.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ndarray::{CowArray, Ix2};
 
@@ -69,7 +70,7 @@ impl Table {
         let (column, values) = (column.into(), values.into());
         let mut table = self.with_rows(&column, values.len())?;
         let (width, mut rest) = (table.n_numbers, &values[..]);
-        for chunk in &mut table.chunks {
+        for chunk in table.chunks.iter_mut().map(Arc::make_mut) {
             let (here, after) = rest.split_at(chunk.n_rows);
             rest = after;
             let old = std::mem::replace(&mut chunk.numbers, Features::U8(Vec::new()));
@@ -103,7 +104,7 @@ impl Table {
         let codes: Vec<u32> = values.into_iter().map(&mut code).collect();
         let mut table = self.with_rows(&column, codes.len())?;
         let (width, mut rest) = (table.columns.len() - table.n_numbers, &codes[..]);
-        for chunk in &mut table.chunks {
+        for chunk in table.chunks.iter_mut().map(Arc::make_mut) {
             let (here, after) = rest.split_at(chunk.n_rows);
             rest = after;
             chunk.codes = match width {
@@ -118,7 +119,8 @@ impl Table {
     fn with_rows(mut self, column: &str, n_rows: usize) -> Result<Self> {
         if self.columns.is_empty() {
             let none = || Features::F32(Vec::new());
-            self.chunks = vec![Chunk { numbers: none(), codes: Vec::new(), n_rows }];
+            let chunk = Chunk { numbers: none(), codes: Vec::new(), n_rows };
+            self.chunks = vec![Arc::new(chunk)];
             self.n_rows = n_rows;
         }
         if n_rows != self.n_rows {
@@ -138,7 +140,7 @@ impl Table {
     }
 }
 
-/// The rows of a matrix of `width` columns, each with another value behind.
+/// The rows of a matrix of `width` columns, each with another value after it.
 fn beside<T: Copy>(mut old: impl Iterator<Item = T>, width: usize, values: &[T]) -> Vec<T> {
     let mut all = Vec::with_capacity(values.len() * (width + 1));
     for &value in values {

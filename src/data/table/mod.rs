@@ -8,6 +8,7 @@ mod build;
 mod delimited;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) use append::merge;
 pub use delimited::{ReadOptions, ReadTable, TableStream, read_csv, read_csv_bytes};
@@ -64,7 +65,8 @@ pub struct Chunk {
 pub struct Table {
     name: String,
     columns: Vec<Column>,
-    chunks: Vec<Chunk>,
+    /// Shared by copies of the table, until one of them changes it.
+    chunks: Vec<Arc<Chunk>>,
     n_rows: usize,
     rows_before: usize,
     /// Of each column, its position among those of its kind.
@@ -78,8 +80,13 @@ impl Table {
     /// # Errors
     /// If a chunk has another number of values than its rows and the columns ask for, a code is out of range, or two columns have
     /// the same name.
-    pub fn new(name: impl Into<String>, columns: Vec<Column>, chunks: Vec<Chunk>) -> Result<Self> {
+    pub fn new<C: Into<Arc<Chunk>>>(
+        name: impl Into<String>,
+        columns: Vec<Column>,
+        chunks: Vec<C>,
+    ) -> Result<Self> {
         let name = name.into();
+        let chunks: Vec<Arc<Chunk>> = chunks.into_iter().map(Into::into).collect();
         let mut names: HashMap<&str, usize> = HashMap::new();
         for (i, column) in columns.iter().enumerate() {
             if let Some(first) = names.insert(&column.name, i) {
@@ -148,7 +155,7 @@ impl Table {
     }
 
     /// The rows, chunk after chunk.
-    pub fn chunks(&self) -> &[Chunk] {
+    pub fn chunks(&self) -> &[Arc<Chunk>] {
         &self.chunks
     }
 
@@ -185,6 +192,7 @@ impl Table {
             if here.iter().all(|keep| *keep) {
                 continue;
             }
+            let chunk = Arc::make_mut(chunk);
             match &mut chunk.numbers {
                 Features::U8(values) => retain_rows(values, n_numbers, here),
                 Features::F32(values) => retain_rows(values, n_numbers, here),
@@ -196,7 +204,7 @@ impl Table {
     }
 
     /// The columns and the chunks, to be taken apart.
-    pub fn into_chunks(self) -> (Vec<Column>, Vec<Chunk>) {
+    pub fn into_chunks(self) -> (Vec<Column>, Vec<Arc<Chunk>>) {
         (self.columns, self.chunks)
     }
 }

@@ -15,6 +15,7 @@ use super::picture::Picture;
 use super::sweep_charts::{Cost, DRAWN, LEADERS, Links, curves, metric_against};
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::figures;
 use crate::files;
 use crate::report::folds::deviation;
 use crate::report::format::{date, duration, grouped, machine, number, plural, scores};
@@ -158,7 +159,7 @@ impl SweepRecord<'_> {
         }
         let mut groups: Vec<_> =
             groups.into_iter().filter(|(_, values)| values.len() > 1).collect();
-        groups.sort_by(|a, b| self.ranked.metric().order(mean(&a.1), mean(&b.1)));
+        groups.sort_by(|a, b| self.ranked.metric().order(figures::mean(&a.1), figures::mean(&b.1)));
         groups
     }
 }
@@ -172,17 +173,6 @@ fn without_shared_directories(paths: &[&str]) -> Vec<String> {
         start = end(&first[..start - 1]);
     }
     paths.iter().map(|path| path[start..].to_owned()).collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// The sample standard deviation.
-fn deviation_of(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    let squares = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
-    (squares / (values.len() - 1) as f64).sqrt()
 }
 
 fn body(
@@ -251,8 +241,8 @@ fn body(
                     @for (key, values) in &seeds {
                         tr {
                             td.wrap { (key) }
-                            td { (metric.text(mean(values))) }
-                            td { (deviation(metric, deviation_of(values))) }
+                            td { (metric.text(figures::mean(values))) }
+                            td { (deviation(metric, figures::deviation(values))) }
                             td { (metric.text(values.iter().copied().fold(f64::INFINITY, f64::min))) }
                             td { (metric.text(values.iter().copied().fold(f64::NEG_INFINITY, f64::max))) }
                             td { (values.len()) }
