@@ -35,7 +35,7 @@ pub struct Args {
     settings: SettingFlags<TrainsRun>,
 
     /// Resume the run in DIR, or the `latest` one, with its own settings; only more --epochs, --checkpoint-every, --no-report,
-    /// --json, --quiet, and DATA where the same data has moved, may be given too
+    /// --json, --quiet, and DATA, --valid and --test where the same data has moved, may be given too
     #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config", value_hint = ValueHint::DirPath)]
     resume: Option<PathBuf>,
 
