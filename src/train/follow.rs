@@ -73,9 +73,10 @@ impl TrainConfig {
 }
 
 impl Grid {
-    /// Chooses settings for a table as [`TrainConfig::follow`] does. Of those that the default grid varies, the ones that the user
-    /// has not given follow as well. Of a grid that varies at first, and not where the user has given what varies, the runs are then
-    /// three networks around the one that follows, each with a third of the learning rate that follows, that, and three times as much.
+    /// Chooses settings for a table as [`TrainConfig::follow`] does, also those that the default grid varies, unless the user has given
+    /// them. Where nothing is left to vary, and the user has given neither networks nor learning rates, the grid becomes nine runs:
+    /// three networks around the one that follows, with a third of the learning rate that follows, that, and three times as much. A
+    /// grid of one run stays one.
     ///
     /// # Errors
     /// As [`TrainConfig::follow`].
