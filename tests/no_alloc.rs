@@ -77,8 +77,15 @@ fn steps_do_not_allocate() {
         for threads in [1, 2, 3] {
             for deterministic in [false, true] {
                 for loss in [Loss::CrossEntropy, Loss::Mse, Loss::Poisson] {
-                    let count = count(backend, threads, deterministic, loss);
-                    assert_eq!(count, 0, "{backend:?}, {threads} threads, {deterministic}, {loss}");
+                    // the test harness has a thread that may allocate meanwhile, but not every time
+                    let counts: Vec<u64> =
+                        (0..5).map(|_| count(backend, threads, deterministic, loss)).collect();
+                    let least = counts.iter().min();
+                    assert_eq!(
+                        least,
+                        Some(&0),
+                        "{backend:?}, {threads} threads, {deterministic}, {loss}: {counts:?}"
+                    );
                 }
             }
         }
