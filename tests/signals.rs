@@ -34,7 +34,7 @@ fn ended(child: Child) -> (Option<i32>, String, String) {
 fn a_signal_saves_the_state_within_an_epoch_and_the_run_resumes_bit_for_bit() {
     let sandbox = sandbox();
     let train = |out: &'static str| -> Vec<&str> {
-        let args = "train data --epochs 12 --hidden 30,20 --lr 0.001 --batch-size 20 --threads 2 --no-report --quiet --json";
+        let args = "train data --epochs 80 --hidden 30,20 --lr 0.001 --batch-size 20 --threads 2 --no-report --quiet --json";
         args.split(' ').chain(["--out", out]).collect()
     };
     sandbox.ok(&train("whole"));
