@@ -38,6 +38,29 @@ pub fn safe(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The most names of a list that are shown.
+const LISTED: usize = 8;
+
+/// Names in a row; of many the first ones, and how many more there are.
+pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    match names.len().checked_sub(LISTED) {
+        None | Some(0) => joined(names),
+        Some(more) => format!("{} and {more} more", joined(&names[..LISTED])),
+    }
+}
+
+/// Names in a row; of many the first ones alone.
+pub fn first_ones<S: AsRef<str>>(names: &[S]) -> String {
+    match names.len() > LISTED {
+        false => joined(names),
+        true => format!("{}, ...", joined(&names[..LISTED])),
+    }
+}
+
+fn joined<S: AsRef<str>>(names: &[S]) -> String {
+    names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+}
+
 /// [`safe`] of a path.
 pub fn safe_path(path: &Path) -> String {
     safe(&path.to_string_lossy()).into_owned()

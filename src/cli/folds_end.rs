@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::report::{Stream, Text, duration, folds_table};
 use crate::store::names::{PREDICTIONS, RESULTS_CSV};
 use crate::task::Metric;
-use crate::text::shell;
+use crate::text::{listed, shell};
 use crate::train::{FoldScores, RankedRuns, Status, fold_scores};
 
 /// Writes and says what the folds came to.
@@ -118,14 +118,11 @@ fn undefined(scores: &FoldScores, metric: Metric) -> String {
         .filter(|(_, value)| value.is_none())
         .map(|(number, _)| number.to_string())
         .collect();
-    let (shown, more) = match folds.len() {
-        0..=8 => (folds.join(", "), String::new()),
-        n => (folds[..8].join(", "), format!(" and {} more", n - 8)),
-    };
     format!(
-        "{} is undefined on {} {shown}{more}, so that it has no mean: it takes two classes, or targets that differ (fewer --folds, \
+        "{} is undefined on {} {}, so that it has no mean: it takes two classes, or targets that differ (fewer --folds, \
          or another --metric)",
         metric.title(),
-        if folds.len() == 1 { "fold" } else { "the folds" }
+        if folds.len() == 1 { "fold" } else { "the folds" },
+        listed(&folds)
     )
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
 
-use super::report::RawOutputs;
+use super::raw_outputs::RawOutputs;
 use crate::data::{Dataset, SourceData};
 use crate::engine::{Engine, EngineOptions, Score};
 use crate::error::{Error, Result};

@@ -4,18 +4,16 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use ndarray::Array2;
-
 use super::out_of_fold::OutOfFold;
+use super::raw_outputs::RawOutputs;
 use super::{load_again, print_text};
 use crate::data::{Dataset, Part, Parts, SourceData};
-use crate::engine::{Engine, EngineOptions, Score};
+use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{
-    Classes, Errors, Measured, Outputs, RunRecord, Samples, SweepRecord, Text, write_run_report,
-    write_sweep_report,
+    Measured, RunRecord, Samples, SweepRecord, Text, write_run_report, write_sweep_report,
 };
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
@@ -150,43 +148,6 @@ fn measure(
     Ok(Some(outputs.measured(data, Samples { part, rows }, score)))
 }
 
-/// The outputs of models for some rows.
-pub struct RawOutputs {
-    /// (rows, outputs): probabilities, or values in the targets' units.
-    pub values: Array2<f32>,
-    /// (rows, classes); empty for numbers.
-    pub logits: Array2<f32>,
-}
-
-impl RawOutputs {
-    /// Those of a model.
-    pub fn of(engine: &mut Engine, model: &Model, data: &Dataset, rows: &[u32]) -> Self {
-        let logits = match data.is_regression() {
-            true => Array2::zeros((0, 0)),
-            false => engine.logits(model.params(), data, rows),
-        };
-        Self { values: engine.predict(model.params(), data, rows), logits }
-    }
-
-    /// What they mean for these samples.
-    pub fn measured(self, data: &Dataset, samples: Samples, score: Score) -> Measured {
-        let outputs = match data.is_regression() {
-            true => {
-                let names = data.target_names().to_vec();
-                let truth = data.targets_of(&samples.rows);
-                Outputs::Numbers(Errors::new(names, self.values.view(), &truth))
-            }
-            false => {
-                let truth: Vec<u32> =
-                    samples.rows.iter().map(|&row| data.labels()[row as usize]).collect();
-                let classes = data.classes().to_vec();
-                Outputs::Classes(Classes::new(classes, self.logits.view(), self.values, &truth))
-            }
-        };
-        Measured { samples, score, outputs }
-    }
-}
-
 /// The report of a sweep, and in its own directory that of the winner; of a cross-validation that of its predictions instead.
 /// `name` is what the user calls the data.
 pub fn of_sweep(
@@ -265,6 +226,8 @@ fn make(directory: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
     use crate::store::RunOptions;
     use crate::task::{Choice, Metric};

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::finite;
-use crate::report::{Paint, Text, duration, number, ranking, scores, shown_scores};
+use crate::report::{Paint, Text, duration, number, ranking, scores, shown_scores, with_chosen};
 use crate::store::names::{BEST, RESULTS_CSV};
 use crate::task::Metric;
 use crate::train::{RunResult, Status, SweepRun};
@@ -70,7 +70,7 @@ impl Ended<'_> {
         });
         add_values(&mut event, winner, self.metric);
         match winner.filter(|_| test.is_some()) {
-            Some(winner) => add_tests(&mut event, winner, self.metric),
+            Some(winner) => add_test_values(&mut event, winner, self.metric),
             None => {
                 let usual = Metric::default_for(self.metric.is_regression());
                 event[usual.key("test")] = Value::Null;
@@ -84,11 +84,8 @@ impl Ended<'_> {
         let winner = self.winner();
         let mut text = ranking(self.results, self.runs, SHOWN, width);
         if let Some((winner, test)) = winner.and_then(|winner| Some((winner, winner.test?))) {
-            let mut values = scores(&test, winner.test_r2, self.metric.is_regression());
-            if let Some((metric, value)) = winner.test_metric {
-                values.retain(|&(usual, _)| usual != metric);
-                values.insert(0, (metric, value));
-            }
+            let values = scores(&test, winner.test_r2, self.metric.is_regression());
+            let values = with_chosen(values, winner.test_metric);
             let score = shown_scores("\n\ntest ", " of the winner", &values)
                 .with(Paint::Plain, format!(", loss {}", number(test.loss())));
             text = text.then(score.wrapped(width, 2));
@@ -114,7 +111,7 @@ pub fn add_values(event: &mut Value, result: Option<&RunResult>, metric: Metric)
 }
 
 /// Adds the values of the epoch that a run has kept on the test part, where it was measured.
-pub fn add_tests(event: &mut Value, result: &RunResult, metric: Metric) {
+pub fn add_test_values(event: &mut Value, result: &RunResult, metric: Metric) {
     let Some(test) = result.test else { return };
     event["test_loss"] = json!(finite(test.loss()));
     for (metric, value) in scores(&test, result.test_r2, metric.is_regression()) {

@@ -2,7 +2,7 @@
 
 use super::Dataset;
 use crate::error::{Error, Result};
-use crate::text::plural;
+use crate::text::{first_ones, plural};
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,15 +104,12 @@ impl Parts {
             let classes = data.classes().iter().zip(has);
             let missing: Vec<&str> =
                 classes.filter(|(_, has)| !has).map(|(class, _)| &class[..]).collect();
-            let (count, shown) = (missing.len(), missing.iter().take(8).copied());
-            let shown = shown.collect::<Vec<_>>().join(", ");
+            let (count, shown) = (missing.len(), first_ones(&missing));
             match count {
                 0 => None,
                 1 => Some(format!("the {name} part has no sample of class {shown}")),
                 2..=8 => Some(format!("the {name} part has no sample of the classes {shown}")),
-                _ => {
-                    Some(format!("the {name} part has no sample of {count} classes: {shown}, ..."))
-                }
+                _ => Some(format!("the {name} part has no sample of {count} classes: {shown}")),
             }
         };
         let lacking = parts.into_iter().filter(|(_, rows)| !rows.is_empty()).filter_map(lacking);

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{InputScaling, Model};
 use crate::task::{Task, largest};
+use crate::text::first_ones;
 
 /// What a model says of some rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,19 +232,11 @@ fn table_of(prepare: &Prepare, x: ArrayView2<'_, f32>) -> Result<Table> {
             "{} columns; the model needs {} ({}), whose names a table matches",
             x.ncols(),
             names.len(),
-            shortened(&names)
+            first_ones(&names)
         );
         return Err(Error::invalid("array", problem));
     }
     Table::from_array("array", names, x)
-}
-
-/// Names in a row, shortened where there are many.
-fn shortened(names: &[&str]) -> String {
-    match names.len() {
-        0..=8 => names.join(", "),
-        _ => format!("{}, ...", names[..8].join(", ")),
-    }
 }
 
 impl Model {

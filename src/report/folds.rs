@@ -3,7 +3,8 @@
 use console::measure_text_width;
 
 use super::format::{duration, grouped, number, plural};
-use super::style::{Paint, Text, cut};
+use super::run_row::{NAME, named};
+use super::style::{Paint, Text};
 use super::table::{Column, Layout};
 use crate::task::Metric;
 use crate::train::{FoldScores, RunResult, SweepRun};
@@ -110,13 +111,12 @@ fn combinations(scores: &[FoldScores], metric: Metric, width: Option<usize>) -> 
         })
         .collect();
     let longest = shown.iter().map(|scores| measure_text_width(&scores.settings)).max();
-    let longest = longest.unwrap_or(0).min(super::run_row::NAME);
+    let longest = longest.unwrap_or(0).min(NAME);
     let layout = Layout::of(&COMBINATIONS, &rows, width.map(|w| w.saturating_sub(2 + longest)));
     let mut text = Text::default().with(Paint::Head, layout.head() + "  settings");
     for (i, (scores, cells)) in shown.iter().zip(&rows).enumerate() {
         let paint = if i == 0 && scores.mean().is_some() { Paint::Best } else { Paint::Plain };
-        let room = width.map_or(usize::MAX, |w| w.saturating_sub(layout.total() + 2).max(1));
-        let line = format!("{}  {}", layout.row(cells), cut(&scores.settings, room));
+        let line = layout.row(cells) + &named(&layout, width, &scores.settings, "");
         text = text.with(Paint::Plain, "\n").with(paint, line);
     }
     match scores.len().saturating_sub(SHOWN) {

@@ -104,11 +104,8 @@ pub fn summary(outcome: &Outcome) -> Text {
 /// The metric on the test part, then the usual ones, the loss and the number of samples.
 fn test_line(outcome: &Outcome, test: &Score) -> Text {
     let metric = outcome.metric;
-    let mut values = scores(test, outcome.test_r2, metric.is_regression());
-    if let Some(value) = outcome.test_metric {
-        values.retain(|&(usual, _)| usual != metric);
-        values.insert(0, (metric, value));
-    }
+    let values = scores(test, outcome.test_r2, metric.is_regression());
+    let values = with_chosen(values, outcome.test_metric.map(|value| (metric, value)));
     let text = shown_scores("test ", "", &values);
     match metric.is_loss() {
         true => text.with(Paint::Plain, on_samples(test)),
@@ -154,6 +151,18 @@ pub fn scores(score: &Score, r2: Option<f64>, is_regression: bool) -> Vec<(Metri
             errors.into_iter().chain(r2.map(|r2| (Metric::R2, r2))).collect()
         }
     }
+}
+
+/// Scores with the metric that chose the weights, if it was measured, before the others.
+pub fn with_chosen(
+    mut values: Vec<(Metric, f64)>,
+    chosen: Option<(Metric, f64)>,
+) -> Vec<(Metric, f64)> {
+    if let Some((metric, value)) = chosen {
+        values.retain(|&(usual, _)| usual != metric);
+        values.insert(0, (metric, value));
+    }
+    values
 }
 
 /// `test RMSE 3.2134, MAE 2.0121, R2 0.8123`, the first value highlighted, and `of` after its name.

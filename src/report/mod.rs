@@ -23,7 +23,9 @@ mod table;
 pub use classification::Confusion;
 pub use errors::Errors;
 pub use folds::folds_table;
-pub use format::{date, duration, grouped, number, percent, plural, scores, shown_scores, summary};
+pub use format::{
+    date, duration, grouped, number, percent, plural, scores, shown_scores, summary, with_chosen,
+};
 pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;

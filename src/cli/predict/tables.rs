@@ -9,7 +9,7 @@ use super::{Args, Format};
 use crate::cli::{check_written, print_note};
 use crate::data::prepare::Prepare;
 use crate::data::read_input_table;
-use crate::data::table::{Kind, MISSING, Table, TableStream};
+use crate::data::table::{Kind, LARGEST_EXACT, MISSING, Table, TableStream};
 use crate::engine::Predictor;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -189,9 +189,6 @@ fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
         )?,
     })
 }
-
-/// From here on, 32-bit numbers leave whole numbers out: 2^24.
-const LARGEST_EXACT: f32 = 16_777_216.0;
 
 /// A number as text; an error is one that may have been rounded to another whole number.
 fn exact((row, x): (usize, f32)) -> Result<String, (usize, f32)> {

@@ -1,10 +1,12 @@
 //! Numbers that lie so close together, far from 0, that 32 bits hardly tell them apart.
 
+use crate::data::table;
+
 /// Fewer steps from the least to the largest value of a column leave too few digits of their differences.
 const FEW_STEPS: f64 = 1000.0;
 
-/// From here on, 32-bit numbers leave whole numbers out: 2^24.
-const LARGEST_EXACT: f64 = 16_777_216.0;
+/// See [`table::LARGEST_EXACT`].
+const LARGEST_EXACT: f64 = table::LARGEST_EXACT as f64;
 
 /// What to say of a column of numbers from `least` to `largest` as they were rounded; `is_whole` says whether all of them are whole.
 pub(super) fn notice(

@@ -4,8 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::table::{Column, Kind, MISSING, Table, Value, digits, value_of_cell};
+use crate::data::table::{
+    Column, Kind, LARGEST_EXACT, MISSING, Table, Value, digits, value_of_cell,
+};
 use crate::error::{Error, Result};
+use crate::text;
 use crate::text::plural;
 
 /// Whether classes or numbers are to be learnt.
@@ -49,9 +52,6 @@ pub struct TableOptions {
 
 /// The most values of whole numbers that are taken for classes.
 const MOST_CLASSES: usize = 20;
-
-/// From here on, 32-bit numbers leave whole numbers out: 2^24.
-const LARGEST_CLASS: f32 = 16_777_216.0;
 
 /// What each column of a table is for, by position.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,13 +167,9 @@ pub fn position(table: &Table, name: &str, purpose: &str) -> Result<usize> {
 /// From this similarity of Jaro and Winkler on, a name may be a slip of another.
 const LIKE: f64 = 0.85;
 
-/// Names in a row, shortened where there are many.
+/// Names of columns in a row, shortened where there are many.
 pub(super) fn listed(names: &[&str]) -> String {
-    let shown = names.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0..=8 => shown,
-        n => format!("{shown} and {} more", n - 8),
-    }
+    text::listed(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
 /// The names of the classes of a target; `None` if it is to be predicted as a number.
@@ -226,9 +222,9 @@ fn classes(
         TaskChoice::Regression => false,
         TaskChoice::Auto => is_named || whole && few,
     };
-    if is_class && values.iter().any(|value| value.abs() >= LARGEST_CLASS) {
+    if is_class && values.iter().any(|value| value.abs() >= LARGEST_EXACT) {
         let problem = format!(
-            "target `{name}` has values of {LARGEST_CLASS} and more, which 32-bit numbers do not tell apart; expected smaller ones, \
+            "target `{name}` has values of {LARGEST_EXACT} and more, which 32-bit numbers do not tell apart; expected smaller ones, \
              or --categorical {name}, which keeps them as texts"
         );
         return Err(Error::invalid(table.name(), problem));

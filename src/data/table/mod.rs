@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// The code of a text that is missing.
 pub const MISSING: u32 = u32::MAX;
 
+/// From here on, 32-bit numbers leave whole numbers out: 2^24.
+pub(crate) const LARGEST_EXACT: f32 = 16_777_216.0;
+
 /// Tables from arrays and sparse rows have at most so many columns, each of which has a name: a file of a few bytes could ask for any
 /// number of them.
 pub(super) const MOST_COLUMNS: usize = 1 << 20;

@@ -6,6 +6,7 @@ mod chart;
 mod confusion;
 mod convergence;
 mod effects;
+mod folds;
 mod gallery;
 mod html;
 mod measured;

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::convergence::Against;
 use super::effects::{Effect, effects};
+use super::folds::over_folds;
 use super::html::{choice, figure, page, picture, section};
 use super::measured::Measured;
 use super::metric::distance_axis;
@@ -23,7 +24,7 @@ use crate::store::names::{REPORT, RESULTS_CSV};
 use crate::task::Metric;
 use crate::text;
 use crate::train::setting::{Configuration as _, UNSET};
-use crate::train::{FoldScores, RankedRuns, RunResult, Status, TrainConfig};
+use crate::train::{RankedRuns, RunResult, Status, TrainConfig};
 
 /// What the page of a sweep, or of several runs, is made from.
 pub struct SweepRecord<'a> {
@@ -278,33 +279,6 @@ fn body(
             }
         }))
         p.muted { "last trained " (date(record.trained)) "; report made on " (machine()) }
-    }
-}
-
-/// What each combination of settings came to, the best first.
-fn over_folds(folds: &[FoldScores], metric: Metric) -> Markup {
-    let text =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| metric.text(value));
-    html! {
-        p.muted { (metric.title()) " of each fold, by a run that was trained on the others; the best epoch was chosen by a part of those" }
-        div.scroll { table {
-            tr {
-                @if folds.len() > 1 { th.left { "settings" } }
-                th { "mean" } th { "standard deviation" }
-                @for number in 1..=folds[0].values.len() { th { "fold " (number) } }
-                th { "loss" } th { "time" }
-            }
-            @for (i, scores) in folds.iter().enumerate().take(DRAWN) {
-                tr.best[i == 0 && folds.len() > 1] {
-                    @if folds.len() > 1 { td.left { (scores.settings) } }
-                    td { (text(scores.mean())) }
-                    td { (scores.sd().map_or_else(|| "-".to_owned(), |sd| deviation(metric, sd))) }
-                    @for value in &scores.values { td { (text(*value)) } }
-                    td { (scores.loss().map_or_else(|| "-".to_owned(), number)) }
-                    td { (duration(scores.seconds)) }
-                }
-            }
-        } }
     }
 }
 
