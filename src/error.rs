@@ -107,8 +107,10 @@ impl fmt::Display for Occupant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run => f.write_str("already holds a run"),
-            Self::Sweep => f.write_str("holds a sweep"),
-            Self::OtherSweep(difference) => write!(f, "holds another sweep{difference}"),
+            Self::Sweep => f.write_str("holds a sweep or a cross-validation"),
+            Self::OtherSweep(difference) => {
+                write!(f, "holds another sweep or cross-validation{difference}")
+            }
             Self::Process => f.write_str("is in use by another densely"),
         }
     }

@@ -262,7 +262,11 @@ fn what_does_not_go_together_is_refused_in_a_line() {
     classes(&sandbox, "t.csv");
     for (args, expected) in [
         (&["cv", "t.csv", "--folds", "1"][..], "--folds 1: expected 2 to 1000"),
-        (&["cv", "t.csv", "--folds", "500"], "500 folds of 147 samples"),
+        (
+            &["cv", "t.csv", "--folds", "500"],
+            "--folds 500: expected at most 147, as there are 147 samples",
+        ),
+        (&["train", "t.csv", "--split", "fold:2/500"], "500 folds of 147 samples"),
         (
             &["sweep", "t.csv", "--folds", "3", "--valid", "t.csv"],
             "beside folds, which validate and test",

@@ -65,6 +65,19 @@ fn a_folder_of_images_for_each_class_is_learnt_and_its_files_are_predicted() {
         write_folder(&sandbox.path("large"), 3, 16, coloured);
         let csv = sandbox.ok(&["predict", &run, "large/day/000.png", "large/night/001.png"]);
         assert!(csv.contains("000.png,day,") && csv.contains("001.png,night,"), "{csv}");
+        // a picture of the images, in colour too
+        sandbox.ok(&["report", &run]);
+        assert!(
+            text(&sandbox.bytes(&format!("{run}/report.html")))
+                .contains("The first 20 of the test part")
+        );
+        // out of fold, every file is named as well
+        let folder = format!("{name}/train");
+        let short = ["--folds", "2", "--epochs", "1", "--hidden", "4", "--quiet", "--no-report"];
+        sandbox.ok(&[&["cv", &folder, "--out", &format!("cv-{name}")], &short[..]].concat());
+        let csv = text(&sandbox.bytes(&format!("cv-{name}/predictions.csv")));
+        assert!(csv.starts_with("file,fold,class,label,p_day,p_night\nday/000.png,"), "{csv}");
+        assert!(csv.contains("\nnight/039.png,") && csv.lines().count() == 81, "{csv}");
     }
     // a coloured image for a grey model, and folders of folders, are not taken without a word
     let output = sandbox.run(&["predict", "run-grey", "coloured/test/day/000.png"]);

@@ -67,7 +67,7 @@ fn a_sweep_continues_after_its_data_has_moved() {
     assert!(lines.len() > 1 && lines.iter().all(|line| line["state"] == "done"), "{lines:?}");
     common::write_idx(&sandbox.path("other"), 30, 6);
     let message = sandbox.fails(&sweep("other"), 2);
-    assert!(message.contains("holds another sweep on other data"), "{message}");
+    assert!(message.contains("holds another sweep or cross-validation on other data"), "{message}");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn sweeps_are_listed_with_their_runs_and_say_when_their_settings_were_edited() {
     let edit = |text: String| std::fs::write(sandbox.path("runs/s/sweep.toml"), text).unwrap();
     edit(grid.replace("epochs = 2", "epochs = 4"));
     let message = sandbox.fails(&["report", "runs/s"], 1);
-    assert!(message.contains("is not the sweep's: epochs is 2, not 4"), "{message}");
+    assert!(message.contains("is none of these: epochs is 2, not 4"), "{message}");
     edit(grid.replace("0.1,", "0.2,").replace("0.01", "0.3").replace("0.001", "0.4"));
     let message = sandbox.fails(&["report", "runs/s"], 1);
     assert!(message.contains("none of the runs in the directory has these settings"), "{message}");

@@ -187,7 +187,10 @@ fn bad_grids_are_rejected_in_a_line_before_anything_starts() {
     let with = |lr: &'static str| [&small[..], &["--lr", lr, "--out", "sweep"]].concat();
     sandbox.ok(&with("0.1"));
     let message = sandbox.fails(&with("0.2"), 2);
-    assert!(message.contains("holds another sweep: lr is 0.1, not 0.2"), "{message}");
+    assert!(
+        message.contains("holds another sweep or cross-validation: lr is 0.1, not 0.2"),
+        "{message}"
+    );
     // the file that a sweep leaves is its configuration
     let printed = sandbox.ok(&["sweep", "--config", "sweep/sweep.toml", "--print-config"]);
     let file = text(&sandbox.bytes("sweep/sweep.toml"));
@@ -322,7 +325,7 @@ fn reports_are_made_of_runs_sweeps_and_several_runs() {
     assert!(!sandbox.path("quiet/report.html").exists());
     for (args, expected) in [
         (&["report", "nowhere"][..], "holds no run"),
-        (&["report", "run", "sweep"], "is a sweep"),
+        (&["report", "run", "sweep"], "is a sweep or a cross-validation"),
         (&["report", "run", "data"], "holds no run"),
     ] {
         assert!(sandbox.fails(args, 2).contains(expected), "{args:?}");

@@ -93,7 +93,22 @@ fn a_table_of_classes_is_learnt_measured_and_predicted_by_the_names_of_its_colum
     let output = sandbox.run(&["predict", "run", "lacking.csv"]);
     let said = text(&output.stderr);
     assert!(said.contains("no column `size`, which the model needs"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]));
+    // a header alone would look like an answer
+    let output = sandbox.run(&["predict", "run", "test.csv", "--keep", "nothing"]);
+    assert!(text(&output.stderr).contains("no column `nothing`, which --keep names"));
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]));
+    sandbox.ok(&["report", "run"]);
+    let page = text(&sandbox.bytes("run/report.html"));
+    assert!(page.contains("<th>row</th>") && page.contains(", city "), "columns have their names");
+    let shown = sandbox.ok(&["inspect", "run"]);
+    assert!(
+        shown.contains("\ncolumns: size, city")
+            && shown.contains("1 column of texts with 4 levels"),
+        "{shown}"
+    );
+    let shown = sandbox.ok(&["eval", "run"]);
+    assert!(shown.contains(&format!("AUC {:.4}, on 100 samples", of_run["auc"].as_f64().unwrap())));
 }
 
 #[test]

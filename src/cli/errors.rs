@@ -1,5 +1,7 @@
 //! Errors of the library in the words of the command line: flags for arguments, and commands that help.
 
+use clap::error::ErrorKind;
+
 use super::flags::is_flag;
 use crate::error::{Error, Occupant};
 use crate::text::shell;
@@ -17,7 +19,7 @@ pub fn explain(error: &Error) -> String {
                     shell(path)
                 ),
                 Occupant::Sweep => {
-                    "repeat `densely sweep` with its settings to resume it, or choose another directory".to_owned()
+                    "repeat its command to resume it, or choose another directory".to_owned()
                 }
                 Occupant::OtherSweep(_) => {
                     "repeat it with the same settings, or choose another --out".to_owned()
@@ -30,9 +32,58 @@ pub fn explain(error: &Error) -> String {
     }
 }
 
+/// What clap says of the arguments, in one line.
+pub fn usage_line(problem: &clap::Error) -> String {
+    let text = problem.to_string();
+    let lacks_arguments = problem.kind() == ErrorKind::MissingRequiredArgument;
+    let lines = text.lines().map(str::trim).filter(|line| {
+        let is_usage = line.starts_with("Usage:");
+        !(line.is_empty()
+            || line.starts_with("For more information")
+            || is_usage && !lacks_arguments)
+    });
+    lines.fold(String::new(), |all, line| {
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        let line = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')).unwrap_or(line);
+        match all.chars().last() {
+            None => line.to_owned(),
+            // the arguments that are missing, one below the other
+            Some(':') => format!("{all} {line}"),
+            Some(_) if line.starts_with('<') => format!("{all} {line}"),
+            Some(_) => format!("{all}; {}", line.replacen("Usage:", "usage:", 1)),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[test]
+    fn what_clap_says_is_one_line() {
+        let line = |arguments: &[&str]| {
+            let arguments = [&["densely"], arguments].concat();
+            usage_line(&crate::cli::Cli::try_parse_from(arguments).unwrap_err())
+        };
+        assert_eq!(
+            line(&["predict"]),
+            "the following required arguments were not provided: <MODEL> <INPUT>...; usage: densely predict <MODEL> <INPUT>..."
+        );
+        assert_eq!(
+            line(&["trian"]),
+            "unrecognized subcommand 'trian'; tip: a similar subcommand exists: 'train'"
+        );
+        assert_eq!(
+            line(&["train", "--init", "best"]),
+            "invalid value 'best' for '--init <INIT>'; possible values: auto, he, lecun, glorot, orthogonal"
+        );
+        assert_eq!(
+            line(&["train", "--hidden", "5;6"]),
+            "invalid value '5;6' for '--hidden <N,N,...>': `5;6` is no size; expected sizes such as 512,256,128"
+        );
+    }
 
     #[test]
     fn arguments_become_flags() {

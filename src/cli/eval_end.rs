@@ -7,6 +7,7 @@ use crate::engine::Score;
 use crate::report::{
     Confusion, Errors, Paint, Stream, Text, number, percent, plural, scores, shown_scores,
 };
+use crate::task::Metric;
 
 /// A part of some data that has been measured.
 pub struct Ended<'a> {
@@ -48,10 +49,14 @@ impl Ended<'_> {
             return print_raw(&line.to_string());
         }
         let width = Stream::Out.width();
+        let auc = match auc.is_finite() {
+            true => format!(", {} {}", Metric::Auc.title(), Metric::Auc.text(auc)),
+            false => String::new(),
+        };
         let samples = plural(score.samples as usize, "sample");
         let summary = Text::from("accuracy ")
             .with(Paint::Best, percent(score.accuracy()))
-            .with(Paint::Plain, format!(", loss {}, on {samples}\n\n", number(score.loss())));
+            .with(Paint::Plain, format!(", loss {}{auc}, on {samples}\n\n", number(score.loss())));
         print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
     }
 

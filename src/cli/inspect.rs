@@ -1,11 +1,13 @@
 //! `densely inspect`.
 
+use crate::data::prepare::Prepare;
 use crate::error::Error;
 use crate::linalg::singular_values;
 use crate::model::{Layout, Model};
 use crate::report::{Column, Layout as Table, Paint, Stream, Text, grouped};
 use crate::store::{run_path, verify_path};
 use crate::task::Task;
+use crate::text::safe;
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
@@ -171,9 +173,12 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
     let origin = match &model.metadata {
         None => "\n\nno metadata: another program wrote this file".to_owned(),
         Some(metadata) => {
-            let image = match metadata.image {
-                Some((height, width)) => format!("images of {height}x{width}, "),
-                None => String::new(),
+            let inputs = match (model.prepare(), metadata.image) {
+                (Some(prepare), _) => prepare.summary() + &columns(prepare),
+                (None, Some((height, width))) => {
+                    format!("inputs: images of {height}x{width}, {}", metadata.scaling.name())
+                }
+                (None, None) => format!("inputs: {}", metadata.scaling.name()),
             };
             let names = match model.task() {
                 Task::Classification { classes } => classes.join(", "),
@@ -183,8 +188,7 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
                 }
             };
             format!(
-                "\n\ninputs: {image}{}\n{}: {names}\ntrained on: {}, split {}",
-                metadata.scaling.name(),
+                "\n\n{inputs}\n{}: {names}\ntrained on: {}, split {}",
                 outputs(model),
                 metadata.data_fingerprint,
                 metadata.split
@@ -192,4 +196,11 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
         }
     };
     text.then(Text::from(origin).wrapped(width, 2))
+}
+
+/// The columns of a table, a line of them.
+fn columns(prepare: &Prepare) -> String {
+    let names: Vec<String> =
+        prepare.inputs().iter().map(|input| safe(input.column()).into_owned()).collect();
+    format!("\ncolumns: {}", names.join(", "))
 }

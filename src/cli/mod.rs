@@ -32,6 +32,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use console::measure_text_width;
 
@@ -119,7 +120,12 @@ pub fn out_of_memory(bytes: usize) {
 fn run() -> anyhow::Result<()> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(problem) if problem.use_stderr() => problem.exit(),
+        Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            help.exit()
+        }
+        Err(problem) if problem.use_stderr() => {
+            return Err(Error::usage(errors::usage_line(&problem)).into());
+        }
         // help, or the version
         Err(text) => return check_written(text.print().and_then(|()| std::io::stdout().flush())),
     };

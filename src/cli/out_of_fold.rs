@@ -87,14 +87,13 @@ impl OutOfFold {
         }
     }
 
-    /// Writes `predictions.csv` into the directory: the number of each row in the source, its fold, the truth and the prediction.
+    /// Writes `predictions.csv` into the directory: the name of each sample (its file, or the number of its row),
+    /// its fold, the truth and the prediction.
     pub fn write(&self, source: &SourceData, directory: &Path) -> Result<PathBuf> {
         let data = &self.data;
         let targets = source.target_names();
-        let numbers = source.row_numbers();
-        let number = |&row: &u32| numbers[row as usize].to_string();
         let mut kept: Vec<Vec<String>> = vec![
-            self.rows.iter().map(number).collect(),
+            self.rows.iter().map(|&row| data.sample_name(row)).collect(),
             self.folds.iter().map(usize::to_string).collect(),
         ];
         let (truths, names): (Vec<String>, Vec<String>) = match data.is_regression() {
@@ -123,11 +122,11 @@ impl OutOfFold {
             }
         };
         let truth = |name: String| match &name[..] {
-            "row" | "fold" | "label" => format!("{name}_true"),
+            "row" | "file" | "fold" | "label" => format!("{name}_true"),
             other if other.starts_with("p_") => format!("{name}_true"),
             _ => name,
         };
-        let keep: Vec<String> = ["row".to_owned(), "fold".to_owned()]
+        let keep: Vec<String> = [data.sample_noun().to_owned(), "fold".to_owned()]
             .into_iter()
             .chain(truths.into_iter().map(truth))
             .collect();

@@ -196,7 +196,7 @@ fn report_of(run: &Path, out: &Path) -> Option<String> {
 fn of_several(directories: &[PathBuf], out: &Path) -> Result<PathBuf> {
     if let Some(sweep) = directories.iter().find(|directory| SweepDir::is_one(directory)) {
         return Err(Error::usage(format!(
-            "{} is a sweep: expected one sweep by itself, or directories of runs",
+            "{} is a sweep or a cross-validation: expected one of them by itself, or directories of runs",
             sweep.display()
         )));
     }

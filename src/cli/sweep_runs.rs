@@ -75,6 +75,11 @@ impl Command<'_> {
             .into());
         }
         let source = source.open()?;
+        if let Some(folds) = config.grid.folds.folds.filter(|&folds| folds > source.n_samples()) {
+            let n = source.n_samples();
+            let expected = format!("at most {n}, as there are {}", plural(n, "sample"));
+            return Err(Error::argument("folds", folds.to_string(), expected).into());
+        }
         let load = |run: &TrainConfig| source.load(run.split, run.split_seed);
         let (data, notices) = load(&first)?;
         if !(output.quiet || print_config) {
@@ -137,6 +142,8 @@ impl Command<'_> {
             }
             host.print(&event);
         }
+        // of a table, every fold has data of its own, and the first would stay in memory to the end
+        drop(data);
         let swept = sweep(&runs, |threads| config.grid.jobs_for(threads), &&host);
         let Host { results, terminal, failure, .. } = host;
         let mut printed = match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -23,6 +23,7 @@ mod source;
 mod split;
 pub mod table;
 
+pub(crate) use dataset::SampleNames;
 pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;
 pub use occupancy::Occupancy;

@@ -33,7 +33,7 @@ pub use page::{
     Classes, Measured, Outputs, RunRecord, Samples, SweepRecord, write_run_report,
     write_sweep_report,
 };
-pub use predictions::{PredictionFormat, Predictions, write_npy};
+pub use predictions::{PredictionFormat, Predictions};
 pub use progress::Terminal;
 pub use ranking::ranking;
 pub use row_predictions::RowPredictions;

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use ndarray::{Array2, ArrayView1};
-use ndarray_npy::WriteNpyExt as _;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use crate::data::npz::write_npy;
 use crate::store::csv_field;
 use crate::task::largest;
 
@@ -61,7 +61,10 @@ impl Predictions {
         match format {
             PredictionFormat::Csv { top, all } => self.write_csv(out, top, all),
             PredictionFormat::JsonLines { top, all } => self.write_json_lines(out, top, all),
-            PredictionFormat::Npy => write_npy(&self.probabilities, out),
+            PredictionFormat::Npy => {
+                let values = self.probabilities.as_standard_layout();
+                write_npy(values.shape(), values.as_slice().unwrap_or_default(), out)
+            }
         }
     }
 
@@ -117,17 +120,6 @@ impl Predictions {
         }
         Ok(())
     }
-}
-
-/// A two-dimensional `float32` array in NumPy's format.
-///
-/// # Errors
-/// What `out` returns.
-pub fn write_npy(values: &Array2<f32>, out: &mut impl Write) -> io::Result<()> {
-    values.write_npy(out).map_err(|error| match error {
-        ndarray_npy::WriteNpyError::Io(error) => error,
-        other => io::Error::other(other),
-    })
 }
 
 #[derive(Serialize)]

@@ -153,7 +153,7 @@ impl SweepDir {
             Some(difference) => Err(Error::invalid_file(
                 &self.run_path(run),
                 format!(
-                    "the run there is not the sweep's{difference}; move it away, choose another directory for the sweep, or give {GRID} the settings that the sweep began with"
+                    "the run there is none of these{difference}; move it away, choose another directory, or give {GRID} the settings that it began with"
                 ),
             )),
         }
@@ -191,7 +191,7 @@ impl SweepDir {
         }
         if !known && self.holds_runs() {
             let file = self.path.join(GRID);
-            let problem = "none of the runs in the directory has these settings; expected those that the sweep began with";
+            let problem = "none of the runs in the directory has these settings; expected those that they began with";
             return Err(Error::invalid_file(&file, problem));
         }
         let tested = files::read_text(&self.path.join(RESULTS_JSON)).unwrap_or_default();
@@ -282,7 +282,10 @@ mod tests {
         fs::write(path.join(GRID), "epochs = 200\nlr = [0.1]\n").unwrap();
         SweepDir::open(&path, &config(0.1), &data()).unwrap();
         let message = SweepDir::open(&path, &config(0.2), &data()).unwrap_err().to_string();
-        assert!(message.contains("holds another sweep: lr is 0.1, not 0.2"), "{message}");
+        assert!(
+            message.contains("holds another sweep or cross-validation: lr is 0.1, not 0.2"),
+            "{message}"
+        );
         let run = root.path().join("run");
         fs::create_dir(&run).unwrap();
         fs::write(run.join("config.toml"), "").unwrap();

@@ -111,7 +111,8 @@ settings! {
             value_name: "LOSS", group: RUN, sweep: Sweep::Commas, run_name: Some(""),
             default: Some("auto: cross-entropy for classes, mse for numbers"),
         }
-        /// What chooses the best epoch, ends the patience and ranks runs, on the validation part
+        /// What chooses the best epoch, ends the patience and ranks runs, on the validation part: accuracy, log-loss, macro-f1 or auc
+        /// for classes, rmse, mae, r2 or loss for numbers
         metric: Choice<Metric> = Choice::Auto, {
             value_name: "METRIC", group: RUN, sweep: Sweep::Commas,
             default: Some("auto: accuracy for classes; rmse for numbers, and the loss for a quantile"),

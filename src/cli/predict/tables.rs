@@ -7,6 +7,7 @@ use ndarray::Array2;
 
 use super::{Args, Format};
 use crate::cli::{check_written, print_note};
+use crate::data::npz::write_npy;
 use crate::data::prepare::Prepare;
 use crate::data::read_input_table;
 use crate::data::table::{Kind, LARGEST_EXACT, MISSING, Table, TableStream};
@@ -55,11 +56,17 @@ pub(super) fn run(
     let is_terminal = io::stdout().is_terminal();
     let rows = RowPredictions { names: &names, keep: &keep, is_regression, format, is_terminal };
     let mut all: Vec<f32> = Vec::new();
-    // a header alone would look like an answer to a file that is not there
+    // what is answered so far would look like a whole answer
     if let Some(path) = args.input.iter().find(|path| path.as_os_str() != "-" && !path.exists()) {
         TableStream::open(path, options.clone())?;
     }
-    let mut written = rows.begin(&mut out).and_then(|()| out.flush());
+    // whoever writes into the pipe may wait for the header; in a file, a header alone would look like an answer, so that it waits for
+    // the first rows
+    let mut has_begun = args.input.first().is_some_and(|path| path.as_os_str() == "-");
+    let mut written = match has_begun {
+        true => rows.begin(&mut out).and_then(|()| out.flush()),
+        false => Ok(()),
+    };
     'inputs: for path in &args.input {
         let mut whole = read_input_table(path, prepare)?.map(|read| {
             read.notices.iter().for_each(|notice| print_note(notice));
@@ -85,19 +92,25 @@ pub(super) fn run(
             let Some(table) = next else { break };
             let first = predictor.n_rows;
             let (kept, outputs) = predictor.predict(table)?;
-            written = match format {
+            if !std::mem::replace(&mut has_begun, true) {
+                written = rows.begin(&mut out);
+            }
+            written = written.and_then(|()| match format {
                 PredictionFormat::Npy => {
                     all.extend(outputs);
                     Ok(())
                 }
                 _ => rows.write(&mut out, first, &kept, outputs.view()),
-            }
-            .and_then(|()| out.flush());
+            });
+            written = written.and_then(|()| out.flush());
         }
     }
+    if !has_begun {
+        written = rows.begin(&mut out).and_then(|()| out.flush());
+    }
     if format == PredictionFormat::Npy && written.is_ok() {
-        let values = Array2::from_shape_vec((all.len() / n_out, n_out), all)?;
-        written = crate::report::write_npy(&values, &mut out).and_then(|()| out.flush());
+        let shape = [all.len() / n_out, n_out];
+        written = write_npy(&shape, &all, &mut out).and_then(|()| out.flush());
     }
     check_written(written)?;
     predictor.report(args, &backend.describe())

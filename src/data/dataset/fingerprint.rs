@@ -7,7 +7,8 @@ use crate::files;
 
 impl Dataset {
     /// A 128-bit hash (XXH3) of everything that a training depends on: the sizes, the shape of the images, where the training
-    /// file ends or which rows are in which part, the names of the classes or targets, the labels, targets, weights and values. It tells data sets apart, but is not cryptographic.
+    /// file ends or which rows are in which part, the names of the classes or targets, the labels, targets, weights and values (where
+    /// they are principal components, the values before: the last bits of components depend on the CPU). It tells data sets apart, but is not cryptographic.
     /// Computed on the first call.
     pub fn fingerprint(&self) -> String {
         self.fingerprint.get_or_init(|| format!("xxh3-2:{:032x}", self.hash())).clone()
@@ -92,9 +93,14 @@ impl Dataset {
         for label in labels {
             hash.update(&label.to_le_bytes());
         }
-        match &self.features {
-            Features::U8(values) => hash.update(values),
-            Features::F32(values) => hash.update(&files::le_bytes(values)),
+        match (&self.features, self.unprojected) {
+            (_, Some(unprojected)) => {
+                hash.update(b"before the principal components");
+                hash.update(&(self.n_features as u64).to_le_bytes());
+                hash.update(&unprojected.to_le_bytes());
+            }
+            (Features::U8(values), None) => hash.update(values),
+            (Features::F32(values), None) => hash.update(&files::le_bytes(values)),
         }
     }
 }

@@ -3,8 +3,11 @@
 mod arrays;
 mod classes;
 mod fingerprint;
+mod names;
 mod own_parts;
 mod targets;
+
+pub(crate) use names::SampleNames;
 
 use std::sync::{Arc, OnceLock};
 
@@ -72,8 +75,12 @@ pub struct Dataset {
     usual_split: Option<Split>,
     /// What made the features of a table's rows.
     prepare: Option<Arc<Prepare>>,
+    /// A hash of what the features were before they became principal components.
+    unprojected: Option<u128>,
     /// The split and its seed whose training part that was learnt from; `None` if it was not learnt from this data.
     fitted_to: Option<(Split, u64)>,
+    /// What people call the samples.
+    names: SampleNames,
     occupancy: OnceLock<Occupancy>,
     fingerprint: OnceLock<String>,
 }
@@ -155,7 +162,9 @@ impl Dataset {
             keeps_order: false,
             usual_split: None,
             prepare: None,
+            unprojected: None,
             fitted_to: None,
+            names: SampleNames::default(),
             occupancy: OnceLock::new(),
             fingerprint: OnceLock::new(),
         })
@@ -182,9 +191,9 @@ impl Dataset {
         self
     }
 
-    /// Records what made the features.
-    pub(crate) fn with_prepare(mut self, prepare: Arc<Prepare>) -> Self {
-        self.prepare = Some(prepare);
+    /// Records what made the features, and what tells them apart if they are principal components.
+    pub(crate) fn with_prepare(mut self, prepare: Arc<Prepare>, unprojected: Option<u128>) -> Self {
+        (self.prepare, self.unprojected) = (Some(prepare), unprojected);
         self
     }
 

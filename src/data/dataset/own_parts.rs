@@ -124,6 +124,7 @@ impl Dataset {
             }
             _ => unreachable!("the kinds of values were compared"),
         }
+        self.names.splice(rows.clone(), other.names);
         if !self.classes.is_empty() {
             self.labels.splice(of(1), other.labels);
         }

@@ -24,6 +24,8 @@ pub struct ImageFolder {
     pub size: (usize, usize),
     /// Values of a pixel: 1 if all images are grey, else 3 (red, green, blue).
     pub channels: usize,
+    /// The file of each image, seen from the directory.
+    pub names: Vec<String>,
     /// The class of each image.
     pub labels: Vec<u32>,
     /// The names of the classes, which are those of the folders.
@@ -120,7 +122,10 @@ pub fn read_image_folder(path: &Path, size: Option<(usize, usize)>) -> Result<Im
     let notices = [files.notices, read.notices].concat();
     let (labels, class_names) = (files.labels, files.class_names);
     let (size, channels) = (read.size, read.channels);
-    Ok(ImageFolder { pixels: read.pixels, size, channels, labels, class_names, counts, notices })
+    let name = |file: &PathBuf| file.strip_prefix(path).unwrap_or(file).display().to_string();
+    let names = files.paths.iter().map(name).collect();
+    let pixels = read.pixels;
+    Ok(ImageFolder { pixels, size, channels, names, labels, class_names, counts, notices })
 }
 
 /// Reads images without labels, such as those that a model is asked about: files, or folders of files. They become grey for 1

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::unreadable;
 use crate::error::{Error, Result};
 
-const MAGIC: &[u8] = b"\x93NUMPY";
+pub const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Longer headers are those of structures, or damaged.
 const LONGEST: u64 = 1 << 20;

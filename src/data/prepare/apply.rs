@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::thread;
 
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
 use super::outputs::Outputs;
 use super::pca::{Pca, Projection};
 use super::rows::{Prepared, Rows};
@@ -10,6 +12,7 @@ use super::steps::{Step, StepKind};
 use super::{Input, Prepare};
 use crate::data::table::Table;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::memory::require_memory;
 
 impl Prepare {
@@ -34,19 +37,21 @@ impl Prepare {
         let (name, before) = (table.name().to_owned(), table.rows_before());
         let (n_numbers, n_columns) = (table.n_numbers(), table.columns().len());
         let (_, chunks) = table.into_chunks();
-        let mut done = 0;
+        let (mut done, mut hash) = (0, 0_u128);
         for chunk in chunks {
             let n_texts = n_columns - n_numbers;
             let rows = Rows::of(&chunk, n_numbers, n_texts);
             let out = &mut prepared.inputs[done * width..(done + chunk.n_rows) * width];
-            let unknown = run_all(&encoding, &rows, out)
+            let seen = run_all(&encoding, &rows, done, out)
                 .map_err(|(row, column)| not_finite(&name, column, before + done + row))?;
-            prepared.unknown.iter_mut().zip(unknown).for_each(|(all, more)| *all += more);
+            prepared.unknown.iter_mut().zip(seen.unknown).for_each(|(all, more)| *all += more);
+            hash = hash.wrapping_add(seen.hash);
             if let Some(outputs) = &outputs {
                 outputs.read(&rows, (&name, before + done), &mut prepared)?;
             }
             done += chunk.n_rows;
         }
+        prepared.unprojected = encoding.projection.is_some().then_some(hash);
         Ok(prepared)
     }
 
@@ -142,41 +147,53 @@ fn not_finite(name: &str, column: &str, row: usize) -> Error {
     Error::invalid(name, format!("{problem}; expected one, as in the training"))
 }
 
-/// Writes the inputs of some rows, which several threads share. Returns how many levels each step does not know. An error is the
-/// first row in which a number is missing, and its column.
+/// What was seen on the way.
+struct Seen {
+    /// How many levels each step does not know.
+    unknown: Vec<usize>,
+    /// Of the rows before a projection; rows are added, so that it does not matter who hashes which.
+    hash: u128,
+}
+
+/// Writes the inputs of some rows, which several threads share; `before` rows of the table come first. An error is the first row in
+/// which a number is missing, and its column.
 fn run_all<'s>(
     encoding: &Encoding<'s>,
     rows: &Rows<'_>,
+    before: usize,
     out: &mut [f32],
-) -> Result<Vec<usize>, (usize, &'s str)> {
+) -> Result<Seen, (usize, &'s str)> {
     let &Encoding { ref steps, encoded, width, ref projection } = encoding;
     let n_rows = rows.range.len();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let n_threads = (n_rows * encoded / VALUES_PER_THREAD).clamp(1, cores);
     let share = n_rows.div_ceil(n_threads).max(1);
     let work = |(start, out): (usize, &mut [f32])| {
-        let mut unknown = vec![0; steps.len()];
+        let mut seen = Seen { unknown: vec![0; steps.len()], hash: 0 };
         let mut projection = projection.clone();
         let mut block = vec![0.0; projection.as_ref().map_or(0, |_| BLOCK_ROWS * encoded)];
         for (i, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
             let start = start + i * BLOCK_ROWS;
             let rows = rows.part(start..start + out.len() / width);
             match &mut projection {
-                None => run_block(steps, &rows, out, encoded, &mut unknown)?,
+                None => run_block(steps, &rows, out, encoded, &mut seen.unknown)?,
                 Some(projection) => {
                     let block = &mut block[..rows.range.len() * encoded];
                     block.fill(0.0);
-                    run_block(steps, &rows, block, encoded, &mut unknown)?;
-                    for (out, x) in out.chunks_exact_mut(width).zip(block.chunks_exact(encoded)) {
+                    run_block(steps, &rows, block, encoded, &mut seen.unknown)?;
+                    let pairs = out.chunks_exact_mut(width).zip(block.chunks_exact(encoded));
+                    for (row, (out, x)) in (before + start..).zip(pairs) {
+                        let hash = xxh3_128_with_seed(&files::le_bytes(x), row as u64);
+                        seen.hash = seen.hash.wrapping_add(hash);
                         projection.row(out, x);
                     }
                 }
             }
         }
-        Ok(unknown)
+        Ok(seen)
     };
     let shares = out.chunks_mut(share * width).enumerate().map(|(i, out)| (i * share, out));
-    let done: Vec<Result<Vec<usize>, (usize, &str)>> = match n_threads {
+    let done: Vec<Result<Seen, (usize, &str)>> = match n_threads {
         1 => shares.map(work).collect(),
         _ => thread::scope(|scope| {
             let threads: Vec<_> = shares.map(|share| scope.spawn(|| work(share))).collect();
@@ -187,11 +204,13 @@ fn run_all<'s>(
             joined.collect()
         }),
     };
-    let mut unknown = vec![0; steps.len()];
-    for more in done {
-        unknown.iter_mut().zip(more?).for_each(|(all, more)| *all += more);
+    let mut all = Seen { unknown: vec![0; steps.len()], hash: 0 };
+    for seen in done {
+        let seen = seen?;
+        all.unknown.iter_mut().zip(seen.unknown).for_each(|(all, more)| *all += more);
+        all.hash = all.hash.wrapping_add(seen.hash);
     }
-    Ok(unknown)
+    Ok(all)
 }
 
 /// Runs all steps over rows that stay in the cache; counts the levels that each does not know.
@@ -218,11 +237,12 @@ fn run_block<'s>(
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
+    use std::sync::Arc;
 
     use super::super::{Missing, Roles, TableOptions, TaskChoice};
     use super::*;
-    use crate::data::Features;
     use crate::data::table::{Chunk, Column, Kind, MISSING};
+    use crate::data::{Dataset, Features};
 
     /// Three columns of numbers and one of texts, and a target.
     fn table(rows: Range<usize>) -> Table {
@@ -267,6 +287,37 @@ mod tests {
         }
         assert_eq!((whole.inputs.len(), whole.n_rows), (n * prepare.n_inputs(), n));
         assert!(whole.inputs == parts.inputs && whole.targets == parts.targets);
+    }
+
+    /// The components of one table that two CPUs find differ in their last bits; a run has to resume on both.
+    #[test]
+    fn data_is_told_apart_by_its_values_before_they_are_projected() {
+        let n = 3 * VALUES_PER_THREAD / 7 + 1001;
+        let options =
+            TableOptions { pca: Some(2), task: TaskChoice::Regression, ..TableOptions::default() };
+        let roles = Roles::of(&table(0..n), &options).unwrap();
+        let rows: Vec<u32> = (0..n as u32).collect();
+        let here = Prepare::fit(&table(0..n), &roles, &options, &rows).unwrap().0;
+        let mut there = here.clone();
+        let components = &mut there.pca.as_mut().unwrap().components;
+        components.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits() ^ 1));
+        let data = |prepare: &Prepare, table: Table| {
+            let Prepared { inputs, targets, unprojected, .. } = prepare.apply(table, true).unwrap();
+            let names = vec!["y".to_owned()];
+            let data = Dataset::new_regression("t", Features::F32(inputs), 2, targets, names);
+            data.unwrap().with_prepare(Arc::new(prepare.clone()), unprojected)
+        };
+        let [first, second] = [&here, &there].map(|prepare| data(prepare, table(0..n)));
+        assert!((0..2 * n).any(|i| first.features().value(i) != second.features().value(i)));
+        assert_eq!(first.fingerprint(), second.fingerprint());
+        // the same rows in chunks of another length
+        let (columns, first_chunks) = table(0..1009).into_chunks();
+        let chunks = first_chunks.into_iter().chain(table(1009..n).into_chunks().1);
+        let cut = Table::new("test", columns, chunks.map(Arc::unwrap_or_clone).collect()).unwrap();
+        assert_eq!(data(&here, cut).fingerprint(), first.fingerprint());
+        assert_ne!(data(&here, table(1..n + 1)).fingerprint(), first.fingerprint());
+        let twice = here.apply(table(5..6), true).unwrap().unprojected;
+        assert_ne!(twice, here.apply(table(6..7), true).unwrap().unprojected);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! any table that has the same columns, matched by name.
 
 mod apply;
+mod columns;
 mod fit;
 mod outputs;
 mod pca;
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::text::plural;
 use outputs::{TARGET, required_position};
 
+pub use columns::Cell;
 pub use pca::Pca;
 pub use roles::{Roles, TableOptions, TaskChoice};
 pub use rows::Prepared;

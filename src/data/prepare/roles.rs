@@ -99,9 +99,14 @@ impl Roles {
         for (i, column) in chosen.iter().enumerate() {
             if chosen[..i].contains(column) || ignore.contains(column) {
                 let name = &table.columns()[*column].name;
-                return Err(Error::usage(format!(
-                    "column `{name}` is named for two purposes (`target`, `weight`, `ignore`); expected one"
-                )));
+                return Err(Error::usage(match targets[..i.min(targets.len())].contains(column) {
+                    true if i < targets.len() => {
+                        format!("column `{name}` is named twice as `target`; expected it once")
+                    }
+                    _ => format!(
+                        "column `{name}` is named for two purposes (`target`, `weight`, `ignore`); expected one"
+                    ),
+                }));
             }
         }
         let inputs: Vec<usize> = (0..table.columns().len())

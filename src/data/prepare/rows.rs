@@ -18,6 +18,9 @@ pub struct Prepared {
     pub targets: Vec<f32>,
     /// The weight of each row; empty if there are none.
     pub weights: Vec<f32>,
+    /// A hash of what the inputs were before they were projected on principal components, if they were: of the same table it is the
+    /// same on every CPU, whose last bits of the components may differ.
+    pub(crate) unprojected: Option<u128>,
     /// For each of [`super::Prepare::inputs`], how many rows have a level that the training part does not have.
     pub unknown: Vec<usize>,
 }

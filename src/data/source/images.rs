@@ -1,6 +1,7 @@
 //! From images to a data set: IDX files without labels, folders of PNG and JPEG files, and NumPy's arrays.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::table_files::Files as TableFiles;
 use super::{Form, Loaded, Read, Source};
@@ -9,7 +10,7 @@ use crate::data::idx_directory::read_directory;
 use crate::data::image_folder::{read_image_folder, read_images};
 use crate::data::npz::{Arrays, Inputs, NpyArray, Values, read_arrays, read_inputs};
 use crate::data::table::digits;
-use crate::data::{Dataset, Features, Part, idx, mnist};
+use crate::data::{Dataset, Features, Part, SampleNames, idx, mnist};
 use crate::error::{Error, Result};
 
 /// Reads IDX files of images without labels, one after the other; `-` is standard input. `None` if the files hold
@@ -185,6 +186,7 @@ fn folder(source: &Source) -> Result<Loaded> {
     let name = path.file_name().map_or_else(|| "images".into(), |name| name.to_string_lossy());
     let features = Features::U8(found.pixels);
     let data = Dataset::of_classes(name, features, n_features, found.labels, found.class_names)?;
+    let data = data.with_sample_names(SampleNames::Files(Arc::new(found.names)));
     let data = with_parts(data.with_image_size(found.size, found.channels), found.counts);
     Ok(Loaded { notices: [found.notices, data.warnings()].concat(), data })
 }

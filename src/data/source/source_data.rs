@@ -103,11 +103,11 @@ impl SourceData {
         Ok((data, notices))
     }
 
-    /// The numbers, from 1, that the samples have among the rows of the source, of which some may have been left out.
-    pub fn row_numbers(&self) -> Vec<usize> {
+    /// The samples in all files.
+    pub fn n_samples(&self) -> usize {
         match &self.read {
-            Opened::Images(data, _) => (1..=data.len()).collect(),
-            Opened::Table(table) => table.row_numbers().collect(),
+            Opened::Images(data, _) => data.len(),
+            Opened::Table(table) => table.n_rows(),
         }
     }
 

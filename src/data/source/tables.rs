@@ -12,7 +12,7 @@ use super::{Loaded, Source};
 use crate::data::draw::Rows;
 use crate::data::prepare::{Prepare, Prepared, Roles, TableOptions, Target};
 use crate::data::table::Table;
-use crate::data::{Dataset, Features, Parts, Split};
+use crate::data::{Dataset, Features, Parts, SampleNames, Split};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::text::grouped;
@@ -75,9 +75,9 @@ impl Opened {
         Ok(Self { table, files, whole, kept: Arc::new(kept), named, options, roles, notices })
     }
 
-    /// The numbers, from 1, that the rows have in the files.
-    pub fn row_numbers(&self) -> impl Iterator<Item = usize> {
-        (1..).zip(self.kept.iter()).filter(|(_, kept)| **kept).map(|(number, _)| number)
+    /// The rows that have a target.
+    pub fn n_rows(&self) -> usize {
+        self.table.n_rows()
     }
 
     /// The columns to predict.
@@ -155,9 +155,9 @@ impl Plan {
 
     /// The data set.
     pub fn load(self, name: &str, split: Split, split_seed: u64) -> Result<Loaded> {
-        let Self { table, files, has_named_rows, parts, prepare, notices, .. } = self;
+        let Self { table, files, kept, has_named_rows, parts, prepare, notices, .. } = self;
         // which levels are unknown in which part has been said
-        let (mut loaded, _) = finish(name, table, &Arc::new(prepare), files, notices)?;
+        let (mut loaded, _) = finish(name, table, &Arc::new(prepare), (files, &kept), notices)?;
         loaded.data = match has_named_rows {
             true => loaded.data.divided(parts.clone())?,
             false => loaded.data.fitted_to(split, split_seed),
@@ -172,7 +172,7 @@ pub(super) fn load_prepared(name: &str, files: Files, prepare: &Arc<Prepare>) ->
     parts.iter().try_for_each(|parts| parts.check(table.n_rows()))?;
     let targets = prepare.targets(&table)?;
     let kept = files.drop_rows(&mut table, &targets, &missing, &mut notices)?;
-    let (mut loaded, unknown) = finish(&file_name(name), table, prepare, files, notices)?;
+    let (mut loaded, unknown) = finish(&file_name(name), table, prepare, (files, &kept), notices)?;
     loaded.notices.extend(prepare.unknown_levels(&unknown, loaded.data.len()));
     if let Some(parts) = parts {
         loaded.data = loaded.data.divided(parts.kept(&kept))?;
@@ -180,15 +180,16 @@ pub(super) fn load_prepared(name: &str, files: Files, prepare: &Arc<Prepare>) ->
     Ok(loaded)
 }
 
-/// The data set of a table, and how many values of each column are unknown levels.
+/// The data set of a table, which has the rows of its files that were `kept`, and how many values of each column are unknown levels.
 fn finish(
     name: &str,
     table: Table,
     prepare: &Arc<Prepare>,
-    files: FileRows,
+    (files, kept): (FileRows, &[bool]),
     mut notices: Vec<String>,
 ) -> Result<(Loaded, Vec<usize>)> {
-    let Prepared { inputs, labels, targets, weights, unknown, .. } = prepare.apply(table, true)?;
+    let prepared = prepare.apply(table, true)?;
+    let Prepared { inputs, labels, targets, weights, unknown, unprojected, .. } = prepared;
     let features = Features::F32(inputs);
     let mut data = match prepare.target() {
         Target::Classes { classes, .. } => {
@@ -204,7 +205,8 @@ fn finish(
     if let Some(files) = files.lengths() {
         data = data.with_files(files);
     }
-    let data = data.with_prepare(Arc::clone(prepare));
+    let data = data.with_prepare(Arc::clone(prepare), unprojected);
+    let data = data.with_sample_names(SampleNames::of_rows(kept));
     notices.extend(data.warnings());
     Ok((Loaded { data, notices }, unknown))
 }

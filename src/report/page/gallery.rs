@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// An image of a data set and the words below it.
 pub struct Tile {
-    /// Row by row, 0 black to 1 white.
+    /// Row by row, 0 black to 1 white: one value a pixel, or red, green and blue.
     pub pixels: Vec<f32>,
     /// Below the image; the second line in muted ink.
     pub words: [String; 2],
@@ -22,9 +22,9 @@ const GAP: f64 = 12.0;
 /// The least side of an image; rows and columns of fewer values are numbers, of which an image shows nothing.
 const LEAST_SIDE: usize = 4;
 
-/// Rows and columns of the images, if the data consists of grey images that are worth a picture.
+/// Rows and columns of the images, if the data consists of images that are worth a picture.
 pub fn size(data: &Dataset) -> Option<(usize, usize)> {
-    data.image().filter(|&image| data.channels() == 1 && is_picture(image))
+    data.image().filter(|&image| is_picture(image))
 }
 
 /// Whether an image of (rows, columns) is worth a picture.
@@ -35,30 +35,38 @@ fn is_picture((rows, columns): (usize, usize)) -> bool {
 /// The longest side of an image in a page; larger ones would make it heavy.
 const LONGEST_SIDE: usize = 48;
 
-/// An image of (rows, columns) made smaller, by means over squares, where a side is too long.
-fn thumbnail(pixels: &[f32], (rows, columns): (usize, usize)) -> (Vec<f32>, (usize, usize)) {
+/// An image of (rows, columns) with as many values a pixel made smaller, by means over squares, where a side is too long.
+fn thumbnail(
+    pixels: &[f32],
+    (rows, columns): (usize, usize),
+    channels: usize,
+) -> (Vec<f32>, (usize, usize)) {
     let by = rows.max(columns).div_ceil(LONGEST_SIDE).max(1);
     let (small_rows, small_columns) = (rows.div_ceil(by), columns.div_ceil(by));
     let mean = |i: usize| {
-        let (row, column) = (i / small_columns * by, i % small_columns * by);
-        let within = (row..rows.min(row + by))
-            .flat_map(|row| pixels[row * columns..][column..columns.min(column + by)].iter());
-        let (sum, count) = within.fold((0.0, 0), |(sum, count), x| (sum + x, count + 1));
+        let (pixel, channel) = (i / channels, i % channels);
+        let (row, column) = (pixel / small_columns * by, pixel % small_columns * by);
+        let within = (row..rows.min(row + by)).flat_map(|row| {
+            (column..columns.min(column + by)).map(move |column| row * columns + column)
+        });
+        let values = within.map(|pixel| pixels[pixel * channels + channel]);
+        let (sum, count) = values.fold((0.0, 0), |(sum, count), x| (sum + x, count + 1));
         sum / count as f32
     };
-    ((0..small_rows * small_columns).map(mean).collect(), (small_rows, small_columns))
+    let values = small_rows * small_columns * channels;
+    ((0..values).map(mean).collect(), (small_rows, small_columns))
 }
 
 fn in_a_row(width: Width) -> usize {
     ((width.pixels() - GAP) / (SIDE + GAP)) as usize
 }
 
-/// A grid of images of (rows, columns) pixels.
+/// A grid of images of (rows, columns) pixels, with as many values each.
 pub fn images(
     name: &'static str,
     alt: String,
     tiles: &[Tile],
-    (rows, columns): (usize, usize),
+    (size, channels): ((usize, usize), usize),
 ) -> Result<Picture> {
     let lines = if tiles.iter().any(|tile| !tile.words[1].is_empty()) { 2.0 } else { 1.0 };
     let cell = SIDE + 18.0 * lines + GAP;
@@ -70,10 +78,15 @@ pub fn images(
         for (i, tile) in tiles.iter().enumerate() {
             let x = GAP + (i % in_a_row) as f64 * (SIDE + GAP);
             let y = GAP + (i / in_a_row) as f64 * cell;
-            // ink on paper: dark where the data is bright
-            let grey = |x: &f32| [255 - (x.clamp(0.0, 1.0) * 255.0) as u8; 3];
-            let (pixels, (rows, columns)) = thumbnail(&tile.pixels, (rows, columns));
-            let pixels: Vec<[u8; 3]> = pixels.iter().map(grey).collect();
+            let byte = |x: &f32| (x.clamp(0.0, 1.0) * 255.0) as u8;
+            let (values, (rows, columns)) = thumbnail(&tile.pixels, size, channels);
+            let pixels: Vec<[u8; 3]> = match values.as_chunks::<3>() {
+                (colours, []) if channels == 3 => {
+                    colours.iter().map(|colour| colour.each_ref().map(byte)).collect()
+                }
+                // ink on paper: dark where the data is bright
+                _ => values.iter().map(|x| [255 - byte(x); 3]).collect(),
+            };
             canvas.pixels((x, y), (SIDE, SIDE), (columns, rows), &pixels)?;
             let inks = [palette::INK, palette::MUTED];
             let fits = ((SIDE + GAP) / text_width("x", TEXT)) as usize;
@@ -86,7 +99,7 @@ pub fn images(
     })
 }
 
-/// The weights of the first units of the first layer as images: blue for negative, orange for positive, each unit by its own
+/// The weights of the first units of the first layer for grey images as images: blue for negative, orange for positive, each unit by its own
 /// largest weight.
 pub fn weights(
     w: ArrayView2<'_, f32>,
@@ -103,7 +116,7 @@ pub fn weights(
         for (i, unit) in w.rows().into_iter().take(shown).enumerate() {
             let x = GAP + (i % in_a_row) as f64 * (SIDE + GAP);
             let y = GAP + (i / in_a_row) as f64 * (SIDE + GAP);
-            let (unit, (rows, columns)) = thumbnail(&unit.to_vec(), (rows, columns));
+            let (unit, (rows, columns)) = thumbnail(&unit.to_vec(), (rows, columns), 1);
             let largest = unit.iter().fold(f32::MIN_POSITIVE, |largest, w| largest.max(w.abs()));
             let shade = |w: &f32| {
                 let (strength, full) = (w.abs() / largest, if *w < 0.0 { blue } else { orange });
@@ -124,10 +137,15 @@ mod tests {
     #[test]
     fn large_images_become_small_and_keep_their_means() {
         let image: Vec<f32> = (0..100 * 30).map(|i| (i / 30) as f32).collect();
-        let (small, size) = thumbnail(&image, (100, 30));
+        let (small, size) = thumbnail(&image, (100, 30), 1);
         assert_eq!((size, small.len()), ((34, 10), 340));
         assert_eq!((small[0], small[339]), (1.0, 99.0));
-        let same = thumbnail(&image[..28 * 28], (28, 28));
+        // colours stay apart
+        let colours: Vec<f32> = image.iter().flat_map(|x| [*x, 1.0, 2.0 * x]).collect();
+        let (coloured, size) = thumbnail(&colours, (100, 30), 3);
+        assert_eq!((size, coloured.len()), ((34, 10), 1020));
+        assert_eq!(coloured[1017..], [99.0, 1.0, 198.0]);
+        let same = thumbnail(&image[..28 * 28], (28, 28), 1);
         assert_eq!((same.0.as_slice(), same.1), (&image[..28 * 28], (28, 28)));
         assert!(
             is_picture((28, 28))

@@ -68,7 +68,8 @@ pub fn write_run_report(record: &RunRecord<'_>, directory: &Path) -> Result<Path
         pictures.extend(measured.pictures(&model.labels(), data)?);
     }
     let first = model.spec().layers().first().map(|layer| layer.n_out);
-    if let (Some(image), Some(units)) = (gallery::size(data), first) {
+    let grey = gallery::size(data).filter(|_| data.channels() == 1);
+    if let (Some(image), Some(units)) = (grey, first) {
         let n_in = model.spec().n_in();
         let w = matrix(&model.params()[..units * n_in], units, n_in);
         pictures.push(gallery::weights(w, image, UNITS)?);

@@ -10,6 +10,7 @@ use super::html::section;
 use super::picture::Picture;
 use super::probabilities::{calibration as calibration_picture, roc as roc_picture};
 use super::samples::Samples;
+use crate::data::prepare::Cell;
 use crate::data::{Dataset, Features};
 use crate::error::Result;
 use crate::report::Confusion;
@@ -74,6 +75,7 @@ impl Classes {
             pictures.push(confusion(self.confusion.counts(), labels)?);
         }
         let Some(image) = gallery::size(data) else { return Ok(pictures) };
+        let image = (image, data.channels());
         let truth = |i: usize| data.labels()[measured.rows[i] as usize] as usize;
         let samples: Vec<Tile> = (0..measured.rows.len().min(SHOWN))
             .map(|i| Tile {
@@ -191,12 +193,27 @@ fn frequent(confusions: &[Confused]) -> Markup {
 /// Values of a sample that are shown.
 const SHOWN_VALUES: usize = 8;
 
-/// The first values of a sample.
+/// The first values of a sample: of a table's row with the names of their columns, in the units of the table.
 pub fn values(data: &Dataset, row: u32) -> String {
-    let values = pixels(data, row);
-    let shown = values.iter().take(SHOWN_VALUES).map(|x| significant(f64::from(*x)));
-    let more = if values.len() > SHOWN_VALUES { ", …" } else { "" };
-    shown.collect::<Vec<_>>().join(", ") + more
+    let inputs = pixels(data, row);
+    let cells = data.prepare().map_or_else(Vec::new, |prepare| prepare.cells(&inputs));
+    let mut values: Vec<String> = match cells.is_empty() {
+        true => inputs.iter().map(|x| significant(f64::from(*x))).collect(),
+        false => cells.into_iter().map(|(column, cell)| with_name(column, cell)).collect(),
+    };
+    let all = values.len();
+    values.truncate(SHOWN_VALUES);
+    values.join(", ") + if all > SHOWN_VALUES { ", …" } else { "" }
+}
+
+/// `rooms 4`, `town Bonn`, `income missing`.
+fn with_name(column: &str, cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Number(value) => format!("{column} {}", significant(value)),
+        Cell::Level(level) => format!("{column} {level}"),
+        Cell::Missing => format!("{column} missing"),
+        Cell::Unknown => format!("{column} unknown"),
+    }
 }
 
 /// The most confident mistakes, as images or as a table.
@@ -220,10 +237,10 @@ fn mistakes(
                 Some(picture) => (picture),
                 None => {
                     div.scroll { table {
-                        tr { th { "sample" } th { "prediction" } th { "truth" } th { "probability" } th.left { "values" } }
+                        tr { th { (data.sample_noun()) } th { "prediction" } th { "truth" } th { "probability" } th.left { "values" } }
                         @for &(i, class, probability) in &mistakes {
                             tr {
-                                td { (grouped(u64::from(measured.rows[i]) + 1)) }
+                                td { (data.sample_name(measured.rows[i])) }
                                 td { (labels[class]) }
                                 td { (truth(i)) }
                                 td { (percent(f64::from(probability))) }

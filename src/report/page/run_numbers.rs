@@ -9,7 +9,7 @@ use super::run_classes::values;
 use super::samples::Samples;
 use crate::data::Dataset;
 use crate::report::Errors;
-use crate::report::format::{grouped, plural};
+use crate::report::format::plural;
 use crate::task::Metric;
 
 /// The worst predictions in the table.
@@ -79,14 +79,14 @@ fn worst(errors: &Errors, measured: &Samples, data: &Dataset) -> Markup {
     html! {
         div.scroll { table {
             tr {
-                th { "sample" }
+                th { (data.sample_noun()) }
                 @if several { th { "target" } }
                 th { "predicted" } th { "true" } th { "error" } th.left { "values" }
             }
             @for (i, target) in errors.worst(SHOWN) {
                 @let (truth, predicted) = errors.pairs(target)[i];
                 tr {
-                    td { (grouped(u64::from(measured.rows[i]) + 1)) }
+                    td { (data.sample_name(measured.rows[i])) }
                     @if several { td { (errors.names()[target]) } }
                     td { (significant(predicted)) }
                     td { (significant(truth)) }

@@ -211,7 +211,7 @@ impl SettingValue for Vec<usize> {
         parse_list(text, |item| match item.parse() {
             Ok(0) => Err("a layer of 0 units; expected at least 1".to_owned()),
             Ok(size) => Ok(size),
-            Err(error) => Err(format!("`{item}`: {error}; expected sizes such as 512,256,128")),
+            Err(_) => Err(format!("`{item}` is no size; expected sizes such as 512,256,128")),
         })
     }
 
