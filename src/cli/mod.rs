@@ -10,6 +10,7 @@ mod doctor;
 mod errors;
 mod eval;
 mod eval_end;
+mod export;
 mod flags;
 mod folds_end;
 mod inspect;
@@ -70,6 +71,7 @@ enum Command {
     Runs(runs::Args),
     Data(data::Args),
     Inspect(inspect::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -139,6 +141,7 @@ fn run() -> anyhow::Result<()> {
         Command::Runs(args) => runs::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -6,7 +6,9 @@ mod file;
 mod init;
 mod layout;
 mod network;
+mod npz;
 mod spec;
+pub mod torch;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};
 pub(crate) use file::CHECKPOINT_KEY;

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView1};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use crate::data::npz::write_npy;
+use crate::data::npz::{Array, write_npy};
 use crate::store::csv_field;
 use crate::task::largest;
 
@@ -63,7 +63,7 @@ impl Predictions {
             PredictionFormat::JsonLines { top, all } => self.write_json_lines(out, top, all),
             PredictionFormat::Npy => {
                 let values = self.probabilities.as_standard_layout();
-                write_npy(values.shape(), values.as_slice().unwrap_or_default(), out)
+                write_npy(values.shape(), &Array::F32(values.as_slice().unwrap_or_default()), out)
             }
         }
     }

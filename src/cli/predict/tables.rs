@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use super::{Args, Format};
 use crate::cli::{check_written, print_note};
-use crate::data::npz::write_npy;
+use crate::data::npz::{Array, write_npy};
 use crate::data::prepare::Prepare;
 use crate::data::read_input_table;
 use crate::data::table::{Kind, LARGEST_EXACT, MISSING, Table, TableStream};
@@ -110,7 +110,7 @@ pub(super) fn run(
     }
     if format == PredictionFormat::Npy && written.is_ok() {
         let shape = [all.len() / n_out, n_out];
-        written = write_npy(&shape, &all, &mut out).and_then(|()| out.flush());
+        written = write_npy(&shape, &Array::F32(&all), &mut out).and_then(|()| out.flush());
     }
     check_written(written)?;
     predictor.report(args, &backend.describe())

@@ -21,7 +21,7 @@ use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 pub use arrays::{Arrays, Inputs, read_arrays, read_arrays_bytes, read_inputs, read_inputs_bytes};
-pub use write::write_npy;
+pub use write::{Array, npz_bytes, write_npy};
 
 #[cfg(feature = "parquet")]
 pub(super) use values::half;

@@ -1,0 +1,27 @@
+//! Models for PyTorch: the file of the model is a state dict, and a Python module reads it.
+
+use super::Model;
+use crate::error::{Error, Result};
+
+/// The names of the files of [`Model::to_torch`].
+pub const FILES: [&str; 2] = ["model.safetensors", "model.py"];
+
+/// Builds a `torch.nn.Module` from a model's file: its layers, what makes inputs of raw columns, and what its outputs mean.
+const MODULE: &str = include_str!("model.py");
+
+impl Model {
+    /// The contents of [`FILES`]: the weights under the names `layers.0.weight`, `layers.0.bias`, ... of the module in `model.py`,
+    /// which needs PyTorch alone.
+    ///
+    /// # Errors
+    /// If another program wrote the model, so that neither its activations nor the meaning of its outputs are in its file.
+    pub fn to_torch(&self) -> Result<[Vec<u8>; 2]> {
+        if self.metadata.is_none() {
+            return Err(Error::invalid(
+                "model",
+                "another program wrote it, and its file does not say what its activations and outputs are; expected a model of densely",
+            ));
+        }
+        Ok([self.to_bytes()?, MODULE.into()])
+    }
+}

@@ -1,0 +1,146 @@
+"""A network that densely trained, as a PyTorch module. It needs PyTorch alone, 1.13 or later.
+
+    from model import load
+
+    network = load()  # model.safetensors beside this file
+    network.predict({"rooms": [2, 3], "city": ["Oslo", None]})  # columns by name
+    network.predict(pixels)  # arrays and images: (samples, features), as densely read them
+
+`network(x)` returns logits, or for numbers what the loss compares with standardised targets. Its parameters are ordinary ones:
+`layers.0.weight`, `layers.0.bias`, and so on, in `network.state_dict()`.
+"""
+
+import json
+import math
+import pathlib
+import struct
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": functional.relu,
+    "leaky-relu": functional.leaky_relu,
+    "elu": functional.elu,
+    "selu": functional.selu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
+
+
+class Network(nn.Module):
+    """A multilayer perceptron, with what makes its inputs of a table's columns and what its outputs mean."""
+
+    def __init__(self, about, sizes):
+        super().__init__()
+        self.about = about
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in zip(sizes, sizes[1:]))
+        self.activations = [*about["activations"], "identity"][: len(self.layers)]
+        prepare = about.get("prepare") or {}
+        self.columns = [next(iter(column.items())) for column in prepare.get("inputs", [])]
+        pca = prepare.get("pca")
+        if pca:
+            mean = torch.tensor(pca["mean"], dtype=torch.float64)
+            components = torch.tensor(pca["components"], dtype=torch.float64)
+            self.register_buffer("pca_mean", mean, persistent=False)
+            self.register_buffer("pca_components", components.view(-1, len(mean)), persistent=False)
+        self.has_pca = bool(pca)
+
+    def forward(self, x):
+        """Logits, or standardised numbers, (rows, outputs), of what `encode` takes."""
+        x = self.encode(x)
+        for layer, activation in zip(self.layers, self.activations):
+            x = ACTIVATIONS[activation](layer(x))
+        return x
+
+    def values(self, x):
+        """The probabilities of the classes, or numbers in the units of their targets, (rows, outputs)."""
+        outputs = self(x)
+        regression = self.about.get("regression")
+        if not regression:
+            return outputs.softmax(dim=1)
+        if regression["loss"] == "poisson":
+            return outputs.exp()
+        scales = [(target["scale"], target["center"]) for target in regression["targets"]]
+        scale, center = outputs.new_tensor(scales, dtype=torch.float64).T
+        return (outputs.double() * scale + center).float()
+
+    @torch.no_grad()
+    def predict(self, x):
+        """The names of the most probable classes, or numbers in the units of their targets."""
+        values = self.values(x)
+        if self.about.get("regression"):
+            return values
+        return [self.about["labels"][i] for i in values.argmax(dim=1).tolist()]
+
+    def encode(self, x):
+        """The inputs of the first layer, (rows, inputs).
+
+        Of a table: the columns by name, where NaN, None and the empty string are missing; or a tensor (rows, columns), in the order of
+        `network.columns`, if all columns hold numbers. Of arrays and images: a tensor (samples, features) of raw values.
+        """
+        weight = self.layers[0].weight
+        if not self.columns:
+            x = torch.as_tensor(x, dtype=weight.dtype, device=weight.device).flatten(1)
+            return x / 255 if self.about["scaling"] == "u8/255" else x
+        if not hasattr(x, "keys"):
+            if any(kind == "category" for kind, _ in self.columns):
+                raise ValueError("the network has columns of texts; expected a dict of columns by name")
+            x = torch.as_tensor(x)
+            x = {column["column"]: x[:, i] for i, (_, column) in enumerate(self.columns)}
+        pieces = [getattr(self, kind)(column, x[column["column"]]) for kind, column in self.columns]
+        x = torch.cat(pieces, dim=1)
+        if self.has_pca:
+            x = (x.double() - self.pca_mean) @ self.pca_components.T
+        return x.to(weight.dtype)
+
+    def number(self, column, cells):
+        """A column of numbers, scaled, and a second one that says where they were missing, if the training part lacked any."""
+        if not torch.is_tensor(cells):
+            missing = (None, "")
+            cells = [math.nan if cell in missing else float(cell) for cell in cells]
+        device = self.layers[0].weight.device
+        # as densely reads them, numbers have 32 bits
+        cells = torch.as_tensor(cells, device=device).float().double()
+        is_missing = cells.isnan()
+        if is_missing.any() and column["fill"] is None:
+            raise ValueError(f"{column['column']} has no number in row {int(is_missing.nonzero()[0]) + 1}")
+        filled = torch.where(is_missing, torch.tensor(column["fill"] or 0.0, device=device).double(), cells)
+        scaled = (filled - column["center"]) / column["scale"]
+        pieces = [scaled.float(), is_missing.float()] if column["indicator"] else [scaled.float()]
+        return torch.stack(pieces, dim=1)
+
+    def category(self, column, cells):
+        """A column for each level, and one for missing texts, if the training part lacked any; unknown texts are 0 in all."""
+        places = {level: place for place, level in enumerate(column["levels"])}
+        width = len(places) + column["missing"]
+        encoded = torch.zeros(len(cells), width)
+        for row, cell in enumerate(cells):
+            is_missing = cell is None or cell != cell or str(cell).strip() == ""
+            place = len(places) if is_missing else places.get(str(cell).strip(), width)
+            if place < width:
+                encoded[row, place] = 1.0
+        return encoded.to(self.layers[0].weight.device)
+
+
+def load(path=None):
+    """The network in a model file of densely; by default `model.safetensors` beside this file."""
+    path = pathlib.Path(path) if path else pathlib.Path(__file__).with_name("model.safetensors")
+    data = bytearray(path.read_bytes())
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    about = json.loads(header.pop("__metadata__")["densely"])
+    state = {}
+    for name, tensor in header.items():
+        start, end = tensor["data_offsets"]
+        values = torch.frombuffer(data, dtype=torch.float32, count=(end - start) // 4, offset=8 + length + start)
+        state[name] = values.view(tensor["shape"])
+    count = len(state) // 2
+    sizes = [state["layers.0.weight"].shape[1], *(len(state[f"layers.{i}.bias"]) for i in range(count))]
+    network = Network(about, sizes)
+    network.load_state_dict(state)
+    return network.eval()

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Models that densely exports, in PyTorch and NumPy, beside `densely predict`. Needs `torch` and `numpy`.
+
+  exports.py PATH/TO/densely
+"""
+
+import csv
+import importlib.util
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+
+MISSING = {"", "NA", "N/A", "NaN", "null", "None", "?"}
+ACTIVATIONS = ["identity", "relu", "leaky-relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh"]
+# of the activations that NumPy has
+NUMPY = {
+    "identity": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+}
+
+
+def write_table(path, seed, texts=True, gaps=True):
+    """Columns of numbers of several sizes and of texts, with gaps; targets of every kind at the end."""
+    draw = random.Random(seed)
+    with open(path, "w", newline="") as file:
+        out = csv.writer(file)
+        columns = ["small", "year", "large"] + (["town", "has garden", "code"] if texts else [])
+        out.writerow([*columns, "count", "price", "size", "kind"])
+        for _ in range(400):
+            numbers = [draw.gauss(0, 1), draw.randrange(1950, 2020), draw.gauss(5e6, 2e5)]
+            town, garden, code = draw.choice(["Köln", "a, b", "Rome"]), draw.random() < 0.5, draw.choice([3, 14, 15])
+            price = 100 * numbers[0] + (numbers[1] - 1980) * 3 + draw.gauss(0, 5) + 50 * garden
+            cells = [f"{numbers[0]:.4f}", numbers[1], f"{numbers[2]:.0f}"]
+            cells += [town, str(garden).lower(), code] if texts else []
+            if gaps:
+                cells = [draw.choice(["", "NA"]) if draw.random() < 0.1 else cell for cell in cells]
+            kind = ["low", "middle", "high"][(price > -50) + (price > 80)]
+            out.writerow([*cells, draw.randrange(5), f"{price:.3f}", f"{price / 7 + numbers[0]:.3f}", kind])
+
+
+def densely(binary, directory, *arguments):
+    done = subprocess.run([binary, *arguments], cwd=directory, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"densely {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+def difference(found, expected, scale=1.0):
+    """The largest, relative to the largest of 1, the value and `scale`."""
+    return float((np.abs(found - expected) / np.maximum(np.maximum(1, np.abs(expected)), scale)).max())
+
+
+def in_numpy(archive, raw):
+    """The outputs, of columns of numbers or arrays; `None` where NumPy lacks an activation or a column holds texts."""
+    about = json.loads(str(archive["about"]))
+    if not all(name in NUMPY for name in archive["activations"]):
+        return None
+    if about.get("prepare"):
+        if "columns" not in archive:
+            return None
+        filled = np.where(np.isnan(raw), archive["fill"], raw)
+        pieces = []
+        for i, indicator in enumerate(archive["indicator"]):
+            pieces.append((filled[:, i] - archive["center"][i]) / archive["scale"][i])
+            pieces += [np.isnan(raw[:, i])] if indicator else []
+        x = np.stack(pieces, axis=1)
+        if "pca_mean" in archive:
+            x = (x - archive["pca_mean"]) @ archive["pca_components"].T
+    else:
+        x = raw / 255 if about["scaling"] == "u8/255" else raw
+    for i, name in enumerate(archive["activations"]):
+        x = NUMPY[str(name)](x @ archive[f"weight_{i}"].T.astype(float) + archive[f"bias_{i}"])
+    if "targets" in archive:
+        return np.exp(x) if about["regression"]["loss"] == "poisson" else x * archive["target_scale"] + archive["target_center"]
+    shares = np.exp(x - x.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def compare(binary, directory, name, arguments):
+    run, table = f"run-{name}", "rest.csv" if "--no-texts" not in arguments else "numbers-rest.csv"
+    train = table.replace("rest", "train")
+    arguments = [argument for argument in arguments if argument != "--no-texts"]
+    densely(binary, directory, "train", train, "--out", run, "--epochs", "3", "--no-report", "--quiet", *arguments)
+    densely(binary, directory, "export", run, "--torch", f"{run}-torch")
+    densely(binary, directory, "export", run, "--npz", f"{run}.npz")
+    spec = importlib.util.spec_from_file_location("model", directory / f"{run}-torch/model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network = module.load()
+    regression = network.about.get("regression")
+    said = densely(binary, directory, "predict", run, table, *([] if regression else ["--probabilities"]))
+    lines = list(csv.reader(said.splitlines()))[1:]
+    expected = np.array([[float(cell) for cell in (line if regression else line[1:])] for line in lines])
+    rows = list(csv.DictReader(open(directory / table, newline="")))
+    columns = {key: [None if row[key] in MISSING else row[key] for row in rows] for key in rows[0]}
+    found = network.values(columns).detach().numpy()
+    # 32 bits of a standardised output are no more exact near a value of 0
+    scale = max((target["scale"] for target in regression["targets"]), default=1.0) if regression else 1.0
+    worst = difference(found, expected, scale)
+    if not regression:
+        assert network.predict(columns) == [line[0] for line in lines], name
+    inputs = [column["column"] for _, column in network.columns]
+    archive = np.load(directory / f"{run}.npz")
+    numeric = all(kind == "number" for kind, _ in network.columns)
+    raw = np.array([[np.nan if cell is None else float(cell) for cell in columns[key]] for key in inputs]).T if numeric else None
+    ours = in_numpy(archive, raw)
+    if ours is not None:
+        worst = max(worst, difference(ours, expected, scale))
+    if numeric:
+        as_array = network.values(torch.tensor(raw)).detach().numpy()
+        assert difference(as_array, found) == 0, f"{name}: columns by name and an array differ"
+    print(f"{name}: {worst:.1e}{'' if ours is None else ', NumPy too'}", flush=True)
+    assert worst <= 1e-5, name
+
+
+def main():
+    binary = str(pathlib.Path(sys.argv[1]).resolve())
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
+        for name, seed in [("train.csv", 1), ("rest.csv", 2)]:
+            write_table(directory / name, seed)
+            write_table(directory / f"numbers-{name}", seed, texts=False)
+        kind, price = ["--target", "kind"], ["--target", "price", "--ignore", "kind"]
+        for name in ACTIVATIONS:
+            compare(binary, directory, name, [*kind, "--hidden", "12,7", "--activations", name])
+        for scale in ["none", "unit", "standard", "robust"]:
+            narrow = ["--ignore", "large,year"] if scale == "none" else []
+            compare(binary, directory, f"scale-{scale}", [*kind, "--scale", scale, "--no-texts", "--activations", "silu", *narrow])
+        for loss in ["mse", "mae", "huber", "quantile:0.8"]:
+            compare(binary, directory, f"loss-{loss[:5]}", [*price, "--loss", loss])
+        compare(binary, directory, "poisson", ["--target", "count", "--task", "regression", "--loss", "poisson", "--no-texts", "--activations", "tanh"])
+        compare(binary, directory, "several", ["--target", "price,size", "--no-texts", "--ignore", "kind", "--activations", "relu"])
+        compare(binary, directory, "numbers-as-texts", [*kind, "--categorical", "year,code"])
+        compare(binary, directory, "integers", ["--target", "count", "--ignore", "kind"])
+        compare(binary, directory, "softmax", [*kind, "--hidden", ""])
+        compare(binary, directory, "components", [*price, "--pca", "4"])
+        compare(binary, directory, "components-of-numbers", [*kind, "--pca", "3", "--no-texts", "--activations", "relu"])
+
+
+if __name__ == "__main__":
+    main()
