@@ -61,14 +61,30 @@ def optimizer(net, lr, weight_decay):
     return torch.optim.Adam(net.parameters(), lr=lr)
 
 
+def pinball(z, y, share=0.9):
+    """The quantile loss of Koenker and Bassett, 1978, which PyTorch lacks."""
+    return torch.maximum(share * (y - z), (share - 1) * (y - z)).mean()
+
+
+LOSSES = {
+    "CrossEntropy": torch.nn.functional.cross_entropy,
+    "Mse": torch.nn.functional.mse_loss,
+    "Mae": torch.nn.functional.l1_loss,
+    "Huber": torch.nn.functional.huber_loss,
+    "Poisson": torch.nn.functional.poisson_nll_loss,
+    "Quantile(0.9)": pinball,
+}
+
+
 def constants():
-    """Ten steps of a small network, in f64; the inputs come from `ramp`, which tests/parity.rs repeats."""
+    """Ten steps of a small network, in f64; inputs and targets come from `ramp`, which tests/parity.rs repeats."""
     sizes, batch, samples, lr = [7, 9, 8, 6, 4], 12, 40, 0.01
-    for activations, weight_decay in [
-        (["relu", "selu", "tanh"], 0.0),
-        (["relu", "selu", "tanh"], 0.1),
-        (["gelu", "silu", "elu"], 0.0),
-        (["leaky-relu", "sigmoid", "identity"], 0.0),
+    for activations, weight_decay, name in [
+        (["relu", "selu", "tanh"], 0.0, "CrossEntropy"),
+        (["relu", "selu", "tanh"], 0.1, "CrossEntropy"),
+        (["gelu", "silu", "elu"], 0.0, "CrossEntropy"),
+        (["leaky-relu", "sigmoid", "identity"], 0.0, "CrossEntropy"),
+        *((["gelu", "silu", "tanh"], 0.0, name) for name in list(LOSSES)[1:]),
     ]:
         net = network(sizes, activations, torch.float64)
         count = sum(p.numel() for p in net.parameters())
@@ -82,18 +98,21 @@ def constants():
         x = torch.from_numpy(ramp(samples * sizes[0], 104729, 1013)).float().double()
         x = x.view(samples, sizes[0])
         y = torch.arange(samples) * 7 % 4
+        if name != "CrossEntropy":
+            targets = ramp(samples * sizes[-1], 7907, 1013) * 5.0 + 5.0
+            y = torch.from_numpy(targets).float().double().view(samples, sizes[-1])
         adam = optimizer(net, lr, weight_decay)
         losses, order = [], torch.arange(samples)
         for step in range(10):
             batches = order.split(batch)  # 12, 12, 12, 4: the last one is smaller
             rows = batches[step % len(batches)]
-            loss = torch.nn.functional.cross_entropy(net(x[rows]), y[rows])
+            loss = LOSSES[name](net(x[rows]), y[rows])
             adam.zero_grad()
             loss.backward()
             adam.step()
             losses.append(loss.item())
         params = flat_params(net)
-        print(f"// {activations}, weight decay {weight_decay}; {count} parameters")
+        print(f"// {activations}, weight decay {weight_decay}, {name}; {count} parameters")
         print("losses: [" + ", ".join(f"{loss:.9f}" for loss in losses) + "],")
         print("params: [" + ", ".join(f"{w:.8f}" for w in params[::23].tolist()) + "],")
         print(f"params_sum: {params.sum().item():.8f},")
