@@ -12,8 +12,8 @@ use crate::error::Result;
 pub struct Tile {
     /// Row by row, 0 black to 1 white: one value a pixel, or red, green and blue.
     pub pixels: Vec<f32>,
-    /// Below the image; the second line in muted ink.
-    pub words: [String; 2],
+    /// Lines below the image; the last of several in muted ink.
+    pub words: Vec<String>,
 }
 
 const SIDE: f64 = 70.0;
@@ -61,6 +61,11 @@ fn in_a_row(width: Width) -> usize {
     ((width.pixels() - GAP) / (SIDE + GAP)) as usize
 }
 
+/// The characters that a line below an image has space for.
+pub fn line_length() -> usize {
+    ((SIDE + GAP) / text_width("x", TEXT)) as usize
+}
+
 /// A grid of images of (rows, columns) pixels, with as many values each.
 pub fn images(
     name: &'static str,
@@ -68,8 +73,8 @@ pub fn images(
     tiles: &[Tile],
     (size, channels): ((usize, usize), usize),
 ) -> Result<Picture> {
-    let lines = if tiles.iter().any(|tile| !tile.words[1].is_empty()) { 2.0 } else { 1.0 };
-    let cell = SIDE + 18.0 * lines + GAP;
+    let lines = tiles.iter().map(|tile| tile.words.len()).max().unwrap_or(1);
+    let cell = SIDE + 18.0 * lines as f64 + GAP;
     Picture::draw(name, alt, |width| {
         let in_a_row = in_a_row(width);
         let columns_used = in_a_row.min(tiles.len().max(1));
@@ -88,11 +93,11 @@ pub fn images(
                 _ => values.iter().map(|x| [255 - byte(x); 3]).collect(),
             };
             canvas.pixels((x, y), (SIDE, SIDE), (columns, rows), &pixels)?;
-            let inks = [palette::INK, palette::MUTED];
-            let fits = ((SIDE + GAP) / text_width("x", TEXT)) as usize;
-            for ((line, words), ink) in tile.words.iter().enumerate().zip(inks) {
+            for (line, words) in tile.words.iter().enumerate() {
+                let is_last = line > 0 && line + 1 == tile.words.len();
+                let ink = if is_last { palette::MUTED } else { palette::INK };
                 let place = (x + SIDE / 2.0, y + SIDE + 15.0 + 17.0 * line as f64);
-                canvas.text(place, TEXT, "middle", ink, &shortened(words, fits));
+                canvas.text(place, TEXT, "middle", ink, &shortened(words, line_length()));
             }
         }
         Ok(canvas)

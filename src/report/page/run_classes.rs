@@ -80,7 +80,7 @@ impl Classes {
         let samples: Vec<Tile> = (0..measured.rows.len().min(SHOWN))
             .map(|i| Tile {
                 pixels: pixels(data, measured.rows[i]),
-                words: [labels[truth(i)].clone(), String::new()],
+                words: vec![labels[truth(i)].clone()],
             })
             .collect();
         let alt =
@@ -88,16 +88,21 @@ impl Classes {
         pictures.push(gallery::images("samples", alt, &samples, image)?);
         let mistakes = self.mistakes(measured, data);
         if !mistakes.is_empty() {
-            let tiles: Vec<Tile> = mistakes
-                .iter()
-                .map(|&(i, class, probability)| Tile {
-                    pixels: pixels(data, measured.rows[i]),
-                    words: [
-                        format!("{} not {}", labels[class], labels[truth(i)]),
-                        format!("{:.1} %", 100.0 * probability),
-                    ],
-                })
-                .collect();
+            let is_long = |&(i, class, _): &(usize, usize, f32)| {
+                let words = labels[class].chars().count() + labels[truth(i)].chars().count() + 5;
+                words > gallery::line_length()
+            };
+            let in_two_lines = mistakes.iter().any(is_long);
+            let words = |i: usize, class: usize| match in_two_lines {
+                true => vec![labels[class].clone(), format!("not {}", labels[truth(i)])],
+                false => vec![format!("{} not {}", labels[class], labels[truth(i)])],
+            };
+            let tile = |&(i, class, probability): &(usize, usize, f32)| {
+                let mut words = words(i, class);
+                words.push(format!("{:.1} %", 100.0 * probability));
+                Tile { pixels: pixels(data, measured.rows[i]), words }
+            };
+            let tiles: Vec<Tile> = mistakes.iter().map(tile).collect();
             let alt = format!("The {} most confident mistakes", tiles.len());
             pictures.push(gallery::images("mistakes", alt, &tiles, image)?);
         }
