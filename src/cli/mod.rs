@@ -10,6 +10,7 @@ mod doctor;
 mod errors;
 mod eval;
 mod eval_end;
+mod export;
 mod flags;
 mod folds_end;
 mod inspect;
@@ -64,6 +65,7 @@ enum Command {
     Train(Box<train::Args>),
     Eval(eval::Args),
     Predict(predict::Args),
+    Export(export::Args),
     Sweep(Box<sweep::Args>),
     Cv(Box<cv::Args>),
     Report(report::Args),
@@ -133,6 +135,7 @@ fn run() -> anyhow::Result<()> {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Cv(args) => cv::run(&args),
         Command::Report(args) => report::run(&args),

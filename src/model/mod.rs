@@ -6,6 +6,7 @@ mod file;
 mod init;
 mod layout;
 mod network;
+pub mod onnx;
 mod spec;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};

@@ -1,0 +1,88 @@
+//! `densely export`.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::files;
+use crate::model::Model;
+use crate::model::onnx::{DEFAULT_OPSET, Port, ports, to_onnx};
+use crate::report::grouped;
+use crate::text::{first_ones, safe, safe_path};
+
+use super::model_args::ModelArgs;
+use super::print_result;
+
+/// Write a model for other tools
+///
+/// What the training learnt of a table is part of what is written: raw columns go in, probabilities and names of classes, or
+/// numbers in the targets' units, come out.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// The version of ONNX's operators: 13 to 21
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_OPSET, requires = "onnx")]
+    opset: u32,
+}
+
+/// What is written: one of these.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Output {
+    /// An ONNX graph, for onnxruntime and others: an input `features`, or one for each column of a table with texts
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    onnx: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  densely export latest --onnx model.onnx
+  densely export runs/flats --onnx flats.onnx --opset 13";
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let model = args.model.load()?;
+    if let Some(path) = &args.output.onnx {
+        return print_result(&onnx(&model, path, args.opset)?);
+    }
+    Ok(()) // the parser asks for an output
+}
+
+/// Writes an ONNX file; returns what is in it, in a few lines.
+fn onnx(model: &Model, path: &Path, opset: u32) -> Result<String> {
+    let (bytes, ports) = (to_onnx(model, opset)?, ports(model)?);
+    files::write_atomic(path, &bytes)?;
+    let size = grouped(bytes.len() as u64);
+    let mut lines = vec![format!("{}: ONNX, opset {opset}, {size} bytes", safe_path(path))];
+    lines.extend(listed("input", &ports.inputs));
+    // one input of several columns, or an output of several names
+    let names = match (model.prepare(), &ports.inputs[..]) {
+        (Some(prepare), [one]) if one.width != Some(1) => {
+            prepare.inputs().iter().map(|input| safe(input.column())).collect()
+        }
+        _ => Vec::new(),
+    };
+    if !names.is_empty() {
+        lines.push(format!("  columns: {}", first_ones(&names)));
+    }
+    lines.extend(listed("output", &ports.outputs));
+    Ok(lines.join("\n"))
+}
+
+/// At most so many inputs are listed.
+const LISTED: usize = 20;
+
+/// A line for each input or output.
+fn listed(what: &str, ports: &[Port]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        ports.iter().take(LISTED).map(|port| format!("{what} {port}")).collect();
+    if let Some(more @ 1..) = ports.len().checked_sub(LISTED) {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
