@@ -19,6 +19,8 @@
 //! or `targets` (JSON).
 
 mod graph;
+#[cfg(test)]
+mod interpreter;
 mod metadata;
 mod network;
 mod ports;
