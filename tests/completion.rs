@@ -46,7 +46,7 @@ fn values_and_paths_are_offered() {
     check(&["train", "--init-from", "runs/first/"], &["runs/first/best.safetensors"]);
     check(&["train", "--config", ""], &with_file);
     check(&["train", "--out", ""], &folders);
-    for command in ["eval", "predict", "inspect", "report"] {
+    for command in ["eval", "predict", "inspect", "report", "export"] {
         check(&[command, ""], &with("latest"));
     }
     check(&["report", "latest", "--out", "ru"], &["runs/"]);
@@ -57,6 +57,7 @@ fn values_and_paths_are_offered() {
     check(&["bench", "mn"], &["mnist"]);
     check(&["predict", "latest", "no"], &["notes.txt"]);
     check(&["predict", "latest", "notes.txt", "sw"], &["sweep.toml"]);
+    check(&["export", "latest", "--onnx", "no"], &["notes.txt"]);
     check(&["eval", "latest", "--part", ""], &["train", "val", "test", "all"]);
     check(&["predict", "latest", "--format", ""], &["csv", "jsonl", "npy"]);
     check(&["train", "--split", ""], &["auto", "pooled", "canonical"]);

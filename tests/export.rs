@@ -1,14 +1,126 @@
-//! Models for other programs, from the command line. What the programs make of them is tested by `parity/`.
+//! `densely export`: what is written, what is said of it, and what is refused. What the graphs compute is compared in
+//! tests/parity/onnx, by onnxruntime.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
+use std::fs;
+use std::io::Cursor;
+
 use common::{Sandbox, text};
 use ndarray::{ArrayD, Ix1, Ix2};
 use ndarray_npy::ReadNpyExt as _;
-use std::io::Cursor;
 use zip::ZipArchive;
+
+const QUICK: [&str; 8] =
+    ["--no-report", "--hidden", "8", "--batch-size", "16", "--epochs", "1", "--quiet"];
+
+/// A table of two columns and a class; the first column has a name of the caller's.
+fn write(sandbox: &Sandbox, file: &str, column: &str, with_text: bool) {
+    let row = |i: usize| {
+        let text = if with_text { ["Oslo", "Rome"][i % 2].to_owned() } else { i.to_string() };
+        format!("{text},{},{}\n", i * 7 % 100, ["low", "high"][i * 7 % 100 / 50])
+    };
+    let rows: String = (0..120).map(row).collect();
+    fs::write(sandbox.path(file), format!("{column},area,price\n{rows}")).unwrap();
+}
+
+fn train(sandbox: &Sandbox, data: &str, out: &str) {
+    sandbox.ok(&[&["train", data, "--out", out], &QUICK[..]].concat());
+}
+
+#[test]
+fn inputs_and_outputs_are_listed() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", "city", true);
+    train(&sandbox, "flats.csv", "flats");
+    let said = sandbox.ok(&["export", "flats", "--onnx", "flats.onnx"]);
+    let size = sandbox.bytes("flats.onnx").len();
+    assert!(size > 1000, "{size}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("flats.onnx: ONNX, opset 17, "), "{said}");
+    assert_eq!(
+        lines[1..],
+        [
+            "input city: string [batch, 1]",
+            "input area: float32 [batch, 1]",
+            "output probabilities: float32 [batch, 2]",
+            "output label: string [batch]",
+        ]
+    );
+    // a file is replaced; equal models are equal bytes, of which the version of the operators changes some
+    let first = sandbox.bytes("flats.onnx");
+    sandbox.ok(&["export", "flats/best.safetensors", "--onnx", "flats.onnx"]);
+    assert!(sandbox.bytes("flats.onnx") == first);
+    let said = sandbox.ok(&["export", "flats", "--onnx", "flats.onnx", "--opset", "21"]);
+    assert!(said.contains("opset 21") && sandbox.bytes("flats.onnx") != first, "{said}");
+    // columns of numbers are one array, and so are images
+    write(&sandbox, "numbers.csv", "label", false);
+    train(&sandbox, "numbers.csv", "numbers");
+    let said = sandbox.ok(&["export", "numbers", "--onnx", "numbers.onnx"]);
+    assert!(
+        said.contains("\ninput features: float32 [batch, 2]\n  columns: label, area\n"),
+        "{said}"
+    );
+    sandbox.train("images", &["--epochs", "1", "--quiet", "--no-report"]);
+    let said = sandbox.ok(&["export", "images", "--onnx", "images.onnx"]);
+    let expected = "\ninput features: float32 [batch, 20]\noutput probabilities: float32 [batch, 3]\noutput label: int64 [batch]\n";
+    assert!(said.ends_with(expected), "{said}");
+}
+
+#[test]
+fn what_is_refused_leaves_the_file_as_it_is() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "flats.csv", "label", true);
+    train(&sandbox, "flats.csv", "flats");
+    write(&sandbox, "good.csv", "city", true);
+    train(&sandbox, "good.csv", "good");
+    fs::write(sandbox.path("kept.onnx"), "kept").unwrap();
+    let refuse = |args: &[&str], code: i32, expected: &str| {
+        let message = sandbox.fails(&[&["export"], args].concat(), code);
+        assert!(message.contains(expected) && message.lines().count() == 1, "{args:?}: {message}");
+        assert_eq!(sandbox.bytes("kept.onnx"), b"kept", "{args:?}");
+    };
+    let name = "ONNX: column `label` would be an input of the graph, which has an output of that name; expected another name";
+    refuse(&["flats", "--onnx", "kept.onnx"], 1, name);
+    for opset in ["12", "22"] {
+        let expected = format!("opset is {opset}; expected 13 to 21");
+        refuse(&["good", "--onnx", "kept.onnx", "--opset", opset], 2, &expected);
+    }
+    refuse(&["good", "--onnx", "kept.onnx", "--opset", "x"], 2, "invalid value 'x'");
+    refuse(&["good"], 2, "--onnx <FILE>");
+    refuse(&["good", "--opset", "17"], 2, "--onnx <FILE>");
+    refuse(&["nothing", "--onnx", "kept.onnx"], 1, "nothing");
+    refuse(&["good.csv", "--onnx", "kept.onnx"], 1, "good.csv");
+    refuse(&["good", "--onnx", "no/such/folder.onnx"], 1, "cannot write no/such/folder.onnx");
+    // nothing is left behind
+    let left = fs::read_dir(sandbox.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let strange: Vec<_> =
+        left.filter(|name| name.to_string_lossy().starts_with(".densely")).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused() {
+    let sandbox = Sandbox::new();
+    let header = r#"{"layers.0.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"layers.0.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#;
+    let file = |last: f32| {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([1.0f32, 2.0, last].into_iter().flat_map(f32::to_le_bytes));
+        bytes
+    };
+    fs::write(sandbox.path("good.safetensors"), file(3.0)).unwrap();
+    fs::write(sandbox.path("broken.safetensors"), file(f32::NAN)).unwrap();
+    // a file of another program: values as they are, classes by number
+    let said = sandbox.ok(&["export", "good.safetensors", "--onnx", "m.onnx"]);
+    assert!(said.contains("input features: float32 [batch, 2]"), "{said}");
+    let before = sandbox.bytes("m.onnx");
+    let message = sandbox.fails(&["export", "broken.safetensors", "--onnx", "m.onnx"], 1);
+    assert!(message.contains("layer 0 holds weights that are not finite"), "{message}");
+    assert_eq!(sandbox.bytes("m.onnx"), before);
+}
 
 /// The array of a name, whatever its number of dimensions.
 fn array(archive: &[u8], name: &str) -> ArrayD<f32> {

@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::model_args::ModelArgs;
-use super::print_text;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::model::onnx::{DEFAULT_OPSET, Port, ports, to_onnx};
 use crate::model::{Model, torch};
-use crate::report::Text;
+use crate::report::grouped;
+use crate::text::{first_ones, safe, safe_path};
 
-/// Write a model for other programs
+use super::model_args::ModelArgs;
+use super::print_result;
+
+/// Write a model for other tools
 ///
-/// What makes inputs of a table's columns, and what the outputs mean, goes with it.
+/// What the training learnt of a table is part of what is written: raw columns go in, probabilities and names of classes, or
+/// numbers in the targets' units, come out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -20,50 +24,94 @@ pub struct Args {
 
     #[command(flatten)]
     output: Output,
+
+    /// The version of ONNX's operators: 13 to 21
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_OPSET, requires = "onnx")]
+    opset: u32,
 }
 
+/// What is written: one of these.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Output {
+    /// An ONNX graph, for onnxruntime and others: an input `features`, or one for each column of a table with texts
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    onnx: Option<PathBuf>,
+
     /// An archive of NumPy's arrays
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     npz: Option<PathBuf>,
 
-    /// A directory with the weights and a Python file that builds the network as a module of PyTorch
+    /// A directory with the weights, and a Python file that builds the network as a module of PyTorch
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     torch: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  densely export latest --onnx model.onnx
+  densely export runs/flats --onnx flats.onnx --opset 13
   densely export latest --npz model.npz
-  densely export runs/fashion --torch fashion";
+  densely export runs/flats --torch flats-torch";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.model.load()?;
-    if let Some(path) = &args.output.npz {
-        write(path, &model.to_npz()?)?;
+    let Output { onnx: onnx_file, npz, torch: directory } = &args.output;
+    // the parser asks for one of them
+    if let Some(path) = onnx_file {
+        print_result(&onnx(&model, path, args.opset)?)?;
     }
-    if let Some(path) = &args.output.torch {
-        to_torch(&model, path)?;
+    if let Some(path) = npz {
+        write(path, &model.to_npz()?, "arrays of NumPy")?;
+    }
+    if let Some(directory) = directory {
+        let [weights, module] = model.to_torch()?;
+        std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+        let [first, second] = torch::FILES.map(|name| directory.join(name));
+        write(&first, &weights, "the weights")?;
+        write(&second, &module, "a module of PyTorch that reads them")?;
     }
     Ok(())
 }
 
-/// Writes a file, and says so.
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes a file, and says what is in it.
+fn write(path: &Path, bytes: &[u8], what: &str) -> anyhow::Result<()> {
     files::write_atomic(path, bytes)?;
-    print_text(&Text::from("wrote ").path(path))
+    let size = grouped(bytes.len() as u64);
+    print_result(&format!("{}: {what}, {size} bytes", safe_path(path)))
 }
 
-fn to_torch(model: &Model, directory: &Path) -> anyhow::Result<()> {
-    let contents = model.to_torch()?;
-    create(directory)?;
-    let paths = torch::FILES.map(|name| directory.join(name));
-    paths.iter().zip(contents).try_for_each(|(path, bytes)| write(path, &bytes))
+/// Writes an ONNX file; returns what is in it, in a few lines.
+fn onnx(model: &Model, path: &Path, opset: u32) -> Result<String> {
+    let (bytes, ports) = (to_onnx(model, opset)?, ports(model)?);
+    files::write_atomic(path, &bytes)?;
+    let size = grouped(bytes.len() as u64);
+    let mut lines = vec![format!("{}: ONNX, opset {opset}, {size} bytes", safe_path(path))];
+    lines.extend(listed("input", &ports.inputs));
+    // one input of several columns, or an output of several names
+    let names = match (model.prepare(), &ports.inputs[..]) {
+        (Some(prepare), [one]) if one.width != Some(1) => {
+            prepare.inputs().iter().map(|input| safe(input.column())).collect()
+        }
+        _ => Vec::new(),
+    };
+    if !names.is_empty() {
+        lines.push(format!("  columns: {}", first_ones(&names)));
+    }
+    lines.extend(listed("output", &ports.outputs));
+    Ok(lines.join("\n"))
 }
 
-fn create(directory: &Path) -> Result<()> {
-    std::fs::create_dir_all(directory).map_err(Error::io("create", directory))
+/// At most so many inputs are listed.
+const LISTED: usize = 20;
+
+/// A line for each input or output.
+fn listed(what: &str, ports: &[Port]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        ports.iter().take(LISTED).map(|port| format!("{what} {port}")).collect();
+    if let Some(more @ 1..) = ports.len().checked_sub(LISTED) {
+        lines.push(format!("and {more} more"));
+    }
+    lines
 }

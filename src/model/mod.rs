@@ -7,6 +7,7 @@ mod init;
 mod layout;
 mod network;
 mod npz;
+pub mod onnx;
 mod spec;
 pub mod torch;
 

@@ -1,0 +1,98 @@
+//! Layers, activations, and what the outputs mean.
+
+use super::graph::{Graph, Name, float, integer};
+use super::ports::{LABEL, PROBABILITIES, VALUES, whole_numbers};
+use super::prepare::Inputs;
+use crate::error::Result;
+use crate::model::{Activation, LEAKY_RELU_SLOPE, Layout, Model, SELU_ALPHA, SELU_SCALE};
+use crate::task::{Loss, Task};
+
+/// Adds the layers; returns what the last one computes, (batch, outputs).
+pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs) -> Result<Name> {
+    let layout = Layout::new(model.spec())?;
+    let mut x = inputs.name.clone();
+    for (i, (offsets, layer)) in layout.layers().iter().zip(model.spec().layers()).enumerate() {
+        let (w, b) = (&model.params()[offsets.w()], &model.params()[offsets.b()]);
+        let shape = [offsets.n_out, offsets.n_in];
+        let weight = format!("layers.{i}.weight");
+        let weight = match i {
+            0 => graph.floats(&weight, &shape, &in_order(w, &inputs.order)),
+            _ => graph.floats(&weight, &shape, w),
+        };
+        let bias = graph.floats(&format!("layers.{i}.bias"), &[offsets.n_out], b);
+        // z = x w^T + b
+        let z = graph.node("Gemm", &[&x, &weight, &bias], &[integer("transB", 1)]);
+        x = activation(graph, z, layer.activation);
+    }
+    Ok(x)
+}
+
+/// The columns of `w`, row-major (n_out, n), in another order.
+fn in_order(w: &[f32], order: &[usize]) -> Vec<f32> {
+    let rows = w.chunks_exact(order.len());
+    rows.flat_map(|row| order.iter().map(|&column| row[column])).collect()
+}
+
+/// Adds the nodes of an activation; see [`Activation`] for the definitions.
+fn activation(graph: &mut Graph, z: Name, activation: Activation) -> Name {
+    match activation {
+        Activation::Identity => z,
+        Activation::Relu => graph.node("Relu", &[&z], &[]),
+        Activation::LeakyRelu => {
+            graph.node("LeakyRelu", &[&z], &[float("alpha", LEAKY_RELU_SLOPE)])
+        }
+        Activation::Elu => graph.node("Elu", &[&z], &[float("alpha", 1.0)]),
+        Activation::Selu => {
+            let constants = [float("alpha", SELU_ALPHA), float("gamma", SELU_SCALE)];
+            graph.node("Selu", &[&z], &constants)
+        }
+        // opsets before 20 have no operator for it
+        Activation::Gelu => {
+            let mut scalar = |stem, value| graph.floats(stem, &[], &[value]);
+            let root = scalar("root_of_half", std::f32::consts::FRAC_1_SQRT_2);
+            let (one, half) = (scalar("one", 1.0), scalar("half", 0.5));
+            let scaled = graph.node("Mul", &[&z, &root], &[]);
+            let erf = graph.node("Erf", &[&scaled], &[]);
+            let twice_phi = graph.node("Add", &[&erf, &one], &[]);
+            let twice = graph.node("Mul", &[&z, &twice_phi], &[]);
+            graph.node("Mul", &[&twice, &half], &[])
+        }
+        Activation::Silu => {
+            let sigmoid = graph.node("Sigmoid", &[&z], &[]);
+            graph.node("Mul", &[&z, &sigmoid], &[])
+        }
+        Activation::Sigmoid => graph.node("Sigmoid", &[&z], &[]),
+        Activation::Tanh => graph.node("Tanh", &[&z], &[]),
+    }
+}
+
+/// Adds the nodes that make of `z` (batch, outputs) what the graph says.
+pub fn outputs(graph: &mut Graph, task: &Task, z: &str) {
+    match task {
+        Task::Classification { classes } => {
+            graph.node_to(PROBABILITIES, "Softmax", &[z], &[integer("axis", -1)]);
+            // of equal probabilities the first
+            let attributes = [integer("axis", 1), integer("keepdims", 0)];
+            let class = graph.node("ArgMax", &[PROBABILITIES], &attributes);
+            let names = match whole_numbers(classes) {
+                Some(numbers) => graph.integers("classes", &numbers),
+                None => graph.texts("classes", classes),
+            };
+            graph.node_to(LABEL, "Gather", &[&names, &class], &[integer("axis", 0)]);
+        }
+        Task::Regression(regression) if regression.loss == Loss::Poisson => {
+            graph.node_to(VALUES, "Exp", &[z], &[]);
+        }
+        Task::Regression(regression) => {
+            let n = regression.targets.len();
+            let scales: Vec<f32> =
+                regression.targets.iter().map(|target| target.scale as f32).collect();
+            let centers: Vec<f32> =
+                regression.targets.iter().map(|target| target.center as f32).collect();
+            let scales = graph.floats("target_scale", &[n], &scales);
+            let centers = graph.floats("target_center", &[n], &centers);
+            let scaled = graph.node("Mul", &[z, &scales], &[]);
+            graph.node_to(VALUES, "Add", &[&scaled, &centers], &[]);
+        }
+    }
+}
