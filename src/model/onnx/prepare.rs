@@ -28,7 +28,7 @@ pub fn inputs(graph: &mut Graph, prepare: &Prepare, ports: &[Port]) -> Result<In
     let mut parts = Vec::new();
     let mut order = columns.numbers.iter().map(|number| number.at).collect::<Vec<_>>();
     if !columns.numbers.is_empty() {
-        let raw = match &ports[..] {
+        let raw = match ports {
             // one array of all columns
             [features] if columns.categories.is_empty() => features.name.clone(),
             each => {
@@ -116,12 +116,12 @@ impl<'a> Columns<'a> {
         let mut columns = Self::default();
         let mut at = 0;
         for (column, input) in prepare.inputs().iter().enumerate() {
-            match input {
-                &Input::Number { column: ref name, fill, center, scale, indicator } => {
+            match *input {
+                Input::Number { column: ref name, fill, center, scale, indicator } => {
                     let number = Number { column, at, name, fill, center, scale, indicator };
                     columns.numbers.push(number);
                 }
-                &Input::Category { column: ref name, ref levels, missing } => {
+                Input::Category { column: ref name, ref levels, missing } => {
                     let category = Category { column, at, name, levels, missing };
                     columns.categories.push(category);
                 }
