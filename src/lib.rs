@@ -77,7 +77,7 @@
 //! | [`train`] | [`train::Trainer`]: epochs, validation, the best epoch; [`train::sweep()`]: many runs side by side |
 //! | [`data`] | [`data::Dataset`]: examples in memory, from arrays; [`data::Source`] and [`data::Tables`]: from files and tables; how they are split |
 //! | [`task`] | classes or numbers: losses, and the metrics that say which epoch is better |
-//! | [`model`] | networks, initial weights, model files |
+//! | [`model`] | networks, initial weights, model files, ONNX |
 //! | [`engine`] | [`engine::Predictor`]: raw values to predictions; the layer below: steps and gradients over flat vectors, for training loops of your own |
 //! | [`store`] | the directories of runs and sweeps, checkpoints, configuration files |
 //! | [`gemm`], [`linalg`] | matrix products by OpenBLAS or in pure Rust; decompositions by LAPACK |

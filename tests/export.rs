@@ -47,6 +47,7 @@ fn inputs_and_outputs_are_listed() {
             "input area: float32 [batch, 1]",
             "output probabilities: float32 [batch, 2]",
             "output label: string [batch]",
+            "  classes: high, low",
         ]
     );
     // a file is replaced; equal models are equal bytes, of which the version of the operators changes some
@@ -65,7 +66,7 @@ fn inputs_and_outputs_are_listed() {
     );
     sandbox.train("images", &["--epochs", "1", "--quiet", "--no-report"]);
     let said = sandbox.ok(&["export", "images", "--onnx", "images.onnx"]);
-    let expected = "\ninput features: float32 [batch, 20]\noutput probabilities: float32 [batch, 3]\noutput label: int64 [batch]\n";
+    let expected = "\ninput features: float32 [batch, 20]\noutput probabilities: float32 [batch, 3]\noutput label: int64 [batch]\n  classes: 0, 1, 2\n";
     assert!(said.ends_with(expected), "{said}");
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::data::prepare::Input;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::onnx::{DEFAULT_OPSET, Port, ports, to_onnx};
 use crate::model::{Model, torch};
 use crate::report::grouped;
+use crate::task::Task;
 use crate::text::{first_ones, safe, safe_path};
 
 use super::model_args::ModelArgs;
@@ -89,18 +91,22 @@ fn onnx(model: &Model, path: &Path, opset: u32) -> Result<String> {
     let size = grouped(bytes.len() as u64);
     let mut lines = vec![format!("{}: ONNX, opset {opset}, {size} bytes", safe_path(path))];
     lines.extend(listed("input", &ports.inputs));
-    // one input of several columns, or an output of several names
-    let names = match (model.prepare(), &ports.inputs[..]) {
-        (Some(prepare), [one]) if one.width != Some(1) => {
-            prepare.inputs().iter().map(|input| safe(input.column())).collect()
-        }
-        _ => Vec::new(),
-    };
-    if !names.is_empty() {
-        lines.push(format!("  columns: {}", first_ones(&names)));
+    if let (Some(prepare), [_]) = (model.prepare(), &ports.inputs[..]) {
+        lines.push(named("columns", prepare.inputs().iter().map(Input::column)));
     }
     lines.extend(listed("output", &ports.outputs));
+    lines.push(match &model.task() {
+        Task::Classification { classes } => named("classes", classes.iter().map(|name| &name[..])),
+        Task::Regression(regression) => {
+            named("targets", regression.targets.iter().map(|target| &target.name[..]))
+        }
+    });
     Ok(lines.join("\n"))
+}
+
+/// The names of what lies side by side in a tensor.
+fn named<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
+    format!("  {what}: {}", first_ones(&names.map(safe).collect::<Vec<_>>()))
 }
 
 /// At most so many inputs are listed.

@@ -1,5 +1,5 @@
 //! Networks: sizes and activations ([`Spec`]), offsets in flat vectors ([`Layout`]), initial weights ([`Init`]), and
-//! trained networks with facts about their data, in memory and in files ([`Model`]).
+//! trained networks with facts about their data, in memory and in files ([`Model`]), and as graphs for other programs ([`onnx`]).
 
 mod activation;
 mod file;

@@ -46,12 +46,12 @@ fn activation(graph: &mut Graph, z: Name, activation: Activation) -> Name {
             let constants = [float("alpha", SELU_ALPHA), float("gamma", SELU_SCALE)];
             graph.node("Selu", &[&z], &constants)
         }
-        // opsets before 20 have no operator for it
+        // z (1 + erf(z / sqrt(2))) / 2, written as PyTorch does: programs know the pattern, and opsets before 20 have no operator
         Activation::Gelu => {
             let mut scalar = |stem, value| graph.floats(stem, &[], &[value]);
-            let root = scalar("root_of_half", std::f32::consts::FRAC_1_SQRT_2);
+            let root = scalar("root_of_two", std::f32::consts::SQRT_2);
             let (one, half) = (scalar("one", 1.0), scalar("half", 0.5));
-            let scaled = graph.node("Mul", &[&z, &root], &[]);
+            let scaled = graph.node("Div", &[&z, &root], &[]);
             let erf = graph.node("Erf", &[&scaled], &[]);
             let twice_phi = graph.node("Add", &[&erf, &one], &[]);
             let twice = graph.node("Mul", &[&z, &twice_phi], &[]);

@@ -3,6 +3,8 @@
 //! All numbers are scaled at once, then come the indicators of missing numbers, then the levels of each category: another order than
 //! that of [`Prepare`]. Nothing puts them in order when the graph runs, because the columns of the next matrix follow them.
 
+use std::collections::HashSet;
+
 use super::graph::{Graph, Name, integer, texts};
 use super::ports::Port;
 use super::proto::DataType;
@@ -26,7 +28,7 @@ pub fn inputs(graph: &mut Graph, prepare: &Prepare, ports: &[Port]) -> Result<In
     let mut parts = Vec::new();
     let mut order = columns.numbers.iter().map(|number| number.at).collect::<Vec<_>>();
     if !columns.numbers.is_empty() {
-        let raw = match &ports[..] {
+        let raw = match ports {
             // one array of all columns
             [features] if columns.categories.is_empty() => features.name.clone(),
             each => {
@@ -44,14 +46,13 @@ pub fn inputs(graph: &mut Graph, prepare: &Prepare, ports: &[Port]) -> Result<In
     if !columns.categories.is_empty() {
         let axis = graph.integers("axis", &[1]);
         for category in &columns.categories {
-            let levels = category.levels.iter().map(|level| &level[..]);
-            let levels = texts("cats_strings", levels.chain(category.missing.then_some("")));
+            let levels = category.distinct_levels()?;
+            order.extend(category.at..category.at + levels.len());
             // (batch, 1) becomes (batch, 1, levels); a text that is none of them is 0 throughout
+            let attributes = [texts("cats_strings", levels), integer("zeros", 1)];
             let column = &ports[category.column].name;
-            let encoded = graph.node("OneHotEncoder", &[column], &[levels, integer("zeros", 1)]);
+            let encoded = graph.node("OneHotEncoder", &[column], &attributes);
             parts.push(graph.node("Squeeze", &[&encoded, &axis], &[]));
-            let width = category.levels.len() + usize::from(category.missing);
-            order.extend(category.at..category.at + width);
         }
     }
     let encoded = Inputs { name: graph.beside(&parts), order };
@@ -76,8 +77,31 @@ struct Number<'a> {
 struct Category<'a> {
     column: usize,
     at: usize,
+    name: &'a str,
     levels: &'a [String],
     missing: bool,
+}
+
+impl<'a> Category<'a> {
+    /// The levels, that of a missing text last: the empty text.
+    fn distinct_levels(&self) -> Result<Vec<&'a str>> {
+        let levels = self.levels.iter().map(|level| &level[..]);
+        let levels: Vec<&str> = levels.chain(self.missing.then_some("")).collect();
+        let mut seen = HashSet::new();
+        match levels.iter().find(|level| !seen.insert(**level)) {
+            None if !levels.is_empty() => Ok(levels),
+            found => {
+                let problem = match found {
+                    None => "has no level".to_owned(),
+                    Some(&"") => "has the empty text as a level beside missing texts, which are the empty text in a graph".to_owned(),
+                    Some(level) => format!("has the level `{level}` twice"),
+                };
+                let problem =
+                    format!("column `{}` {problem}; expected levels that differ", self.name);
+                Err(Error::invalid("ONNX", problem))
+            }
+        }
+    }
 }
 
 /// The columns by kind.
@@ -92,13 +116,14 @@ impl<'a> Columns<'a> {
         let mut columns = Self::default();
         let mut at = 0;
         for (column, input) in prepare.inputs().iter().enumerate() {
-            match input {
-                &Input::Number { column: ref name, fill, center, scale, indicator } => {
+            match *input {
+                Input::Number { column: ref name, fill, center, scale, indicator } => {
                     let number = Number { column, at, name, fill, center, scale, indicator };
                     columns.numbers.push(number);
                 }
-                &Input::Category { ref levels, missing, .. } => {
-                    columns.categories.push(Category { column, at, levels, missing });
+                Input::Category { column: ref name, ref levels, missing } => {
+                    let category = Category { column, at, name, levels, missing };
+                    columns.categories.push(category);
                 }
             }
             at += input.width();

@@ -225,6 +225,18 @@ fn what_has_no_place_in_a_graph_is_refused() {
     // the other kind of task has no output of that name
     named("label", "rent").unwrap();
     named("values", "kind").unwrap();
+    // no training makes such levels, but a file may hold them
+    for (level, expected) in [
+        (r#""""#, "column `concat` has the empty text as a level beside missing texts"),
+        (r#""Oslo""#, "column `concat` has the level `Oslo` twice"),
+    ] {
+        let mut model = model("kind", None, &[]);
+        let json = serde_json::to_string(model.prepare().unwrap()).unwrap();
+        let prepare = serde_json::from_str(&json.replace(r#""Bern""#, level)).unwrap();
+        model.metadata.as_mut().unwrap().prepare = Some(prepare);
+        let error = to_onnx(&model, 17).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
     let mut model = model("kind", None, &[]);
     model.params[7] = f32::NAN;
     let error = to_onnx(&model, 17).unwrap_err().to_string();

@@ -10,7 +10,7 @@ MISSING = {"", "NA", "N/A", "null", "None", "?"}
 
 
 def is_missing(cell):
-    return cell in MISSING or cell.lower() == "nan"
+    return cell.strip() in MISSING or cell.strip().lower() == "nan"
 
 
 class Table:
@@ -43,9 +43,9 @@ class Table:
         return np.array([np.nan if is_missing(cell) else np.float32(cell) for cell in cells], np.float32)
 
     def texts(self, name):
-        """A column of texts; the empty text is missing."""
+        """A column of texts; the empty text is missing, and spaces at the ends do not count."""
         cells = self.columns[name]
-        return np.array(["" if is_missing(cell) else cell for cell in cells], object)
+        return np.array(["" if is_missing(cell) else cell.strip() for cell in cells], object)
 
     def feed(self, session):
         """What a session takes of these rows: one array of all columns, or one of each."""
