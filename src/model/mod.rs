@@ -7,6 +7,7 @@ mod init;
 mod layout;
 mod network;
 mod spec;
+mod state_dict;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};
 pub(crate) use file::CHECKPOINT_KEY;
