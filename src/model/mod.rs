@@ -8,6 +8,7 @@ mod layout;
 mod network;
 mod spec;
 mod state_dict;
+mod transfer;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};
 pub(crate) use file::CHECKPOINT_KEY;

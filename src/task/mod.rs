@@ -128,6 +128,11 @@ impl Regression {
         Ok(Self { loss, targets: targets.collect::<Result<_>>()? })
     }
 
+    /// Targets whose scales are known, learned by a loss.
+    pub(crate) fn of(loss: Loss, targets: Vec<TargetScale>) -> Self {
+        Self { loss, targets }
+    }
+
     /// Rejects scales that no training can have made.
     ///
     /// # Errors

@@ -99,6 +99,29 @@ impl Source {
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }
 
+    /// Loads a table for a model that is to learn something else: the columns become inputs as they did in the model's training, and
+    /// the target, the task and the weights are those of this source.
+    ///
+    /// # Errors
+    /// As [`Source::load`]; also if a column is missing, or the target is an input of the model.
+    pub fn load_for_new_target(
+        &self,
+        prepare: &Prepare,
+        split: Split,
+        split_seed: u64,
+    ) -> Result<Loaded> {
+        let mut text = prepare.text_inputs();
+        text.extend(self.table.categorical.iter().cloned());
+        match self.read_with(&text, table_files::features_of(prepare))? {
+            Read::Tables(files) => tables::load_with_new_target(self, *files, prepare),
+            Read::Images(_) => Err(Error::invalid(
+                &self.data[..],
+                "it holds images; the model was trained on a table, and expects one",
+            )),
+        }
+        .and_then(|loaded| self.finish(loaded, split, split_seed))
+    }
+
     /// Reads the files of the data.
     fn read(&self) -> Result<Read> {
         let read = self.read_with(&self.table.categorical, LibsvmOptions::default())?;
