@@ -12,6 +12,7 @@ mod eval;
 mod eval_end;
 mod flags;
 mod folds_end;
+mod foreign;
 mod inspect;
 mod model_args;
 mod out_of_fold;

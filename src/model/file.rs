@@ -232,9 +232,7 @@ fn own_layers(tensors: &SafeTensors<'_>, len: usize) -> Result<Linears> {
         };
         if bias.shape() != [n_out] {
             let problem = format!("{} has the shape {:?}", names[1], bias.shape());
-            return Err(invalid(format!(
-                "{problem}, expected [{n_out}], the rows of its weight"
-            )));
+            return Err(invalid(format!("{problem}, expected [{n_out}], the rows of its weight")));
         }
         if sizes.last().is_some_and(|&previous| previous != n_in) {
             let problem = format!("{} has {n_in} columns", names[0]);
@@ -261,9 +259,9 @@ fn own_layers(tensors: &SafeTensors<'_>, len: usize) -> Result<Linears> {
 }
 
 fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
-    tensors.tensor(name).map_err(|_| {
-        invalid(format!("no tensor {name}, found {}", shown_names(tensors)))
-    })
+    tensors
+        .tensor(name)
+        .map_err(|_| invalid(format!("no tensor {name}, found {}", shown_names(tensors))))
 }
 
 fn join(activations: &[Activation]) -> String {

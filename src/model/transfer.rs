@@ -1,11 +1,13 @@
 //! A model for other data than its own: a new output layer, and the meaning of outputs that a file does not name.
 
 use super::init::initialize_layer;
-use super::{Init, Layout, Metadata, Model, Spec};
+use super::{Init, InputScaling, Layout, Metadata, Model, Spec};
+use crate::data::prepare::{Prepare, Target};
+use crate::data::table::Table;
 use crate::data::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::memory::{require_memory, too_large, try_reserve};
-use crate::task::{Loss, Regression, TargetScale, Task};
+use crate::task::{Regression, Task};
 use crate::text::plural;
 
 impl Model {
@@ -56,8 +58,7 @@ impl Model {
         };
         let task = match data.is_regression() {
             true if data.target_names().len() == n_out => {
-                let targets = data.target_names().iter().map(TargetScale::unscaled).collect();
-                Task::Regression(Regression::of(Loss::Mse, targets))
+                Task::Regression(Regression::unscaled(data.target_names()))
             }
             true => return refuse(plural(data.target_names().len(), "target")),
             false => match classes_of(data.classes(), n_out) {
@@ -68,6 +69,40 @@ impl Model {
         // nobody knows what it was trained on
         let metadata = Metadata::of(data, Split::Auto, 0, String::new());
         self.metadata = Some(metadata.with_task(&task));
+        Ok(self)
+    }
+
+    /// The same model for the rows of tables like this one, if its file does not say what its inputs are: they are the first columns,
+    /// as they are. The outputs are classes, named by their numbers; a single output is a number, called `value`.
+    ///
+    /// # Errors
+    /// If the table has fewer columns than the model has inputs, or more than these and one for the target, or one of them holds texts.
+    pub fn with_inputs_of(mut self, table: &Table) -> Result<Self> {
+        if self.metadata.is_some() {
+            return Ok(self);
+        }
+        let (labels, names) = (self.labels(), ["value".to_owned()]);
+        let (labels, regression, target) = match self.spec.n_out() {
+            1 => {
+                let target = Target::Numbers { columns: names.to_vec() };
+                (Vec::new(), Some(Regression::unscaled(&names)), target)
+            }
+            _ => {
+                let target = Target::Classes { column: String::new(), classes: labels.clone() };
+                (labels, None, target)
+            }
+        };
+        self.metadata = Some(Metadata {
+            scaling: InputScaling::None,
+            image: None,
+            channels: 1,
+            labels,
+            regression,
+            prepare: Some(Prepare::of_plain(table, self.spec.n_in(), target)?),
+            split: Split::Auto,
+            split_seed: 0,
+            data_fingerprint: String::new(),
+        });
         Ok(self)
     }
 }
@@ -123,7 +158,14 @@ mod tests {
         let labelled = |names: &[&str]| {
             let classes: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
             let labels: Vec<u32> = (0..4).map(|i| i % names.len() as u32).collect();
-            Dataset::of_classes("d", crate::data::Features::F32(x.iter().copied().collect()), 5, labels, classes).unwrap()
+            Dataset::of_classes(
+                "d",
+                crate::data::Features::F32(x.iter().copied().collect()),
+                5,
+                labels,
+                classes,
+            )
+            .unwrap()
         };
         for (names, expected) in [
             (&["0", "2"][..], Some("0,1,2")),
@@ -136,7 +178,9 @@ mod tests {
             let found = model(3, 0).with_outputs_of(&labelled(names));
             match expected {
                 Some(expected) => assert_eq!(found.unwrap().labels().join(","), expected),
-                None => assert!(found.unwrap_err().to_string().ends_with("the model has 3 outputs")),
+                None => {
+                    assert!(found.unwrap_err().to_string().ends_with("the model has 3 outputs"))
+                }
             }
         }
         let y = Array2::from_elem((4, 3), 9.0f32);

@@ -128,9 +128,9 @@ impl Regression {
         Ok(Self { loss, targets: targets.collect::<Result<_>>()? })
     }
 
-    /// Targets whose scales are known, learned by a loss.
-    pub(crate) fn of(loss: Loss, targets: Vec<TargetScale>) -> Self {
-        Self { loss, targets }
+    /// Targets that a network says in their own units.
+    pub(crate) fn unscaled(names: &[String]) -> Self {
+        Self { loss: Loss::Mse, targets: names.iter().map(TargetScale::unscaled).collect() }
     }
 
     /// Rejects scales that no training can have made.

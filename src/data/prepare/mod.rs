@@ -161,9 +161,11 @@ impl Prepare {
     /// # Errors
     /// If a target or the weights are among the inputs.
     pub(crate) fn with_target(mut self, target: Target, weight: Option<String>) -> Result<Self> {
-        let input = self.inputs.iter().map(Input::column).find(|&column| {
-            target.columns().iter().chain(&weight).any(|name| name == column)
-        });
+        let input = self
+            .inputs
+            .iter()
+            .map(Input::column)
+            .find(|&column| target.columns().iter().chain(&weight).any(|name| name == column));
         if let Some(column) = input {
             return Err(Error::usage(format!(
                 "`{column}` is an input of the model; expected another column as the target (`target`) and the weights (`weight`)"
@@ -173,11 +175,11 @@ impl Prepare {
         Ok(self)
     }
 
-    /// Takes the first columns of a table as they are, as many as a network has inputs, whose outputs are these classes.
+    /// Takes the first columns of a table as they are, as many as a network has inputs, to predict `target`.
     ///
     /// # Errors
     /// If there are fewer columns, or one of them holds texts.
-    pub(crate) fn of_plain(table: &Table, n_in: usize, classes: Vec<String>) -> Result<Self> {
+    pub(crate) fn of_plain(table: &Table, n_in: usize, target: Target) -> Result<Self> {
         let columns = table.columns();
         let refuse = |found: String| {
             let problem = format!(
@@ -200,7 +202,6 @@ impl Prepare {
             indicator: false,
         };
         let inputs = columns[..n_in].iter().map(plain).collect();
-        let target = Target::Classes { column: String::new(), classes };
         Ok(Self { inputs, target, weight: None, pca: None })
     }
 

@@ -18,6 +18,8 @@ pub use in_memory::Tables;
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
 pub use source_data::SourceData;
+#[cfg(feature = "cli")]
+pub(crate) use table_files::read_unknown_table;
 pub use table_files::{read_any_table as read_table, read_inputs as read_input_table};
 
 use super::libsvm::LibsvmOptions;

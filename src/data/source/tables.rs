@@ -192,8 +192,7 @@ pub(super) fn load_with_new_target(
     let prepare = prepare.clone().with_target(roles.target(&table), weight)?;
     notices.extend(roles.notices);
     let name = file_name(&source.data);
-    let (mut loaded, unknown) =
-        finish(&name, table, &Arc::new(prepare), (files, &kept), notices)?;
+    let (mut loaded, unknown) = finish(&name, table, &Arc::new(prepare), (files, &kept), notices)?;
     if let Some(prepare) = loaded.data.prepare() {
         loaded.notices.extend(prepare.unknown_levels(&unknown, loaded.data.len()));
     }

@@ -65,7 +65,14 @@ fn message(tensors: &[Tensor]) -> String {
 fn layers_are_read_in_natural_order() {
     for names in [
         ["0.weight", "0.bias", "2.weight", "2.bias", "10.weight", "10.bias"],
-        ["net.2.weight", "net.2.bias", "net.4.weight", "net.4.bias", "net.10.weight", "net.10.bias"],
+        [
+            "net.2.weight",
+            "net.2.bias",
+            "net.4.weight",
+            "net.4.bias",
+            "net.10.weight",
+            "net.10.bias",
+        ],
         ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "out.weight", "out.bias"],
         ["a.weight", "a.bias", "a.b9.c.weight", "a.b9.c.bias", "a.b010.c.weight", "a.b010.c.bias"],
     ] {
@@ -138,18 +145,59 @@ fn what_is_no_chain_of_linear_layers_is_named() {
         (message(&[]), "it holds no tensors; expected the weights and biases"),
         (message(&layer()[..1]), "0.weight has no 0.bias beside it; expected a bias (4)"),
         (message(&layer()[1..]), "0.bias has no 0.weight beside it"),
-        (with(vec![f32s("1.weight", &[4], 1.0), f32s("1.bias", &[4], 0.0)]), "1.weight has the shape [4], expected (n_out, n_in), a linear layer; fold a normalisation"),
-        (with(vec![f32s("1.weight", &[2, 1, 3, 3], 1.0), f32s("1.bias", &[2], 0.0)]), "1.weight has the shape [2, 1, 3, 3], expected (n_out, n_in), a linear layer; densely trains"),
-        (with(vec![f32s("1.running_mean", &[4], 1.0)]), "1.running_mean (F32, shape [4]) is no weight or bias; expected those of linear layers alone, such as 0.weight and 0.bias; fold batch normalisation"),
-        (with(vec![f32s("embedding", &[4], 1.0)]), "embedding (F32, shape [4]) is no weight or bias"),
-        (with(vec![f32s("2.weight", &[2, 5], 0.0), f32s("2.bias", &[2], 0.0)]), "2.weight has 5 columns, expected 4, the rows of 0.weight, which comes before it"),
-        (with(vec![f32s("2.weight", &[2, 4], 0.0), f32s("2.bias", &[3], 0.0)]), "2.bias has the shape [3], expected [2], the rows of 2.weight"),
-        (with(vec![f32s("2.weight", &[2, 4], 0.0), f32s("2.bias", &[2, 1], 0.0)]), "2.bias has the shape [2, 1]"),
-        (with(vec![tensor("2.weight", &[2, 4], Dtype::I8, vec![0; 8]), f32s("2.bias", &[2], 0.0)]), "2.weight is of type I8, expected F32, F16, BF16 or F64"),
-        (with(vec![tensor("2.weight", &[0, 4], f32, vec![]), tensor("2.bias", &[0], f32, vec![])]), "2.weight has the shape [0, 4], expected at least 1"),
+        (
+            with(vec![f32s("1.weight", &[4], 1.0), f32s("1.bias", &[4], 0.0)]),
+            "1.weight has the shape [4], expected (n_out, n_in), a linear layer; fold a normalisation",
+        ),
+        (
+            with(vec![f32s("1.weight", &[2, 1, 3, 3], 1.0), f32s("1.bias", &[2], 0.0)]),
+            "1.weight has the shape [2, 1, 3, 3], expected (n_out, n_in), a linear layer; densely trains",
+        ),
+        (
+            with(vec![f32s("1.running_mean", &[4], 1.0)]),
+            "1.running_mean (F32, shape [4]) is no weight or bias; expected those of linear layers alone, such as 0.weight and 0.bias; fold batch normalisation",
+        ),
+        (
+            with(vec![f32s("embedding", &[4], 1.0)]),
+            "embedding (F32, shape [4]) is no weight or bias",
+        ),
+        (
+            with(vec![f32s("2.weight", &[2, 5], 0.0), f32s("2.bias", &[2], 0.0)]),
+            "2.weight has 5 columns, expected 4, the rows of 0.weight, which comes before it",
+        ),
+        (
+            with(vec![f32s("2.weight", &[2, 4], 0.0), f32s("2.bias", &[3], 0.0)]),
+            "2.bias has the shape [3], expected [2], the rows of 2.weight",
+        ),
+        (
+            with(vec![f32s("2.weight", &[2, 4], 0.0), f32s("2.bias", &[2, 1], 0.0)]),
+            "2.bias has the shape [2, 1]",
+        ),
+        (
+            with(vec![
+                tensor("2.weight", &[2, 4], Dtype::I8, vec![0; 8]),
+                f32s("2.bias", &[2], 0.0),
+            ]),
+            "2.weight is of type I8, expected F32, F16, BF16 or F64",
+        ),
+        (
+            with(vec![
+                tensor("2.weight", &[0, 4], f32, vec![]),
+                tensor("2.bias", &[0], f32, vec![]),
+            ]),
+            "2.weight has the shape [0, 4], expected at least 1",
+        ),
         (with(vec![f32s("a\nb", &[1], 0.0)]), r"a\nb (F32, shape [1]) is no weight or bias"),
         // a classifier comes before its features by name
-        (message(&[f32s("features.weight", &[4, 3], 0.0), f32s("features.bias", &[4], 0.0), f32s("classifier.weight", &[2, 4], 0.0), f32s("classifier.bias", &[2], 0.0)]), "features.weight has 3 columns, expected 2, the rows of classifier.weight"),
+        (
+            message(&[
+                f32s("features.weight", &[4, 3], 0.0),
+                f32s("features.bias", &[4], 0.0),
+                f32s("classifier.weight", &[2, 4], 0.0),
+                f32s("classifier.bias", &[2], 0.0),
+            ]),
+            "features.weight has 3 columns, expected 2, the rows of classifier.weight",
+        ),
     ] {
         assert!(found.contains(expected), "{expected}: {found}");
         assert!(!found.contains('\n'), "{found}");
@@ -159,8 +207,20 @@ fn what_is_no_chain_of_linear_layers_is_named() {
 #[test]
 fn the_order_of_names_counts_numbers() {
     let sorted = [
-        "", "0.weight", "01.bias", "1.bias", "2.bias", "10.bias", "18446744073709551616.bias",
-        "18446744073709551617.bias", "a", "a.b", "a1", "a2b", "a10b", "b",
+        "",
+        "0.weight",
+        "01.bias",
+        "1.bias",
+        "2.bias",
+        "10.bias",
+        "18446744073709551616.bias",
+        "18446744073709551617.bias",
+        "a",
+        "a.b",
+        "a1",
+        "a2b",
+        "a10b",
+        "b",
     ];
     for (i, a) in sorted.iter().enumerate() {
         for (j, b) in sorted.iter().enumerate() {
