@@ -15,8 +15,8 @@ use crate::task::auc;
 
 use super::eval_end::Ended;
 use super::model_args::{EngineArgs, ModelArgs};
-use super::print_note;
 use super::values;
+use super::{foreign, print_note};
 
 /// Measure a model: accuracy, scores per class, confusion matrix; of numbers RMSE, MAE, R2
 ///
@@ -63,11 +63,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.model.load()?;
     let (source, split, split_seed) = source(args)?;
     let prepare = model.prepare().cloned().map(Arc::new);
-    let loaded = source.load_for(prepare.as_ref(), split, split_seed)?;
+    let loaded = match model.metadata() {
+        Some(_) => source.load_for(prepare.as_ref(), split, split_seed)?,
+        None => {
+            let mut source = source.clone();
+            foreign::take_as_given(&mut source);
+            source.load(args.split.unwrap_or(split), args.split_seed.unwrap_or(split_seed))?
+        }
+    };
     loaded.notices.iter().for_each(|notice| print_note(notice));
     model.check_inputs(&loaded.data)?;
     let measured = Measured::new(args, &model, &loaded.data)?;
+    let is_foreign = model.metadata().is_none();
+    let model = model.with_outputs_of(&loaded.data)?;
     let data = model.match_classes(loaded.data)?;
+    if is_foreign {
+        foreign::report_outputs(&args.model.model.display().to_string(), &model, &data);
+    }
     let rows = measured.rows;
     let backend = args.engine.backend()?;
     // the counts of the confusion matrix take 64 bits each

@@ -13,6 +13,7 @@ mod eval_end;
 mod export;
 mod flags;
 mod folds_end;
+mod foreign;
 mod inspect;
 mod model_args;
 mod out_of_fold;

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use crate::engine::{Engine, EngineOptions, default_threads, require_memory};
 use crate::error::Result;
 use crate::gemm::{Backend, BackendChoice};
-use crate::model::{Activation, Model};
+use crate::model::Model;
 use crate::store::model_path;
 
-use super::print_note;
 use super::values::{self, Activations};
+use super::{foreign, print_note};
 
 /// Which model.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A model file, or the directory of a run, whose best model is taken; `latest` is the last run in runs/
+    /// A model file (also a PyTorch state dict in safetensors), or the directory of a run, whose best model is taken; `latest` is the last run in runs/
     #[arg(value_name = "MODEL", value_hint = clap::ValueHint::AnyPath)]
     pub model: PathBuf,
 
@@ -53,14 +53,8 @@ impl ModelArgs {
     }
 
     fn report_guess(&self, model: &Model) {
-        if model.metadata.is_none() && self.activations.is_none() && model.spec.layers().len() > 1 {
-            let taken = model.spec.activations().into_iter().map(Activation::name);
-            print_note(&format!(
-                "{} does not contain its activations; assumed: {}; --activations sets others",
-                self.model.display(),
-                taken.collect::<Vec<_>>().join(",")
-            ));
-        }
+        let path = self.model.display().to_string();
+        foreign::report_activations(&path, model, self.activations.is_some());
     }
 }
 

@@ -10,8 +10,8 @@ use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, TrainsRun};
 use super::signals::{Interrupted, Signals};
 use super::{
-    load, load_again, make_absolute, print_next, print_note, print_result, print_text, report,
-    say_command,
+    foreign, load, load_again, make_absolute, print_next, print_note, print_result, print_text,
+    report, say_command, told,
 };
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -220,6 +220,9 @@ struct Plan {
 const OF_COLUMNS: [&str; 7] =
     ["target", "task", "ignore", "categorical", "scale", "missing", "pca"];
 
+/// Those of them that a new output layer leaves open.
+const OF_HEADS: [&str; 2] = ["target", "task"];
+
 impl Plan {
     /// Whether some of its settings follow from its data: those of a new run on a table.
     fn follows_data(&self) -> Result<bool> {
@@ -229,22 +232,48 @@ impl Plan {
     /// Reads the data, and lets the settings follow from it that were not asked for.
     fn data(&mut self, asked: &Asked, quiet: bool) -> Result<Dataset> {
         let RunConfig { options, train, .. } = &mut self.config;
+        let (split, split_seed, new_head) = (train.split, train.split_seed, options.has_new_head());
         let prepare = match &self.start {
             Start::Weights => None,
             Start::Model(model) => model.prepare().cloned().map(Arc::new),
             Start::State(state) => state.prepare().cloned(),
         };
         if let (Start::Model(_), Some(_)) = (&self.start, &prepare)
-            && let Some(key) = OF_COLUMNS.into_iter().find(|key| asked.has(key))
+            && let Some(key) = OF_COLUMNS
+                .into_iter()
+                .find(|key| asked.has(key) && !(new_head && OF_HEADS.contains(key)))
         {
             return Err(Error::usage(format!(
                 "`{key}`: the model of `init_from` says what its columns are for and how they are scaled; expected the data alone"
             )));
         }
         let data = match (&self.start, prepare) {
+            (Start::Model(model), None) if model.metadata().is_none() => {
+                let mut source = options.source();
+                foreign::take_as_given(&mut source);
+                let data = told(source.load(split, split_seed)?, quiet)?;
+                if data.prepare().is_some() {
+                    options.scale = source.table.scale;
+                }
+                data
+            }
             (Start::Weights | Start::Model(_), None) => load(options, train, quiet)?,
+            (Start::Model(_), Some(prepare)) if new_head => {
+                let source = options.source();
+                told(source.load_for_new_target(&prepare, split, split_seed)?, quiet)?
+            }
+            (Start::Model(_), prepare) => {
+                load_again(options, train, prepare.as_ref(), quiet).map_err(foreign::with_remedy)?
+            }
             (_, prepare) => load_again(options, train, prepare.as_ref(), quiet)?,
         };
+        if let Start::Model(model) = &mut self.start {
+            if self.is_new && !quiet {
+                let path = options.init_from.as_deref().unwrap_or_default();
+                foreign::report_activations(path, model, asked.has("activations"));
+            }
+            **model = foreign::start_for(model, options, train, &data, quiet)?;
+        }
         if self.is_new && data.prepare().is_some() {
             let is_model = matches!(self.start, Start::Model(_));
             let is_of_model = |key: &str| is_model && matches!(key, "hidden" | "activations");
@@ -327,7 +356,7 @@ fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) ->
                     train.hidden
                 )));
             }
-            train.hidden = hidden;
+            (train.hidden, train.activations) = (hidden, model.spec().activations());
             Start::Model(Box::new(model))
         }
     };

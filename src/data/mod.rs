@@ -30,6 +30,8 @@ pub use occupancy::Occupancy;
 pub use parts::{Part, Parts};
 use row_major::row_major;
 pub use sampler::epoch_order;
+#[cfg(feature = "cli")]
+pub(crate) use source::read_unknown_table;
 pub use source::{
     ClassWeight, ColumnOverview, Contents, ImageSize, InputImages, Loaded, LoadedImages, Overview,
     Source, SourceData, Tables, Use, load, load_images, read_input_table, read_table,

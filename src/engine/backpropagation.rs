@@ -91,7 +91,8 @@ pub fn forward_backward(
     }
 }
 
-/// Phase 1 for a chunk of the batch: writes the worker's region of every `dz`, and returns the score of the chunk.
+/// Phase 1 for a chunk of the batch: writes the worker's region of the `dz` of every layer that learns, and returns the score of the
+/// chunk.
 fn forward_backward_chunk(
     context: &Context<'_>,
     mut regions: Regions<'_>,
@@ -113,7 +114,8 @@ fn forward_backward_chunk(
     let Region { rows, .. } = regions.next(0, clock, |phases| &mut phases.forward);
     let score = loss_of_rows(context, batch, &rows);
     clock.lap(|phases| &mut phases.forward);
-    for (l, layer) in layers.iter().enumerate().skip(1).rev() {
+    // nobody needs the `dz` of a frozen layer
+    for (l, layer) in layers.iter().enumerate().skip(context.frozen + 1).rev() {
         let region = regions.next(layer.n_in, clock, |phases| &mut phases.backward);
         backward_region(context, l, &region);
     }

@@ -43,6 +43,8 @@ use crate::task::{Loss, TargetScale};
 pub struct Context<'a> {
     pub spec: &'a Spec,
     pub loss: Loss,
+    /// How many layers, counted from the inputs, no step changes.
+    pub frozen: usize,
     /// Of the outputs of a regression; empty for classes.
     pub scales: &'a [TargetScale],
     pub layout: &'a Layout,

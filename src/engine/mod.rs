@@ -81,6 +81,8 @@ pub struct Trained {
 pub struct Engine {
     spec: Spec,
     loss: Loss,
+    /// How many layers, counted from the inputs, no step changes.
+    frozen: usize,
     /// One for each output of a regression; empty for classes.
     scales: Vec<TargetScale>,
     layout: Layout,
@@ -97,12 +99,18 @@ impl Engine {
     /// # Errors
     /// If a size is out of range or overflows, if memory cannot be allocated, or if a thread cannot be started.
     pub fn new(spec: &Spec, options: EngineOptions) -> Result<Self> {
-        let EngineOptions { backend, threads, batch_size, deterministic, loss } = options;
+        let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen } = options;
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(Error::usage(format!("{threads} threads: expected 1 to {MAX_THREADS}")));
         }
         if batch_size == 0 {
             return Err(Error::usage("batch size 0: expected at least 1"));
+        }
+        let hidden = spec.layers().len() - 1;
+        if frozen > hidden {
+            return Err(Error::usage(format!(
+                "{frozen} frozen layers: expected at most {hidden}, the hidden ones; the output layer learns"
+            )));
         }
         backend.require_addresses(threads)?;
         let layout = Layout::new(spec)?;
@@ -113,7 +121,7 @@ impl Engine {
         let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
         let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();
         let (spec, isa) = (spec.clone(), Isa::detect());
-        Ok(Self { spec, loss, scales, layout, backend, isa, workers, workspace })
+        Ok(Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace })
     }
 
     /// An engine for a model: with the loss that it was trained by, and its targets. The loss of `options` is ignored.
@@ -239,8 +247,8 @@ impl Engine {
         Broken::Outputs { layer: hidden.unwrap_or(layers.len() - 1) }
     }
 
-    /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. Returns
-    /// the score of the rows.
+    /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. What
+    /// belongs to frozen layers is left as it is. Returns the score of the rows.
     ///
     /// # Panics
     /// If the lengths or the data do not fit the network, or if there are no rows or more than the engine's batch size.
@@ -356,7 +364,7 @@ impl Engine {
         job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
-        let Self { spec, loss, scales, layout, backend, isa, workers, workspace } = self;
+        let Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace } = self;
         if let Params::Fixed(params) = params {
             assert_eq!(params.len(), layout.len(), "params do not have the length of the layout");
         }
@@ -367,6 +375,7 @@ impl Engine {
         let context = Context {
             spec,
             loss: *loss,
+            frozen: *frozen,
             scales,
             layout,
             backend: *backend,

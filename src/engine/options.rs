@@ -20,6 +20,9 @@ pub struct EngineOptions {
     pub deterministic: bool,
     /// What a step minimises and an evaluation measures; cross-entropy of classes by default.
     pub loss: Loss,
+    /// How many layers, counted from the inputs, a step leaves as they are: 0 to the number of hidden layers. Their gradients are
+    /// not computed.
+    pub frozen: usize,
 }
 
 impl EngineOptions {
@@ -34,7 +37,7 @@ impl EngineOptions {
     pub fn new(batch_size: usize) -> Self {
         let backend = Backend::auto();
         let (threads, loss) = (default_threads(), Loss::default());
-        Self { backend, threads, batch_size, deterministic: false, loss }
+        Self { backend, threads, batch_size, deterministic: false, loss, frozen: 0 }
     }
 }
 

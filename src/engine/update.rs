@@ -25,7 +25,7 @@ pub enum Update<'a> {
     Store { grads: Shared<'a, f32> },
 }
 
-/// Phase 2 for one worker: its assigned chunk of every layer, then drawn chunks until none is left.
+/// Phase 2 for one worker: its assigned chunk of every layer that learns, then drawn chunks until none is left.
 pub fn weight_gradients<'a>(
     context: &'a Context<'_>,
     worker: usize,
@@ -38,15 +38,17 @@ pub fn weight_gradients<'a>(
     }
     let layers = context.layout.layers();
     let chunks = |l: usize| context.offsets.partition.layer(layers[l].n_out);
-    for l in 0..layers.len() {
+    let learning = context.frozen..layers.len();
+    for l in learning.clone() {
         if let Some(assigned) = chunks(l).assigned_to(worker) {
             gradient_of_rows(context, worker, batch, update, l, chunks(l).rows(assigned));
         }
     }
     // the drawn chunks of all layers are numbered one layer after the other; many layers have none
-    let drawn_counts = || (0..layers.len()).map(|l| chunks(l).drawn());
-    while let Some(mut number) = context.chunk_counter.draw(phase, drawn_counts().sum()) {
-        for (l, drawn) in drawn_counts().enumerate() {
+    let drawn_counts = || learning.clone().map(|l| (l, chunks(l).drawn()));
+    let drawn_count = || drawn_counts().map(|(_, drawn)| drawn).sum();
+    while let Some(mut number) = context.chunk_counter.draw(phase, drawn_count()) {
+        for (l, drawn) in drawn_counts() {
             if number < drawn {
                 let chunk = chunks(l).first_drawn() + number;
                 gradient_of_rows(context, worker, batch, update, l, chunks(l).rows(chunk));

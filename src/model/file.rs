@@ -1,7 +1,8 @@
 //! Reads and writes models as safetensors: `layers.{i}.weight` (n_out, n_in) and `layers.{i}.bias` (n_out), `i` from 0.
 //!
 //! One metadata key holds the rest of the model (activations, input scaling, labels, split) as JSON with sorted keys. Files
-//! hold no time, path or machine, so equal models have equal bytes.
+//! hold no time, path or machine, so equal models have equal bytes. Files without that key are those of other programs; see
+//! `state_dict`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
+use super::state_dict::{Linears, append_values, shown_names};
 use super::{Activation, Layout, Metadata, Model, Spec};
 use crate::checksum;
 use crate::error::{Error, Result};
@@ -91,8 +93,10 @@ impl Model {
         files::write_atomic(path, &self.to_bytes()?)
     }
 
-    /// Reads a model from a file. `activations` are those of the hidden layers, for a file that does not record them
-    /// (empty: the defaults).
+    /// Reads a model from a file that densely wrote, or a PyTorch state dict of linear layers (`0.weight`, `0.bias`, `2.weight`,
+    /// `net.0.weight`, and so on, in the natural order of their names; f64, f32, f16 or bf16) that `save_file` of the Python package
+    /// `safetensors` wrote. `activations` are those of the hidden layers, for a file that does not record them (empty: the
+    /// defaults).
     ///
     /// # Errors
     /// If the file is damaged or not a model, or records other activations than `activations`.
@@ -109,51 +113,19 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: &[u8], activations: &[Activation]) -> Result<Self> {
+        if bytes.starts_with(ZIP) {
+            return Err(invalid(
+                "expected a safetensors file, found an archive, such as torch.save writes; in PyTorch, write it with safetensors.torch.save_file(model.state_dict(), path)",
+            ));
+        }
         let (header, seal) = read_header(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
-        let n_layers = tensors.len() / 2;
-        let mut sizes = Vec::with_capacity(n_layers + 1);
-        let mut params = Vec::new();
-        // every tensor that is accepted has at least 4 bytes per value
-        let capacity = bytes.len() / 4;
-        require_memory(capacity, "the model")?;
-        try_reserve(&mut params, capacity).map_err(|_| too_large(capacity, "the model"))?;
-        for i in 0..n_layers {
-            let weight = tensor(&tensors, &format!("layers.{i}.weight"))?;
-            let bias = tensor(&tensors, &format!("layers.{i}.bias"))?;
-            let &[n_out, n_in] = weight.shape() else {
-                let problem = format!("layers.{i}.weight has the shape {:?}", weight.shape());
-                return Err(invalid(format!("{problem}, expected (n_out, n_in)")));
-            };
-            if bias.shape() != [n_out] {
-                let problem = format!("layers.{i}.bias has the shape {:?}", bias.shape());
-                return Err(invalid(format!(
-                    "{problem}, expected [{n_out}], the rows of its weight"
-                )));
-            }
-            if sizes.last().is_some_and(|&previous| previous != n_in) {
-                let problem = format!("layers.{i}.weight has {n_in} columns");
-                return Err(invalid(format!("{problem}, expected {} inputs", sizes[i])));
-            }
-            if i == 0 {
-                sizes.push(n_in);
-            }
-            sizes.push(n_out);
-            append_values(&mut params, &weight)?;
-            append_values(&mut params, &bias)?;
-        }
-        if sizes.contains(&0) {
-            return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
-        }
-        let (&[n_in, ref hidden @ .., n_out], true) = (&sizes[..], tensors.len() == 2 * n_layers)
-        else {
-            let mut names = tensors.names();
-            names.sort_unstable();
-            names.truncate(4);
-            let problem = format!("{} tensors ({})", tensors.len(), names.join(", "));
-            return Err(invalid(format!(
-                "{problem}; expected layers.0.weight, layers.0.bias, and so on"
-            )));
+        let Linears { sizes, params } = match &header {
+            Some(_) => own_layers(&tensors, bytes.len())?,
+            None => Linears::read(&tensors)?,
+        };
+        let &[n_in, ref hidden @ .., n_out] = &sizes[..] else {
+            return Err(invalid("it has no layers; expected at least one"));
         };
         let spec = match &header {
             Some(header) => {
@@ -242,25 +214,54 @@ fn read_header(bytes: &[u8]) -> Result<(Option<Header>, Option<Seal>)> {
     Ok((Some(header), seal))
 }
 
-fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
-    tensors.tensor(name).map_err(|_| {
-        let mut names = tensors.names();
-        names.sort_unstable();
-        names.truncate(4);
-        invalid(format!("no tensor {name}, found {} and so on", names.join(", ")))
-    })
+/// The layers of a model that densely wrote: `layers.{i}.weight` and `layers.{i}.bias`, and nothing else. The file has `len` bytes.
+fn own_layers(tensors: &SafeTensors<'_>, len: usize) -> Result<Linears> {
+    let n_layers = tensors.len() / 2;
+    let mut sizes = Vec::with_capacity(n_layers + 1);
+    let mut params = Vec::new();
+    // densely writes four bytes a value
+    let capacity = len / 4;
+    require_memory(capacity, "the model")?;
+    try_reserve(&mut params, capacity).map_err(|_| too_large(capacity, "the model"))?;
+    for i in 0..n_layers {
+        let names = ["weight", "bias"].map(|kind| format!("layers.{i}.{kind}"));
+        let [weight, bias] = [tensor(tensors, &names[0])?, tensor(tensors, &names[1])?];
+        let &[n_out, n_in] = weight.shape() else {
+            let problem = format!("{} has the shape {:?}", names[0], weight.shape());
+            return Err(invalid(format!("{problem}, expected (n_out, n_in)")));
+        };
+        if bias.shape() != [n_out] {
+            let problem = format!("{} has the shape {:?}", names[1], bias.shape());
+            return Err(invalid(format!("{problem}, expected [{n_out}], the rows of its weight")));
+        }
+        if sizes.last().is_some_and(|&previous| previous != n_in) {
+            let problem = format!("{} has {n_in} columns", names[0]);
+            return Err(invalid(format!("{problem}, expected {} inputs", sizes[i])));
+        }
+        if i == 0 {
+            sizes.push(n_in);
+        }
+        sizes.push(n_out);
+        append_values(&mut params, &names[0], &weight)?;
+        append_values(&mut params, &names[1], &bias)?;
+    }
+    if sizes.contains(&0) {
+        return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
+    }
+    match n_layers > 0 && tensors.len() == 2 * n_layers {
+        true => Ok(Linears { sizes, params }),
+        false => Err(invalid(format!(
+            "{} tensors ({}); expected layers.0.weight, layers.0.bias, and so on",
+            tensors.len(),
+            shown_names(tensors)
+        ))),
+    }
 }
 
-fn append_values(params: &mut Vec<f32>, tensor: &TensorView<'_>) -> Result<()> {
-    let data = tensor.data();
-    match tensor.dtype() {
-        Dtype::F32 => params.extend(data.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x))),
-        Dtype::F64 => {
-            params.extend(data.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x) as f32))
-        }
-        other => return Err(invalid(format!("a tensor of type {other:?}, expected F32 or F64"))),
-    }
-    Ok(())
+fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
+    tensors
+        .tensor(name)
+        .map_err(|_| invalid(format!("no tensor {name}, found {}", shown_names(tensors))))
 }
 
 fn join(activations: &[Activation]) -> String {
@@ -274,6 +275,9 @@ fn invalid(problem: impl Into<String>) -> Error {
 fn unreadable(error: impl std::fmt::Display) -> Error {
     invalid(format!("expected a safetensors file: {error}"))
 }
+
+/// What `torch.save` writes is a ZIP archive of pickled objects.
+const ZIP: &[u8] = b"PK\x03\x04";
 
 fn unwritable(error: impl std::fmt::Display) -> Error {
     invalid(format!("cannot be written: {error}"))
@@ -296,6 +300,8 @@ mod tests {
                 .then(|| Metadata::of(&data, Split::Auto, 7, data.fingerprint())),
         }
     }
+
+    const VERSION_1: &str = r#"{"activations":["relu","tanh"],"data_fingerprint":"xxh3:00","format_version":1,"image":null,"labels":["0","1"],"scaling":"u8/255","split":"pooled"}"#;
 
     fn message(bytes: &[u8], activations: &[Activation]) -> String {
         Model::from_bytes(bytes, activations).unwrap_err().to_string()
@@ -340,14 +346,17 @@ mod tests {
         for cut in [0, 7, 8, 100, good.len() - 1] {
             assert!(message(&good[..cut], &[]).contains("expected a safetensors file"), "{cut}");
         }
+        assert!(message(b"PK\x03\x04 and so on", &[]).contains("torch.save"));
         let f32 = Dtype::F32;
         let w0: (&str, &[usize], Dtype) = ("layers.0.weight", &[2, 3], f32);
         let b0: (&str, &[usize], Dtype) = ("layers.0.bias", &[2], f32);
+        // what densely writes has its own names alone
         for (tensors, expected) in [
             (vec![], "expected layers.0.weight"),
             (vec![w0], "1 tensors (layers.0.weight)"),
             (vec![w0, ("other", &[1], f32)], "no tensor layers.0.bias"),
             (vec![w0, b0, ("other", &[1], f32)], "3 tensors"),
+            (vec![("0.weight", &[2, 3], f32), ("0.bias", &[2], f32)], "no tensor layers.0.weight"),
             (vec![("layers.0.weight", &[2, 3, 1], f32), b0], "expected (n_out, n_in)"),
             (vec![w0, ("layers.0.bias", &[3], f32)], "expected [2]"),
             (vec![w0, ("layers.0.bias", &[2], Dtype::I32)], "type I32"),
@@ -357,7 +366,8 @@ mod tests {
                 "4 columns, expected 2 inputs",
             ),
         ] {
-            assert!(message(&file(&tensors, None), &[]).contains(expected), "{expected}");
+            let own = file(&tensors, Some(VERSION_1));
+            assert!(message(&own, &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
         let newer = file(&[w0, b0], Some(r#"{"format_version":5}"#));
@@ -378,7 +388,6 @@ mod tests {
 
     #[test]
     fn files_of_version_1_are_read() {
-        let json = r#"{"activations":["relu","tanh"],"data_fingerprint":"xxh3:00","format_version":1,"image":null,"labels":["0","1"],"scaling":"u8/255","split":"pooled"}"#;
         let f32 = Dtype::F32;
         let bytes = file(
             &[
@@ -389,7 +398,7 @@ mod tests {
                 ("layers.2.weight", &[2, 2], f32),
                 ("layers.2.bias", &[2], f32),
             ],
-            Some(json),
+            Some(VERSION_1),
         );
         let metadata = Model::from_bytes(&bytes, &[]).unwrap().metadata.unwrap();
         assert_eq!((metadata.split, metadata.split_seed), (Split::Pooled, 0));

@@ -9,7 +9,9 @@ mod network;
 mod npz;
 pub mod onnx;
 mod spec;
+mod state_dict;
 pub mod torch;
+mod transfer;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};
 pub(crate) use file::CHECKPOINT_KEY;

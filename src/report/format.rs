@@ -21,6 +21,11 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         0.0 => String::new(),
         weight_decay => format!(", weight decay {}", weight_decay.text()),
     };
+    let frozen = match config.freeze.unwrap_or(0) {
+        0 => String::new(),
+        1 => ", the first layer frozen".to_owned(),
+        n => format!(", the first {n} layers frozen"),
+    };
     let (task, metric) = (trainer.task(), trainer.metric());
     let is_regression = task.is_regression();
     let mut aim = String::new();
@@ -38,7 +43,7 @@ pub fn description(trainer: &Trainer<'_>) -> String {
     format!(
         "densely {}: {}, {}, {}\n\
          {}: {} training, {} validation, {} (split {})\n\
-         {}, {} parameters\n\
+         {}, {} parameters{frozen}\n\
          Adam, lr {}{weight_decay}, batch {}, {}, seed {}{aim}",
         env!("CARGO_PKG_VERSION"),
         trainer.backend().describe(),

@@ -18,8 +18,10 @@ use crate::files;
 use crate::train::{Divergence, EpochRecord, PartialEpoch, TrainerState};
 
 const METADATA_KEY: &str = crate::model::CHECKPOINT_KEY;
-const FORMAT_VERSION: u32 = 4;
-/// What the state of a run without principal components is written as: version 4 has added nothing to these.
+const FORMAT_VERSION: u32 = 5;
+/// What the state of a run without frozen layers and new output layers is written as: version 5 has added nothing to these.
+const COMPONENTS_VERSION: u32 = 4;
+/// What one without principal components is written as, in the same way.
 const PLAIN_VERSION: u32 = 3;
 
 /// The contents of a checkpoint: plain data, which [`Checkpoint::into_state`] checks.
@@ -166,10 +168,7 @@ impl Checkpoint {
         let bytes: Vec<_> =
             vectors.into_iter().map(|(name, vector)| (name, files::le_bytes(vector))).collect();
         let header = Header {
-            format_version: match &self.prepare {
-                Some(prepare) if prepare.pca().is_some() => FORMAT_VERSION,
-                _ => PLAIN_VERSION,
-            },
+            format_version: self.format_version(),
             config: self.config.clone(),
             data_fingerprint: self.data_fingerprint.clone(),
             threads: self.threads,
@@ -187,6 +186,16 @@ impl Checkpoint {
         });
         let texts = HashMap::from([(METADATA_KEY.to_owned(), json)]);
         serialize(tensors.collect::<Result<Vec<_>>>()?, Some(texts)).map_err(unwritable)
+    }
+
+    /// The oldest version that has everything that the state needs.
+    fn format_version(&self) -> u32 {
+        let RunConfig { options, train } = &self.config;
+        match &self.prepare {
+            _ if train.freeze.is_some() || options.new_head.is_some() => FORMAT_VERSION,
+            Some(prepare) if prepare.pca().is_some() => COMPONENTS_VERSION,
+            _ => PLAIN_VERSION,
+        }
     }
 
     /// What the checksum is of, in order.
@@ -213,7 +222,7 @@ impl Checkpoint {
             return Err(Error::invalid(
                 "checkpoint",
                 format!(
-                    "format version {format_version}, expected {PLAIN_VERSION} or {FORMAT_VERSION}; resume it with the densely that wrote it"
+                    "format version {format_version}, expected {PLAIN_VERSION} to {FORMAT_VERSION}; resume it with the densely that wrote it"
                 ),
             ));
         }

@@ -75,7 +75,13 @@ impl RunConfig {
     pub fn check(&self) -> Result<()> {
         self.options.check()?;
         self.train.check()?;
-        if self.options.init_from.is_some() && self.train.init != Init::Auto {
+        let RunOptions { init_from, .. } = &self.options;
+        if init_from.is_none() && self.options.has_new_head() {
+            return Err(Error::usage(
+                "`new_head` is for the model of `init_from`, which is not given; expected both",
+            ));
+        }
+        if init_from.is_some() && !self.options.has_new_head() && self.train.init != Init::Auto {
             return Err(Error::argument(
                 "init",
                 self.train.init.to_string(),
@@ -153,6 +159,9 @@ impl SweepConfig {
             return Err(Error::usage(
                 "`init_from` is for `train` alone; a sweep begins with initial weights",
             ));
+        }
+        if self.options.new_head.is_some() {
+            return Err(Error::usage("`new_head` is for `train` alone, with `init_from`"));
         }
         self.grid.take_from(table)
     }

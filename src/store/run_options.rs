@@ -59,8 +59,11 @@ settings! {
         image_size: Option<ImageSize> = None, {
             value_name: "WxH", group: DATA, default: Some("that of the images, if they have one"),
         }
-        /// Start from the weights of a model file, which also determines the sizes and activations
+        /// Start from the weights of a model file, also of a PyTorch state dict in safetensors; it determines the sizes, and the
+        /// activations if it contains them
         init_from: Option<String> = None, { value_name: "MODEL", group: NETWORK, sweep: Sweep::Absent }
+        /// Start with a new output layer on the model of --init-from, for other classes or targets
+        new_head: Option<bool> = None, { group: NETWORK, implied: Some("on"), sweep: Sweep::Absent, default: Some("off") }
         /// Save the state within epochs too: every 30s, 10m or 2h, or every N steps
         checkpoint_every: Option<CheckpointEvery> = None, {
             value_name: "TIME|N steps", group: OUTPUT, resume: true,
@@ -70,6 +73,11 @@ settings! {
 }
 
 impl RunOptions {
+    /// Whether the model to start from gets a new output layer.
+    pub fn has_new_head(&self) -> bool {
+        self.new_head == Some(true)
+    }
+
     /// Where the data is, and what is to be made of it.
     pub fn source(&self) -> Source {
         let mut source = Source::of(&self.data[..]);

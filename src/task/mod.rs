@@ -128,6 +128,11 @@ impl Regression {
         Ok(Self { loss, targets: targets.collect::<Result<_>>()? })
     }
 
+    /// Targets that a network says in their own units.
+    pub(crate) fn unscaled(names: &[String]) -> Self {
+        Self { loss: Loss::Mse, targets: names.iter().map(TargetScale::unscaled).collect() }
+    }
+
     /// Rejects scales that no training can have made.
     ///
     /// # Errors

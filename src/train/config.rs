@@ -3,7 +3,7 @@
 use super::setting::{Configuration, Sweep, settings};
 use crate::data::{Dataset, Parts, Split};
 use crate::engine::{Adam, MAX_THREADS};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init};
 use crate::task::{Choice, Loss, Metric, Task};
@@ -62,6 +62,10 @@ settings! {
         /// Initial weights; auto is He, LeCun or Glorot by activation
         init: Init = Init::Auto, {
             value_name: "INIT", group: NETWORK, sweep: Sweep::Commas, run_name: Some(""),
+        }
+        /// Leave the first N layers as they are, with random weights or those of --init-from; the others learn faster
+        freeze: Option<usize> = None, {
+            value_name: "N", group: NETWORK, sweep: Sweep::Commas, default: Some("0"),
         }
         /// Adam's learning rate
         lr: f64 = Adam::default().lr, {
@@ -231,6 +235,22 @@ impl TrainConfig {
     pub(crate) fn metric_for(&self, is_regression: bool) -> Metric {
         let loss = || self.loss.or_else(|| Loss::default_for(is_regression));
         self.metric.or_else(|| Metric::suited_to(loss()))
+    }
+
+    /// How many layers, counted from the inputs, are left as they are.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are not as many hidden layers; the output layer always learns.
+    pub(crate) fn frozen(&self) -> Result<usize> {
+        let (frozen, hidden) = (self.freeze.unwrap_or(0), self.hidden.len());
+        match frozen <= hidden {
+            true => Ok(frozen),
+            false => Err(Error::argument(
+                "freeze",
+                frozen.to_string(),
+                format!("at most {hidden}, the number of hidden layers; the output layer learns"),
+            )),
+        }
     }
 
     /// The optimizer's part.

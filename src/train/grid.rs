@@ -304,6 +304,7 @@ impl Grid {
             rest /= values.len();
         }
         config.check()?;
+        config.frozen()?;
         let spec = Spec::new(n_features, &config.hidden, &config.activations, n_classes)?;
         let parameters = Layout::new(&spec)?.len();
         config.activations = spec.activations();

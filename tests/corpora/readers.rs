@@ -81,6 +81,12 @@ pub fn model(bytes: &[u8]) {
     assert_eq!((read.spec(), read.metadata()), (model.spec(), model.metadata()));
     assert_eq!(read.to_bytes().expect("as before"), again);
     assert_eq!(model.labels().len(), model.spec().n_out());
+    if let Some(other) = accepted(model.with_new_head(2, Init::He, 0)) {
+        assert_eq!((other.spec().hidden(), other.spec().n_out()), (model.spec().hidden(), 2));
+    }
+    if let Some(named) = accepted(model.clone().with_outputs_of(samples())) {
+        assert_eq!(named.labels().len(), named.spec().n_out());
+    }
     accepted(model.check_finite("model"));
     accepted(model.check_inputs(samples()));
     if model.params().len() < 1 << 14 {

@@ -12,6 +12,7 @@ use densely::store::{Checkpoint, RunConfig, RunOptions};
 use densely::task::{Loss, Regression, Task};
 use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer};
 use ndarray::Array2;
+use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::readers::samples;
 
@@ -34,6 +35,7 @@ pub fn seeds() -> Vec<Seed> {
     let train = &mut resolved.train;
     train.activations = vec![Activation::Gelu, Activation::Silu, Activation::LeakyRelu];
     train.patience = Some(3);
+    train.freeze = Some(1);
     train.split = Split::Fractions([0.5, 0.25, 0.25]);
     train.threads = Some(2);
     let resolved = resolved.to_toml().unwrap().into_bytes();
@@ -88,9 +90,30 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         let params = vec![0.25; Layout::new(&spec).unwrap().len()];
         Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
     };
+    // PyTorch's names and types; the halves are 1.0, and 0.0039 (bf16)
+    let state_dict = |names: [&str; 4], types: [Dtype; 4]| {
+        let halves = [0x80, 0x3b].repeat(64);
+        let shapes: [&[usize]; 4] = [&[2, 4], &[2], &[3, 2], &[3]];
+        let views = names.into_iter().zip(shapes).zip(types).map(|((name, shape), dtype)| {
+            let len = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name, TensorView::new(dtype, shape.to_vec(), &halves[..len]).unwrap())
+        });
+        let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        serialize(views, Some(metadata)).unwrap()
+    };
+    let names = ["net.2.weight", "net.2.bias", "net.10.weight", "net.10.bias"];
     let mut endless = plain.clone();
     endless[..8].fill(0xff);
     [
+        ("state-dict", state_dict(names, [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64])),
+        (
+            "state-dict-of-integers",
+            state_dict(names, [Dtype::F32, Dtype::F32, Dtype::I64, Dtype::F32]),
+        ),
+        (
+            "state-dict-with-statistics",
+            state_dict(["0.weight", "0.bias", "2.weight", "1.running_mean"], [Dtype::F32; 4]),
+        ),
         ("softmax-regression", model(&[], true)),
         ("targets-of-no-scale", replaced(&estimates, b"2.5", b"0.0")),
         ("estimates", estimates),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ndarray::Array2;
 
-use crate::data::{Dataset, InputImages};
+use crate::data::{Dataset, InputImages, read_unknown_table};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{PredictionFormat, Predictions, grouped, plural};
@@ -80,6 +80,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Error::usage(problem).into());
     }
     let model = args.model.load()?;
+    let first = args.input.first().filter(|_| model.metadata().is_none());
+    let table = first.map(|path| read_unknown_table(path)).transpose()?.flatten();
+    let model = match table {
+        Some(table) => {
+            print_note(&format!(
+                "{} names no columns; its inputs are taken for the first {} of {}",
+                args.model.model.display(),
+                model.spec.n_in(),
+                table.name()
+            ));
+            model.with_inputs_of(&table)?
+        }
+        None => model,
+    };
     if let Some(prepare) = model.prepare() {
         return tables::run(args, &model, prepare, format);
     }

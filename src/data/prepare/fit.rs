@@ -1,7 +1,7 @@
 //! Learns from the training rows of a table.
 
 use super::roles::listed;
-use super::{Input, Missing, Pca, Prepare, Roles, Scale, TableOptions, Target, resolution};
+use super::{Input, Missing, Pca, Prepare, Roles, Scale, TableOptions, resolution};
 use crate::data::table::{Column, Kind, MISSING, Table};
 use crate::error::{Error, Result};
 
@@ -96,7 +96,7 @@ impl Prepare {
                     }
                     let is_constant =
                         found.count == 0 || found.least == found.largest && found.missing == 0;
-                    match is_constant {
+                    match is_constant && !options.keep_constant {
                         true => constant.push(&name[..]),
                         false => inputs.push(number(table, column, found, options, &is_train)),
                     }
@@ -142,14 +142,8 @@ impl Prepare {
             );
             return Err(Error::invalid(table.name(), problem));
         }
-        let name = |&column: &usize| table.columns()[column].name.clone();
-        let target = match &roles.classes {
-            Some(classes) => {
-                Target::Classes { column: name(&roles.targets[0]), classes: classes.clone() }
-            }
-            None => Target::Numbers { columns: roles.targets.iter().map(name).collect() },
-        };
-        let weight = roles.weight.as_ref().map(name);
+        let target = roles.target(table);
+        let weight = roles.weight.map(|column| table.columns()[column].name.clone());
         let mut prepare = Self { inputs, target, weight, pca: None };
         if let Some(k) = options.pca {
             prepare.pca = Some(Pca::fit(&prepare, table, &is_train, k)?);

@@ -15,7 +15,7 @@ mod steps;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{ReadOptions, Table, digits};
+use super::table::{Column, Kind, ReadOptions, Table, digits};
 use crate::error::{Error, Result};
 use crate::text::plural;
 use outputs::{TARGET, required_position};
@@ -156,6 +156,55 @@ impl Prepare {
         self.pca.as_ref()
     }
 
+    /// The same inputs for something else to be learnt.
+    ///
+    /// # Errors
+    /// If a target or the weights are among the inputs.
+    pub(crate) fn with_target(mut self, target: Target, weight: Option<String>) -> Result<Self> {
+        let input = self
+            .inputs
+            .iter()
+            .map(Input::column)
+            .find(|&column| target.columns().iter().chain(&weight).any(|name| name == column));
+        if let Some(column) = input {
+            return Err(Error::usage(format!(
+                "`{column}` is an input of the model; expected another column as the target (`target`) and the weights (`weight`)"
+            )));
+        }
+        (self.target, self.weight) = (target, weight);
+        Ok(self)
+    }
+
+    /// Takes the first columns of a table as they are, as many as a network has inputs, to predict `target`.
+    ///
+    /// # Errors
+    /// If there are fewer columns, or one of them holds texts.
+    pub(crate) fn of_plain(table: &Table, n_in: usize, target: Target) -> Result<Self> {
+        let columns = table.columns();
+        let refuse = |found: String| {
+            let problem = format!(
+                "{found}; the model has {n_in} inputs; expected a column of numbers for each of them, in their order, and perhaps the \
+                 target as the last one"
+            );
+            Err(Error::invalid(table.name(), problem))
+        };
+        if !(n_in..=n_in.saturating_add(1)).contains(&columns.len()) {
+            return refuse(plural(columns.len(), "column"));
+        }
+        if let Some(text) = columns[..n_in].iter().find(|c| matches!(c.kind, Kind::Text(_))) {
+            return refuse(format!("`{}` holds texts", text.name));
+        }
+        let plain = |column: &Column| Input::Number {
+            column: column.name.clone(),
+            fill: None,
+            center: 0.0,
+            scale: 1.0,
+            indicator: false,
+        };
+        let inputs = columns[..n_in].iter().map(plain).collect();
+        Ok(Self { inputs, target, weight: None, pca: None })
+    }
+
     /// How many inputs the network has.
     pub fn n_inputs(&self) -> usize {
         self.pca.as_ref().map_or_else(|| self.encoded_width(), Pca::n_components)
@@ -247,13 +296,18 @@ impl Prepare {
         }
     }
 
-    /// The columns that have to be read as texts, even if all of their cells look like numbers.
-    pub fn text_columns(&self) -> Vec<String> {
+    /// The inputs that are texts.
+    pub(crate) fn text_inputs(&self) -> Vec<String> {
         let category = |input: &Input| match input {
             Input::Category { column, .. } => Some(column.clone()),
             Input::Number { .. } => None,
         };
-        let mut columns: Vec<String> = self.inputs.iter().filter_map(category).collect();
+        self.inputs.iter().filter_map(category).collect()
+    }
+
+    /// The columns that have to be read as texts, even if all of their cells look like numbers.
+    pub fn text_columns(&self) -> Vec<String> {
+        let mut columns = self.text_inputs();
         if let Target::Classes { column, classes } = &self.target {
             // those of a column of numbers are the digits that a number is written with
             let is_number =

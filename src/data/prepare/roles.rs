@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Target;
 use crate::data::table::{
     Column, Kind, LARGEST_EXACT, MISSING, Table, Value, digits, value_of_cell,
 };
@@ -48,6 +49,9 @@ pub struct TableOptions {
     pub missing: super::Missing,
     /// How many principal components take the place of the inputs; `None`: the network sees the inputs themselves.
     pub pca: Option<usize>,
+    /// Whether columns of numbers with one value in the training part are inputs too, because a network that has been trained before
+    /// has inputs for them.
+    pub keep_constant: bool,
 }
 
 /// The most values of whole numbers that are taken for classes.
@@ -123,6 +127,17 @@ impl Roles {
 }
 
 impl Roles {
+    /// What is to be learnt.
+    pub(crate) fn target(&self, table: &Table) -> Target {
+        let name = |&column: &usize| table.columns()[column].name.clone();
+        match &self.classes {
+            Some(classes) => {
+                Target::Classes { column: name(&self.targets[0]), classes: classes.clone() }
+            }
+            None => Target::Numbers { columns: self.targets.iter().map(name).collect() },
+        }
+    }
+
     /// The class of each row, none of which may lack one; empty if numbers are predicted.
     pub fn labels(&self, table: &Table) -> Vec<u32> {
         let Some(classes) = &self.classes else { return Vec::new() };

@@ -18,6 +18,8 @@ pub use in_memory::Tables;
 pub use options::{ClassWeight, ImageSize, Source};
 pub use overview::{ColumnOverview, Contents, Overview, Use};
 pub use source_data::SourceData;
+#[cfg(feature = "cli")]
+pub(crate) use table_files::read_unknown_table;
 pub use table_files::{read_any_table as read_table, read_inputs as read_input_table};
 
 use super::libsvm::LibsvmOptions;
@@ -95,6 +97,29 @@ impl Source {
                 "it holds images; the model was trained on a table, and expects one",
             )),
             (Read::Images(loaded), None) => Ok(*loaded),
+        }
+        .and_then(|loaded| self.finish(loaded, split, split_seed))
+    }
+
+    /// Loads a table for a model that is to learn something else: the columns become inputs as they did in the model's training, and
+    /// the target, the task and the weights are those of this source.
+    ///
+    /// # Errors
+    /// As [`Source::load`]; also if a column is missing, or the target is an input of the model.
+    pub fn load_for_new_target(
+        &self,
+        prepare: &Prepare,
+        split: Split,
+        split_seed: u64,
+    ) -> Result<Loaded> {
+        let mut text = prepare.text_inputs();
+        text.extend(self.table.categorical.iter().cloned());
+        match self.read_with(&text, table_files::features_of(prepare))? {
+            Read::Tables(files) => tables::load_with_new_target(self, *files, prepare),
+            Read::Images(_) => Err(Error::invalid(
+                &self.data[..],
+                "it holds images; the model was trained on a table, and expects one",
+            )),
         }
         .and_then(|loaded| self.finish(loaded, split, split_seed))
     }

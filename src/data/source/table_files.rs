@@ -314,6 +314,24 @@ pub fn read_inputs(path: &Path, prepare: &Prepare) -> Result<Option<ReadTable>> 
     }
 }
 
+/// Reads a file of rows for a model that names no columns. `None` for images, and for what the name does not tell.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+#[cfg(feature = "cli")]
+pub(crate) fn read_unknown_table(path: &Path) -> Result<Option<Table>> {
+    match Form::of_name(&path.display().to_string()) {
+        Some(Form::Arrays) => match npz::read_inputs(path)? {
+            Inputs::Table(table) => Ok(Some(table)),
+            Inputs::Images { .. } => Ok(None),
+        },
+        Some(Form::Delimited | Form::Libsvm | Form::Parquet) => {
+            Ok(Some(read_any_table(path, None)?.table))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// How a LibSVM file is to be read for a model: the numbers of the features are the names of the columns, and one that the model
 /// does not use, such as 0, does not matter.
 pub(super) fn features_of(prepare: &Prepare) -> LibsvmOptions {

@@ -180,6 +180,28 @@ pub(super) fn load_prepared(name: &str, files: Files, prepare: &Arc<Prepare>) ->
     Ok(loaded)
 }
 
+/// Reads a table and makes the inputs that a training made of its own, for something else to be learnt: what `source` says.
+pub(super) fn load_with_new_target(
+    source: &Source,
+    files: Files,
+    prepare: &Prepare,
+) -> Result<Loaded> {
+    let Opened { table, files, kept, named, roles, mut notices, .. } =
+        Opened::of(&source.table, files)?;
+    let weight = roles.weight.map(|column| table.columns()[column].name.clone());
+    let prepare = prepare.clone().with_target(roles.target(&table), weight)?;
+    notices.extend(roles.notices);
+    let name = file_name(&source.data);
+    let (mut loaded, unknown) = finish(&name, table, &Arc::new(prepare), (files, &kept), notices)?;
+    if let Some(prepare) = loaded.data.prepare() {
+        loaded.notices.extend(prepare.unknown_levels(&unknown, loaded.data.len()));
+    }
+    if let Some(parts) = named {
+        loaded.data = loaded.data.divided(parts)?;
+    }
+    Ok(loaded)
+}
+
 /// The data set of a table, which has the rows of its files that were `kept`, and how many values of each column are unknown levels.
 fn finish(
     name: &str,

@@ -82,24 +82,33 @@ pub fn initialize(
         layout.len(),
         "initialize: the length of `params` is not that of the layout"
     );
-    for (index, (layer, place)) in spec.layers().iter().zip(layout.layers()).enumerate() {
-        let mut rng = Rng::new(seed, Purpose::Init, index as u64);
-        params[place.b()].fill(0.0);
-        let w = &mut params[place.w()];
-        let (n_in, n_out) = (place.n_in as f64, place.n_out as f64);
-        let variance = match init.resolve(layer.activation) {
-            Init::Auto | Init::He => 2.0 / n_in,
-            Init::Lecun => 1.0 / n_in,
-            Init::Glorot => 2.0 / (n_in + n_out),
-            Init::Orthogonal => {
-                orthogonal::fill(w, place.n_out, place.n_in, &mut rng)?;
-                continue;
-            }
-        };
-        // the uniform distribution on -bound..bound has the variance bound^2 / 3
-        let bound = (3.0 * variance).sqrt() as f32;
-        w.iter_mut().for_each(|weight| *weight = bound * rng.symmetric());
-    }
+    let mut layers = 0..layout.layers().len();
+    layers.try_for_each(|index| initialize_layer(params, spec, layout, index, init, seed))
+}
+
+/// Fills one layer's part of `params` with its initial weights and biases; otherwise as [`initialize`].
+pub(super) fn initialize_layer(
+    params: &mut [f32],
+    spec: &Spec,
+    layout: &Layout,
+    index: usize,
+    init: Init,
+    seed: u64,
+) -> Result<()> {
+    let (layer, place) = (&spec.layers()[index], &layout.layers()[index]);
+    let mut rng = Rng::new(seed, Purpose::Init, index as u64);
+    params[place.b()].fill(0.0);
+    let w = &mut params[place.w()];
+    let (n_in, n_out) = (place.n_in as f64, place.n_out as f64);
+    let variance = match init.resolve(layer.activation) {
+        Init::Auto | Init::He => 2.0 / n_in,
+        Init::Lecun => 1.0 / n_in,
+        Init::Glorot => 2.0 / (n_in + n_out),
+        Init::Orthogonal => return orthogonal::fill(w, place.n_out, place.n_in, &mut rng),
+    };
+    // the uniform distribution on -bound..bound has the variance bound^2 / 3
+    let bound = (3.0 * variance).sqrt() as f32;
+    w.iter_mut().for_each(|weight| *weight = bound * rng.symmetric());
     Ok(())
 }
 

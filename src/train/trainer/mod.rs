@@ -194,6 +194,7 @@ impl<'d> Trainer<'d> {
             batch_size,
             deterministic: config.deterministic,
             loss: task.loss(),
+            frozen: config.frozen()?,
         };
         if let Some(PartialEpoch { score, .. }) = state.partial {
             let (batch, samples) = (options.batch_size as u64, parts.train.len() as u64);

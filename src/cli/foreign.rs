@@ -1,0 +1,110 @@
+//! Model files that say nothing of their data: PyTorch's state dicts. What is taken for granted is said in notes.
+
+use super::print_note;
+use crate::data::prepare::Scale;
+use crate::data::{Dataset, Source};
+use crate::error::{Error, Result};
+use crate::model::{Activation, Model};
+use crate::store::RunOptions;
+use crate::text::{first_ones, safe};
+use crate::train::TrainConfig;
+
+/// Lets a table's numbers become inputs as they are, unless the user has said how they are scaled.
+pub fn take_as_given(source: &mut Source) {
+    source.table.keep_constant = true;
+    if source.table.scale == Scale::Auto {
+        source.table.scale = Scale::None;
+    }
+}
+
+/// Says what the activations are taken for, where the file does not and the user has not.
+pub fn report_activations(path: &str, model: &Model, are_given: bool) {
+    if model.metadata().is_none() && !are_given && model.spec().layers().len() > 1 {
+        let taken = model.spec().activations().into_iter().map(Activation::name);
+        print_note(&format!(
+            "{} does not contain its activations; assumed: {}; --activations sets others",
+            safe(path),
+            taken.collect::<Vec<_>>().join(",")
+        ));
+    }
+}
+
+/// Says what the outputs are taken for, because the file does not.
+pub fn report_outputs(path: &str, model: &Model, data: &Dataset) {
+    let (kind, names) = match data.is_regression() {
+        true => ("targets", data.target_names().to_vec()),
+        false => ("classes", data.classes().to_vec()),
+    };
+    print_note(&format!(
+        "{} does not say what its {} outputs mean; taken for the {kind} of {}, in this order: {}",
+        safe(path),
+        model.spec().n_out(),
+        data.name(),
+        first_ones(&names)
+    ));
+}
+
+/// Says that a table's numbers are inputs as they are.
+fn report_inputs(path: &str, options: &RunOptions, data: &Dataset) {
+    if data.prepare().is_some() && options.scale == Scale::None {
+        print_note(&format!(
+            "{} does not say how its inputs are scaled; numbers are taken as they are (--scale standard and others scale them)",
+            safe(path)
+        ));
+    }
+}
+
+/// The model of `--init-from` for this data: itself, or with a new output layer if that was asked for.
+///
+/// # Errors
+/// If the data is not what the model can learn; where a new output layer would do, names the flag for it.
+pub fn start_for(
+    model: &Model,
+    options: &RunOptions,
+    train: &TrainConfig,
+    data: &Dataset,
+    quiet: bool,
+) -> Result<Model> {
+    let path = options.init_from.as_deref().unwrap_or_default();
+    let is_foreign = model.metadata().is_none();
+    if is_foreign && !quiet {
+        report_inputs(path, options, data);
+    }
+    if options.has_new_head() {
+        model.check_inputs(data)?;
+        return model.with_new_head(data.n_outputs(), train.init, train.seed);
+    }
+    let has_other_task = !is_foreign && model.task().is_regression() != data.is_regression();
+    let (found, expected) = (data.n_outputs(), model.spec().n_out());
+    if found != expected || has_other_task {
+        let kind = |is_regression| if is_regression { "targets" } else { "classes" };
+        let of_model = match is_foreign {
+            true => "outputs",
+            false => kind(model.task().is_regression()),
+        };
+        return Err(Error::usage(format!(
+            "{} has {expected} {of_model}, {} has {found} {}; expected the same, or --new-head, which starts with a new output layer",
+            safe(path),
+            data.name(),
+            kind(data.is_regression()),
+        )));
+    }
+    if is_foreign && !quiet {
+        report_outputs(path, model, data);
+    }
+    Ok(model.clone())
+}
+
+/// Names the flag for a new output layer in an error about the target of a table.
+pub fn with_remedy(error: Error) -> Error {
+    match error {
+        Error::Invalid { subject, problem }
+            if problem.ends_with("no class of the model") || problem.ends_with("is the target") =>
+        {
+            let remedy =
+                "--new-head starts with a new output layer, for the classes or numbers of --target";
+            Error::invalid(subject, format!("{problem}; {remedy}"))
+        }
+        other => other,
+    }
+}
