@@ -26,7 +26,7 @@ impl TrainConfig {
     /// | `activations` | GELU for numbers, which are smoother functions of their inputs; ReLU for classes |
     /// | `batch_size` | the power of two that makes at most 100 steps of an epoch, from 64 to 1024 |
     /// | `lr` | 0.002; 0.003 for batches of 256 and more |
-    /// | `weight_decay` | a tenth of the parameters for each training row, at most 4: the fewer rows, the more the prior counts |
+    /// | `weight_decay` | a tenth of the parameters that learn for each training row, at most 4: the fewer rows, the more the prior counts |
     /// | `epochs` | 10,000 / √rows, at most 100, and at most 4e13 floating-point operations, but at least one epoch |
     /// | `patience` | a fifth of the epochs, at least 3; none without a validation part |
     ///
@@ -52,11 +52,14 @@ impl TrainConfig {
             self.lr = if self.batch_size < 256 { 2e-3 } else { 3e-3 };
         }
         let spec = Spec::new(data.n_features(), &self.hidden, &self.activations, data.n_outputs())?;
-        let parameters = Layout::new(&spec)?.len() as f64;
+        let layout = Layout::new(&spec)?;
+        let parameters = layout.len() as f64;
+        let frozen = self.freeze.unwrap_or(0).min(self.hidden.len());
+        let learning = (layout.len() - layout.layers()[frozen].w().start) as f64;
         if !is_given("weight_decay") {
             // a product of 1 with the learning rate is rejected
             let strongest = STRONGEST_DECAY.min(0.5 / self.lr);
-            let decay = (parameters / (10.0 * rows as f64)).min(strongest);
+            let decay = (learning / (10.0 * rows as f64)).min(strongest);
             // three digits are read more easily, and do as well
             self.weight_decay = format!("{decay:.2e}").parse().unwrap_or(decay);
         }

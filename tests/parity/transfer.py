@@ -116,14 +116,14 @@ def main():
             found = np.array([[float(row[f"p_{i}"]) for i in range(logits.shape[1])] for row in rows])
             assert np.abs(found - logits.softmax(1).numpy()).max() < 1e-5
         model, run = folder / "F32.safetensors", folder / "run"
-        settings = ["--epochs", 30, "--seed", 0, "--out", run, "--json", "--quiet", "--no-report"]
+        settings = ["--seed", 0, "--out", run, "--json", "--quiet", "--no-report"]
         data = [folder / "other-train.csv", "--test", folder / "other-test.csv"]
-        lines = densely(binary, "train", *data, "--init-from", model, "--new-head", "--freeze", 2, *settings)
+        lines = densely(binary, "train", *data, "--init-from", model, "--new-head", "--freeze", 1, *settings)
         accuracy = json.loads(lines.splitlines()[-1])["test_accuracy"]
-        print(f"fine-tuned to the other digits, two layers frozen: {accuracy:.6f} right")
+        print(f"fine-tuned to the other digits, one layer frozen: {accuracy:.6f} right")
         assert accuracy > 0.9
         for i, layer in enumerate(net):
-            if i < 3 and isinstance(layer, torch.nn.Linear):
+            if i < 1 and isinstance(layer, torch.nn.Linear):
                 for name, tensor in layer.state_dict().items():
                     ours = read_tensor(run / "best.safetensors", f"layers.{i // 2}.{name}")
                     assert ours == tensor.numpy().tobytes(), f"layer {i}: a frozen {name} has changed"
