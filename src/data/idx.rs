@@ -152,10 +152,13 @@ pub(super) fn require_values(subject: &str, bytes: usize) -> Result<()> {
 /// Reads exactly as many bytes as the product of `sizes`. Memory grows with the bytes that are read, not with what the
 /// header claims.
 fn read_values(mut reader: impl Read, path: &Path, sizes: &[usize]) -> Result<Vec<u8>> {
-    let product = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
-    let Some(expected) = product.filter(|&product| product < 1 << 62) else {
+    // callers multiply the other sizes even where there are no images
+    let product =
+        sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size.max(1) as u64));
+    let Some(product) = product.filter(|&product| product < 1 << 62) else {
         return Err(Error::invalid_file(path, format!("sizes {sizes:?} overflow")));
     };
+    let expected = if sizes.contains(&0) { 0 } else { product };
     require_values(&path.display().to_string(), expected as usize)?;
     let mut values = Vec::new();
     (reader.by_ref().take(expected).read_to_end(&mut values))
@@ -230,6 +233,8 @@ pub(super) mod tests {
         assert!(images_error(&idx(LABELS_MAGIC, &[1], &[0])).contains("found 0x00000801"));
         let huge = idx(IMAGES_MAGIC, &[u32::MAX, u32::MAX, u32::MAX], &[0]);
         assert!(images_error(&huge).contains("overflow"));
+        let none = idx(IMAGES_MAGIC, &[0, u32::MAX - 255, u32::MAX - 9], &[]);
+        assert!(images_error(&none).contains("overflow"));
         let large = images_error(&idx(IMAGES_MAGIC, &[u32::MAX, 28, 28], &[0]));
         assert!(large.contains("the-file needs 3367.3 GB of memory"), "{large}");
         let short = images_error(&idx(IMAGES_MAGIC, &[1000, 28, 28], &[0]));

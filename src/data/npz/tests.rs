@@ -152,6 +152,8 @@ fn damaged_files_are_errors() {
     assert!(error(b"PK\x03\x04and so on").contains("no array of NumPy"));
     let huge = error(&npy("<f4", false, "(4000000000, 4000000000)", &[]));
     assert!(huge.contains("the shape (4000000000, 4000000000) overflows"), "{huge}");
+    let none = error(&npy("<f8", false, "(0, 4000000000, 8000000000)", &[]));
+    assert!(none.contains("the shape (0, 4000000000, 8000000000) overflows"), "{none}");
     let large = error(&npy("<f4", false, "(4000000000, 100)", &[]));
     assert!(large.contains("GB of memory"), "{large}");
     let some = error(&npy("|u1", false, "(10000000,)", &[1; 100]));

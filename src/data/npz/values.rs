@@ -20,11 +20,12 @@ const BLOCK_BYTES: usize = 1 << 16;
 pub fn read(source: &mut dyn Read, header: Header, name: &str) -> Result<NpyArray> {
     let size = header.element.size();
     let shape = &header.shape;
-    let count = shape.iter().try_fold(1usize, |count, &length| count.checked_mul(length));
-    let promised = count.and_then(|count| count.checked_mul(size));
-    let (Some(count), Some(_)) = (count, promised.filter(|&bytes| bytes < 1 << 60)) else {
+    // callers multiply some of the lengths even where another is 0
+    let bytes = shape.iter().try_fold(size, |bytes, &length| bytes.checked_mul(length.max(1)));
+    if bytes.is_none_or(|bytes| bytes >= 1 << 60) {
         return Err(Error::invalid(name, format!("the shape {} overflows", shown(shape))));
-    };
+    }
+    let count: usize = shape.iter().product();
     let stored = match header.element {
         Element::Unsigned(1) => 1,
         _ => 4,
