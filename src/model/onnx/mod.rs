@@ -58,7 +58,7 @@ const MOST_BYTES: usize = i32::MAX as usize;
 ///
 /// # Errors
 /// [`Error::Argument`] if the opset is none of [`OPSETS`]. Otherwise if a weight is not finite, the graph would have more than 2 GiB,
-/// which protobuf does not allow, or a name or a number of the model has no place in a graph; see [`ports`].
+/// which protobuf does not allow, or a name or a number of the model has no place in a graph; see [`ports()`].
 ///
 /// ```
 /// use densely::data::Dataset;
