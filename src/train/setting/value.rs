@@ -1,6 +1,7 @@
 //! The types that settings have, and how each is written on the command line and in a configuration file.
 
 use std::fmt;
+use std::num::IntErrorKind;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -211,6 +212,9 @@ impl SettingValue for Vec<usize> {
         parse_list(text, |item| match item.parse() {
             Ok(0) => Err("a layer of 0 units; expected at least 1".to_owned()),
             Ok(size) => Ok(size),
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+                Err(format!("`{item}` is too large; expected sizes such as 512,256,128"))
+            }
             Err(_) => Err(format!("`{item}` is no size; expected sizes such as 512,256,128")),
         })
     }
