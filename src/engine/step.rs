@@ -1,7 +1,7 @@
 //! The training step: two phases with a barrier after each.
 //!
 //! **Phase 1**, [`backpropagation`]: each worker takes its own rows of the batch, gathers the samples, runs forward, computes
-//! the loss, and runs backward to the `dz` of every layer. Where the batch is small, wide layers are split by columns instead,
+//! the loss, and runs backward to the `dz` of every layer that learns. Where the batch is small, wide layers are split by columns instead,
 //! with barriers around them.
 //!
 //! **Phase 2**, [`update`]: each worker takes its own rows of every `w`, computes their gradient over the whole batch, block by

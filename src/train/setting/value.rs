@@ -209,7 +209,7 @@ fn joined<T: ToString>(values: &[T]) -> String {
 /// Sizes of layers.
 impl SettingValue for Vec<usize> {
     fn parse(text: &str) -> Result<Self, String> {
-        parse_list(text, |item| match item.parse() {
+        parse_list(text, |item| match item.parse::<usize>() {
             Ok(0) => Err("a layer of 0 units; expected at least 1".to_owned()),
             Ok(size) => Ok(size),
             Err(error) if *error.kind() == IntErrorKind::PosOverflow => {

@@ -109,7 +109,8 @@ impl<'d> Trainer<'d> {
     }
 
     /// A run from the weights of a model, which also determines sizes and activations. The targets of a regression are
-    /// standardised by this run's training part, whatever those of the model were.
+    /// standardised by this run's training part, whatever those of the model were. For other classes or targets, see
+    /// [`Model::with_new_head`].
     ///
     /// # Errors
     /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
