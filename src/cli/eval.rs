@@ -77,15 +77,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let is_foreign = model.metadata().is_none();
     let model = model.with_outputs_of(&loaded.data)?;
     let data = model.match_classes(loaded.data)?;
-    if is_foreign {
-        foreign::report_outputs(&args.model.model.display().to_string(), &model, &data);
-    }
     let rows = measured.rows;
     let backend = args.engine.backend()?;
     // the counts of the confusion matrix take 64 bits each
     let classes = model.spec.n_out();
     require_memory(classes.saturating_mul(2 * classes), "the confusion matrix of the classes")?;
     let mut engine = args.engine.engine(&model, backend, rows.len())?;
+    if is_foreign {
+        foreign::report_outputs(&args.model.model.display().to_string(), &model, &data);
+    }
     let about = format!(
         "{} on {}: {}, {}",
         backend.describe(),
