@@ -173,7 +173,8 @@ fn what_cannot_be_exported_leaves_nothing_behind() {
     let foreign =
         densely::model::Model::new(model.spec().clone(), model.params().to_vec(), None).unwrap();
     foreign.save(&sandbox.path("foreign.safetensors")).unwrap();
-    let message = sandbox.fails(&["export", "foreign.safetensors", "--torch", "b"], 1);
+    let named = ["export", "foreign.safetensors", "--activations", "relu"];
+    let message = sandbox.fails(&[&named[..], &["--torch", "b"]].concat(), 1);
     assert!(message.contains("another program wrote it"), "{message}");
     assert!(!sandbox.path("a").exists() && !sandbox.path("b").exists());
     sandbox.ok(&["export", "foreign.safetensors", "--npz", "foreign.npz"]);
