@@ -5,7 +5,7 @@ mod common;
 
 use std::ops::ControlFlow;
 
-use common::{dataset, ramp};
+use common::{dataset, numbers, ramp};
 use densely::data::Dataset;
 use densely::engine::{Adam, Engine, EngineOptions, State};
 use densely::gemm::Backend;
@@ -14,7 +14,6 @@ use densely::model::Activation::{
 };
 use densely::model::Spec;
 use densely::task::{Loss, TargetScale};
-use ndarray::Array2;
 
 struct Case {
     activations: [Activation; 3],
@@ -103,14 +102,6 @@ const CASES: [Case; 9] = [
     },
 ];
 
-/// Four targets, from 0 to 10, of the same inputs as `dataset`.
-fn numbers() -> Dataset {
-    let x = ramp(40 * 7, 104_729, 1013).into_iter().map(|x| x as f32).collect();
-    let y = ramp(40 * 4, 7907, 1013).into_iter().map(|y| (y * 5.0 + 5.0) as f32).collect();
-    let (x, y) = (Array2::from_shape_vec((40, 7), x), Array2::from_shape_vec((40, 4), y));
-    Dataset::from_targets(x.unwrap().view(), y.unwrap().view()).unwrap()
-}
-
 /// Ten steps over batches of 12, 12, 12, 4, 12, ...
 fn train(case: &Case, options: EngineOptions, data: &Dataset) -> (Vec<f64>, State) {
     let spec = Spec::new(7, &[9, 8, 6], &case.activations, 4).unwrap();
@@ -141,7 +132,7 @@ fn train(case: &Case, options: EngineOptions, data: &Dataset) -> (Vec<f64>, Stat
 
 #[test]
 fn ten_steps_equal_pytorch() {
-    let (classes, numbers) = (dataset(40, 7, 4), numbers());
+    let (classes, numbers) = (dataset(40, 7, 4), numbers(40, 7, 4));
     for case in &CASES {
         let data = if case.loss.is_regression() { &numbers } else { &classes };
         for backend in Backend::all() {

@@ -5,7 +5,7 @@ mod common;
 
 use std::ops::ControlFlow;
 
-use common::{dataset, ramp};
+use common::{dataset, numbers, ramp};
 use densely::data::{Dataset, Features, Split};
 use densely::engine::{Engine, EngineOptions};
 use densely::gemm::Backend;
@@ -17,17 +17,6 @@ use ndarray::Array2;
 
 const LOSSES: [Loss; 6] =
     [Loss::Mse, Loss::Mae, Loss::Huber, Loss::Poisson, Loss::Quantile(0.9), Loss::CrossEntropy];
-
-/// `samples` rows of `n` features, and targets from 0 to 10.
-fn numbers(samples: usize, n: usize, n_targets: usize) -> Dataset {
-    let array = |columns: usize, factor, scale: f64, shift: f64| {
-        let values = ramp(samples * columns, factor, 1013).into_iter();
-        let values = values.map(|x| (scale * x + shift) as f32).collect();
-        Array2::from_shape_vec((samples, columns), values).unwrap()
-    };
-    let (x, y) = (array(n, 104_729, 1.0, 0.0), array(n_targets, 7907, 5.0, 5.0));
-    Dataset::from_targets(x.view(), y.view()).unwrap()
-}
 
 fn weights(samples: usize) -> Vec<f32> {
     (0..samples).map(|i| (i * 5 % 7) as f32 / 2.0).collect()

@@ -7,13 +7,14 @@ mod runs;
 
 use std::ops::ControlFlow;
 
-use common::dataset;
+use common::{dataset, numbers};
 use densely::data::{Dataset, Split};
 use densely::engine::{Adam, Engine, EngineOptions, State};
 use densely::gemm::{Backend, BackendChoice};
 use densely::model::{Activation, Init, Layout, Model, Spec, initialize};
 use densely::store::{Checkpoint, RunOptions};
 use densely::train::{TrainConfig, Trainer};
+use ndarray::Array2;
 use runs::{all_backends, config, remains};
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Gelu, Activation::Tanh, Activation::Relu];
@@ -202,6 +203,42 @@ fn a_new_head_learns_other_classes_on_a_frozen_trunk() {
     assert_eq!(last.params()[..trunk], model.params()[..trunk]);
     assert_ne!(last.params()[trunk..], start.params()[trunk..]);
     assert_eq!((last.spec().n_out(), last.labels().len()), (5, 5));
+}
+
+/// Targets of other data have another center and scale; those of a state dict have none.
+#[test]
+fn a_regression_that_learns_on_begins_with_its_own_predictions() {
+    let first = numbers(300, 6, 2);
+    let shifted: Vec<f32> = first.targets().iter().map(|y| 40.0 + 3.0 * y).collect();
+    let shifted = Array2::from_shape_vec((300, 2), shifted).unwrap();
+    let x = Array2::from_shape_fn((300, 6), |(i, j)| (i * (7 + 5 * j) % 199) as f32 / 99.0 - 1.0);
+    let other = Dataset::from_targets(x.view(), shifted.view()).unwrap();
+    let config = TrainConfig::default().with(|c| {
+        (c.hidden, c.batch_size, c.epochs, c.threads) = (vec![20, 12], 30, 5, Some(1));
+        (c.split, c.lr) = (Split::Counts([240, 30, 30]), 0.01);
+    });
+    let mut trainer = Trainer::new(config.clone(), &first).unwrap();
+    trainer.run(&mut ()).unwrap();
+    let own = trainer.best_model();
+    let foreign = Model::new(own.spec().clone(), own.params().to_vec(), None).unwrap();
+    let foreign = foreign.with_outputs_of(&first).unwrap();
+    for (model, data) in [(&own, &other), (&foreign, &first)] {
+        let start = Trainer::from_model(config.clone(), model, data).unwrap();
+        let expected = model.predict(x.view()).unwrap();
+        for begun in [start.best_model(), start.last_model()] {
+            let found = begun.predict(x.view()).unwrap();
+            for (found, expected) in found.values().iter().zip(expected.values()) {
+                assert!((found - expected).abs() < 2e-5, "{found} {expected}");
+            }
+            assert_ne!(begun.params(), model.params());
+        }
+    }
+    // equal scales, bit for bit; a new output layer as it was drawn
+    let same = Trainer::from_model(config.clone(), &own, &first).unwrap();
+    assert_eq!(same.last_model().params(), own.params());
+    let head = own.with_new_head(2, Init::He, 9).unwrap();
+    let started = Trainer::from_model(config, &head, &other).unwrap();
+    assert_eq!(started.last_model().params(), head.params());
 }
 
 #[cfg(feature = "cli")]

@@ -89,10 +89,13 @@ pub fn start_for(
             kind(data.is_regression()),
         )));
     }
-    if is_foreign && !quiet {
+    if !is_foreign {
+        return Ok(model.clone());
+    }
+    if !quiet {
         report_outputs(path, model, data);
     }
-    Ok(model.clone())
+    model.clone().with_outputs_of(data)
 }
 
 /// Names the flag for a new output layer in an error about the target of a table.

@@ -7,7 +7,7 @@ use crate::data::table::Table;
 use crate::data::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::memory::{require_memory, too_large, try_reserve};
-use crate::task::{Regression, Task};
+use crate::task::{Loss, Regression, Task};
 use crate::text::plural;
 
 impl Model {
@@ -39,6 +39,44 @@ impl Model {
         params.resize(layout.len(), 0.0);
         initialize_layer(&mut params, &spec, &layout, head, init, seed)?;
         Self::new(spec, params, None)
+    }
+
+    /// Parameters with which outputs that are standardised as in `task` mean the values that this model predicts, in the targets'
+    /// units: `w s / s'` and `(b s + c - c') / s'` in the output layer, for centers `c` and scales `s` of the model, `c'` and `s'`
+    /// of the task. `None` where nothing changes: equal scales, classes, outputs that are logarithms, and a model without metadata.
+    ///
+    /// # Errors
+    /// If the system refuses the memory.
+    pub(crate) fn rescaled_for(&self, task: &Task) -> Result<Option<Vec<f32>>> {
+        let (Some(_), Task::Regression(old), Task::Regression(new)) =
+            (&self.metadata, self.task(), task)
+        else {
+            return Ok(None);
+        };
+        let scales = |regression: &Regression| -> Vec<(f64, f64)> {
+            regression.targets.iter().map(|target| (target.center, target.scale)).collect()
+        };
+        let is_logarithm = [&old, new].iter().any(|regression| regression.loss == Loss::Poisson);
+        if is_logarithm || scales(&old) == scales(new) || old.targets.len() != new.targets.len() {
+            return Ok(None);
+        }
+        let mut params = Vec::new();
+        try_reserve(&mut params, self.params.len())
+            .map_err(|_| too_large(self.params.len(), "the model"))?;
+        params.extend_from_slice(&self.params);
+        let layout = Layout::new(&self.spec)?;
+        let Some(head) = layout.layers().last() else { return Ok(None) };
+        let (w, b) = (head.w(), head.b());
+        for (output, (old, new)) in old.targets.iter().zip(&new.targets).enumerate() {
+            let row = w.start + output * head.n_in;
+            for weight in &mut params[row..row + head.n_in] {
+                *weight = (f64::from(*weight) * old.scale / new.scale) as f32;
+            }
+            let bias = &mut params[b.start + output];
+            let value = f64::from(*bias) * old.scale + old.center;
+            *bias = ((value - new.center) / new.scale) as f32;
+        }
+        Ok(Some(params))
     }
 
     /// The same model, whose outputs mean what `data` holds, if its file does not say what they mean. Classes that are the numbers of

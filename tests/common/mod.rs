@@ -25,6 +25,17 @@ pub fn dataset(samples: usize, n: usize, classes: u32) -> Dataset {
     Dataset::from_arrays(x.view(), &labels).unwrap()
 }
 
+/// `samples` rows of `n` features between -1 and 1, with `n_targets` targets between 0 and 10.
+pub fn numbers(samples: usize, n: usize, n_targets: usize) -> Dataset {
+    let array = |columns: usize, factor, scale: f64, shift: f64| {
+        let values = ramp(samples * columns, factor, 1013).into_iter();
+        let values = values.map(|x| (scale * x + shift) as f32).collect();
+        Array2::from_shape_vec((samples, columns), values).unwrap()
+    };
+    let (x, y) = (array(n, 104_729, 1.0, 0.0), array(n_targets, 7907, 5.0, 5.0));
+    Dataset::from_targets(x.view(), y.view()).unwrap()
+}
+
 /// Writes four IDX files of 5x4 images in three classes that are easy to tell apart: `train` and `test` of them.
 pub fn write_idx(directory: &Path, train: usize, test: usize) {
     std::fs::create_dir_all(directory).unwrap();

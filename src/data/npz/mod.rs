@@ -1,4 +1,5 @@
-//! NumPy's arrays: reads `.npy` files and `.npz` archives of them, writes arrays of `float32`.
+//! NumPy's arrays: reads `.npy` files and `.npz` archives of them, writes `.npy` of `float32` and archives of numbers,
+//! truth values and texts.
 //!
 //! Format: "NEP 1, a simple file format for NumPy arrays", versions 1 to 3. Every type of numbers is read, and texts. Objects are not,
 //! which are Python's own (`pickle`), nor complex numbers, dates and structures.

@@ -109,8 +109,8 @@ impl<'d> Trainer<'d> {
     }
 
     /// A run from the weights of a model, which also determines sizes and activations. The targets of a regression are
-    /// standardised by this run's training part, whatever those of the model were. For other classes or targets, see
-    /// [`Model::with_new_head`].
+    /// standardised by this run's training part: a model whose metadata says how its own were starts with its output layer rescaled,
+    /// so that its predictions are what they were. For other classes or targets, see [`Model::with_new_head`].
     ///
     /// # Errors
     /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
@@ -150,7 +150,12 @@ impl<'d> Trainer<'d> {
             diverged: None,
             prepare: data.prepare().cloned(),
         };
-        Self::assemble(state, spec.clone(), data)
+        let mut trainer = Self::assemble(state, spec.clone(), data)?;
+        if let Some(params) = model.rescaled_for(&trainer.task)? {
+            trainer.state.optimizer = State::new(&params)?;
+            trainer.state.best_params.copy_from_slice(&params);
+        }
+        Ok(trainer)
     }
 
     /// A run that resumes from a state.
