@@ -66,9 +66,23 @@ pub fn prefetch<T>(values: &[T]) {
     let _ = values;
 }
 
+/// Asks the CPU to bring the cache line of an address into its cache, to be written. Any address is allowed.
+#[inline(always)]
+pub fn prefetch_to_write<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing, and every address is allowed; CPUs without the instruction ignore it.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Defines a function that takes an [`Isa`] first and runs its body compiled for it.
 ///
-/// The body may use the constant `FMA`: whether `fma` is one instruction. What it calls must be
+/// The body may use two constants: `FMA`, whether `fma` is one instruction, and `LANES`, how many values the vectors of AVX2 and AVX-512
+/// have: 8 or 16, and 0 without these. What it calls must be
 /// `#[inline(always)]`, or it is compiled for the most basic instruction set.
 macro_rules! kernel {
     (
@@ -80,19 +94,19 @@ macro_rules! kernel {
         pub fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::extra_unused_type_parameters)]
-            fn body<const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
+            fn body<const FMA: bool, const LANES: usize>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2($($arg: $ty),*) $(-> $ret)? { body::<true>($($arg),*) }
+            fn avx2($($arg: $ty),*) $(-> $ret)? { body::<true, 8>($($arg),*) }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512($($arg: $ty),*) $(-> $ret)? { body::<true>($($arg),*) }
+            fn avx512($($arg: $ty),*) $(-> $ret)? { body::<true, 16>($($arg),*) }
 
             use $crate::isa::Level;
             match isa.0 {
-                Level::Portable => body::<{ cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64") }>($($arg),*),
+                Level::Portable => body::<{ cfg!(target_feature = "fma") || cfg!(target_arch = "aarch64") }, 0>($($arg),*),
                 // SAFETY: an `Isa` of this level exists only if detection found these features on this CPU.
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => unsafe { avx2($($arg),*) },

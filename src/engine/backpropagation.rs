@@ -167,12 +167,7 @@ fn loss_of_rows(context: &Context<'_>, batch: &[u32], rows: &Range<usize>) -> Sc
     let buffer = &context.offsets.layers[last].dz;
     // SAFETY: phase 1, own rows, the only reference.
     let outputs = unsafe { context.arena.write(rows_of(buffer, n_out, rows)) };
-    // every chunk adds up the weights of the whole batch, in its order: cheaper than a barrier, and the same for all
-    let scale = match context.data.weight_of(batch) {
-        0.0 => 0.0,
-        weight => (1.0 / weight) as f32,
-    };
-    context.loss(outputs, &batch[rows.clone()], scale)
+    context.loss(outputs, &batch[rows.clone()], context.gradient_scale(batch))
 }
 
 /// Writes a region of the `dz` of the layer below: `da = dz w`, then `da * f'(z)`.

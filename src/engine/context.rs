@@ -30,6 +30,7 @@ use super::chunk_counter::ChunkCounter;
 use super::halt::Halt;
 use super::kernels::loss::softmax_cross_entropy;
 use super::kernels::regression::{Truth, regression_loss};
+use super::packed::Packed;
 use super::score::Score;
 use super::shared::Shared;
 use super::workspace::{ChunkScore, Offsets, WorkerState};
@@ -58,6 +59,8 @@ pub struct Context<'a> {
     pub chunk_counter: &'a ChunkCounter,
     pub halt: &'a Halt,
     pub params: Params<'a>,
+    /// What steps work on with the Rust backend.
+    pub packed: Option<&'a Packed<'a>>,
 }
 
 /// The parameters as a job sees them.
@@ -108,6 +111,15 @@ impl Context<'_> {
                 let truth = Truth { targets: data.targets(), weights, scales: self.scales };
                 regression_loss(self.isa, outputs, truth, loss, samples, scale)
             }
+        }
+    }
+
+    /// What the gradients of a batch's losses are multiplied by: 1 / the sum of its weights. Every worker adds up the weights of the whole
+    /// batch, in its order: cheaper than a barrier, and the same for all.
+    pub fn gradient_scale(&self, batch: &[u32]) -> f32 {
+        match self.data.weight_of(batch) {
+            0.0 => 0.0,
+            weight => (1.0 / weight) as f32,
         }
     }
 

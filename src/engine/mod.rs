@@ -22,6 +22,7 @@ mod gather;
 mod halt;
 mod kernels;
 mod options;
+mod packed;
 mod partition;
 mod predictor;
 mod score;
@@ -58,6 +59,7 @@ use chunk_counter::ChunkCounter;
 use context::{Context, Params};
 use evaluation::Output;
 use halt::Halt;
+use packed::PackedNetwork;
 use partition::Partition;
 use shared::Shared;
 use step::{Pass, Report};
@@ -90,6 +92,10 @@ pub struct Engine {
     isa: Isa,
     workers: Workers,
     workspace: Workspace,
+    /// With the Rust backend, what a step works on.
+    packed: Option<PackedNetwork>,
+    /// The samples of a pass in another order.
+    sorted: Vec<u32>,
 }
 
 impl Engine {
@@ -117,11 +123,30 @@ impl Engine {
         let partition = Partition { workers: threads, fixed: deterministic };
         // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
-        let workspace = Workspace::new(spec, &layout, batch_size, partition)?;
+        let isa = Isa::detect();
+        let (packed, rows) = match backend {
+            Backend::Rust => {
+                let packed = PackedNetwork::new(spec, &layout, batch_size, frozen, threads, isa)?;
+                (Some(packed), 0)
+            }
+            Backend::Blas(_) => (None, batch_size),
+        };
+        let workspace = Workspace::new(spec, &layout, batch_size, rows, partition)?;
         let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
         let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();
-        let (spec, isa) = (spec.clone(), Isa::detect());
-        Ok(Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace })
+        Ok(Self {
+            spec: spec.clone(),
+            loss,
+            frozen,
+            scales,
+            layout,
+            backend,
+            isa,
+            workers,
+            workspace,
+            packed,
+            sorted: Vec::new(),
+        })
     }
 
     /// An engine for a model: with the loss that it was trained by, and its targets. The loss of `options` is ignored.
@@ -192,7 +217,8 @@ impl Engine {
             offsets.batch
         );
         self.require_truth(data);
-        if offsets.partition.looks_for_zero_columns(batch_size.min(order.len())) {
+        let largest = batch_size.min(order.len());
+        if self.packed.is_none() && offsets.partition.looks_for_zero_columns(largest) {
             data.occupancy(); // computed here, not in the first step
         }
         let State { params, m, v, steps } = state;
@@ -204,8 +230,17 @@ impl Engine {
             m.len(),
             v.len()
         );
+        let mut sorted = std::mem::take(&mut self.sorted);
+        let mut taken = order;
+        if let Some(packed) = &mut self.packed {
+            if packed.sort(&mut sorted, data, order, batch_size) {
+                taken = &sorted;
+            }
+            packed.begin(data, &taken[..largest]);
+            packed.load(&self.layout, params, Some((m, v)));
+        }
         let pass = Pass {
-            order,
+            order: taken,
             batch_size,
             adam,
             first_step: *steps + 1,
@@ -228,6 +263,10 @@ impl Engine {
                 }
             },
         );
+        self.sorted = sorted;
+        if let Some(packed) = &self.packed {
+            packed.store(&self.layout, self.frozen, params, m, v);
+        }
         *steps += trained.steps;
         let last = order.chunks(batch_size).nth((trained.steps as usize).saturating_sub(1));
         trained.broken = match trained.score.loss_sum.is_finite() {
@@ -239,6 +278,9 @@ impl Engine {
 
     /// The first layer whose outputs are not finite, after a batch whose loss was not. Data sets hold only finite numbers.
     fn broken_outputs(&self, rows: usize) -> Broken {
+        if let Some(packed) = &self.packed {
+            return Broken::Outputs { layer: packed.broken_outputs(rows) };
+        }
         let (arena, layers) = (&self.workspace.arena, self.layout.layers());
         let above = self.workspace.offsets.layers.iter().zip(layers).skip(1);
         let mut outputs =
@@ -264,15 +306,23 @@ impl Engine {
         assert!((1..=batch).contains(&found), "gradient: {found} rows; expected 1 to {batch}");
         self.require_truth(data);
         assert_eq!(grads.len(), len, "gradient: grads do not have the length of the layout");
+        assert_eq!(params.len(), len, "gradient: params do not have the length of the layout");
+        if let Some(packed) = &mut self.packed {
+            packed.begin(data, rows);
+            packed.load(&self.layout, params, None);
+        }
         let mut total = Score::default();
-        let grads = Shared::new(grads);
+        let shared = Shared::new(grads);
         self.run(
             Params::Fixed(params),
             data,
             &Halt::default(),
-            |context, member, report| step::gradient(context, member, rows, grads, report),
+            |context, member, report| step::gradient(context, member, rows, shared, report),
             &mut |score| total = score,
         );
+        if let Some(packed) = &self.packed {
+            packed.store_gradients(&self.layout, self.frozen, grads);
+        }
         total
     }
 
@@ -364,7 +414,9 @@ impl Engine {
         job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
-        let Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace } = self;
+        let Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace, .. } =
+            self;
+        let packed = self.packed.as_mut().map(PackedNetwork::share);
         if let Params::Fixed(params) = params {
             assert_eq!(params.len(), layout.len(), "params do not have the length of the layout");
         }
@@ -388,6 +440,7 @@ impl Engine {
             chunk_counter: &ChunkCounter::default(),
             halt,
             params,
+            packed: packed.as_ref(),
         };
         backend.prepare_thread(); // this thread may not be the one that created the engine
         workers.run(|member| job(&context, member, Some(report)), &|member| {

@@ -118,6 +118,12 @@ impl Chunks {
         Self { total, assigned_rows: total - drawn_rows, assigned: workers, drawn }
     }
 
+    /// Chunks of `total` units of work that need no rows beside them: a quarter of them is drawn, one at a time.
+    pub fn of_units(total: usize, workers: usize) -> Self {
+        let drawn = if workers > 1 { total / 4 } else { 0 };
+        Self { total, assigned_rows: total - drawn, assigned: workers, drawn }
+    }
+
     /// Even chunks of at most `max_rows` rows, all of them drawn.
     pub fn fixed(total: usize, max_rows: usize) -> Self {
         Self { total, assigned_rows: 0, assigned: 0, drawn: total.div_ceil(max_rows) }

@@ -41,6 +41,16 @@ impl<'a, T> Shared<'a, T> {
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<T>(), cells.len()) }
     }
 
+    /// A pointer to the first element of a range, for code that reads or writes within that range. Using it is subject to what
+    /// [`Shared::read`] and [`Shared::write`] ask for.
+    ///
+    /// # Panics
+    /// If the range is out of bounds.
+    pub fn pointer(&self, range: Range<usize>) -> *mut T {
+        // a pointer from cells that are the whole range
+        UnsafeCell::raw_get(self.0[range].as_ptr())
+    }
+
     /// The elements of a range, to write.
     ///
     /// # Safety

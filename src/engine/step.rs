@@ -23,11 +23,12 @@
 use super::clock::Clock;
 use super::context::Context;
 use super::kernels::adam::Adam;
+use super::packed::Rule;
 use super::score::Score;
 use super::shared::Shared;
 use super::update::Update;
 use super::workers::Member;
-use super::{backpropagation, update};
+use super::{backpropagation, packed, update};
 
 /// A pass over training samples.
 pub struct Pass<'a> {
@@ -49,12 +50,18 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
     let Pass { params, m, v, .. } = *pass;
     let mut clock = Clock::start();
     for (i, batch) in pass.order.chunks(pass.batch_size).enumerate() {
-        backpropagation::forward_backward(context, member, batch, 2 * i, &mut clock);
+        phase_1(context, member, batch, 2 * i, &mut clock);
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
         let step = pass.adam.step(pass.first_step + i as u64);
-        let rule = Update::Adam { params, m, v, step };
-        update::weight_gradients(context, member.number(), batch.len(), &rule, 2 * i + 1);
+        let (worker, rule) = (member.number(), Update::Adam { params, m, v, step });
+        match context.packed {
+            None => update::weight_gradients(context, worker, batch.len(), &rule, 2 * i + 1),
+            Some(packed) => {
+                let rule = Rule::Adam(step);
+                packed::weight_gradients(context, packed, worker, batch.len(), rule, 2 * i + 1);
+            }
+        }
         clock.lap(|phases| &mut phases.update);
         report_score(context, &mut report, batch.len());
         member.synchronise();
@@ -76,11 +83,30 @@ pub fn gradient(
     grads: Shared<'_, f32>,
     mut report: Report<'_>,
 ) {
-    backpropagation::forward_backward(context, member, batch, 0, &mut Clock::start());
+    phase_1(context, member, batch, 0, &mut Clock::start());
     member.synchronise();
-    let rule = Update::Store { grads };
-    update::weight_gradients(context, member.number(), batch.len(), &rule, 1);
+    let (worker, rule) = (member.number(), Update::Store { grads });
+    match context.packed {
+        None => update::weight_gradients(context, worker, batch.len(), &rule, 1),
+        Some(packed) => {
+            packed::weight_gradients(context, packed, worker, batch.len(), Rule::Store, 1);
+        }
+    }
     report_score(context, &mut report, batch.len());
+}
+
+/// Phase 1, on the matrices that the backend multiplies.
+fn phase_1(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    batch: &[u32],
+    phase: usize,
+    clock: &mut Clock,
+) {
+    match context.packed {
+        None => backpropagation::forward_backward(context, member, batch, phase, clock),
+        Some(packed) => packed::forward_backward(context, packed, member, batch, phase, clock),
+    }
 }
 
 /// Reports the score of a batch, on worker 0. Between the barrier after phase 1 and the next barrier.

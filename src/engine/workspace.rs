@@ -88,11 +88,17 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Buffers for batches of up to `batch` samples.
+    /// Buffers for batches of up to `batch` samples, of which those of a step have `rows` rows: none, if the step has buffers of its own.
     ///
     /// # Errors
     /// If the sizes overflow or memory cannot be allocated.
-    pub fn new(spec: &Spec, layout: &Layout, batch: usize, partition: Partition) -> Result<Self> {
+    pub fn new(
+        spec: &Spec,
+        layout: &Layout,
+        batch: usize,
+        rows: usize,
+        partition: Partition,
+    ) -> Result<Self> {
         let mut end = 0usize;
         let mut take = |rows: usize, columns: usize| -> Result<Range<usize>> {
             let len = rows.checked_mul(columns).filter(|&len| len <= isize::MAX as usize / 64);
@@ -111,9 +117,9 @@ impl Workspace {
         let mut layers = Vec::with_capacity(layout.layers().len());
         for (sizes, layer) in layout.layers().iter().zip(spec.layers()) {
             layers.push(LayerOffsets {
-                input: take(batch, sizes.n_in)?,
-                slope: take(if keeps_slope(layer.activation) { batch } else { 0 }, sizes.n_out)?,
-                dz: take(batch, sizes.n_out)?,
+                input: take(rows, sizes.n_in)?,
+                slope: take(if keeps_slope(layer.activation) { rows } else { 0 }, sizes.n_out)?,
+                dz: take(rows, sizes.n_out)?,
             });
         }
         let widest = layout.layers().iter().map(|layer| layer.n_in.max(layer.n_out)).max();
@@ -127,6 +133,7 @@ impl Workspace {
         let first = &layout.layers()[0];
         let gathered_w = first.n_out.min(gradient_rows(first.n_in)) * first.n_in;
         let gradient = gradient.max().unwrap_or(0).max(gathered_w);
+        let (gradient, gathered_w) = if rows == 0 { (0, 0) } else { (gradient, gathered_w) };
         let workers = (0..partition.workers)
             .map(|_| {
                 let gradient = take(1, gradient)?;
@@ -163,7 +170,7 @@ mod tests {
         let spec = Spec::new(5, &[7, 3], &activations, 4).unwrap();
         let layout = Layout::new(&spec).unwrap();
         let workspace =
-            Workspace::new(&spec, &layout, 9, Partition { workers: 2, fixed: false }).unwrap();
+            Workspace::new(&spec, &layout, 9, 9, Partition { workers: 2, fixed: false }).unwrap();
         let offsets = &workspace.offsets;
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for layer in &offsets.layers {
@@ -188,10 +195,12 @@ mod tests {
         let spec = Spec::new(784, &[], &[], 10).unwrap();
         let layout = Layout::new(&spec).unwrap();
         let partition = Partition { workers: 1, fixed: false };
-        assert!(Workspace::new(&spec, &layout, usize::MAX / 100, partition).is_err());
+        assert!(
+            Workspace::new(&spec, &layout, usize::MAX / 100, usize::MAX / 100, partition).is_err()
+        );
         // each buffer is addressable by itself, and their sum is just beyond what can be addressed
         let spec = Spec::new(1, &[1; 63], &[], 1).unwrap();
         let layout = Layout::new(&spec).unwrap();
-        assert!(Workspace::new(&spec, &layout, (1 << 57) - 1, partition).is_err());
+        assert!(Workspace::new(&spec, &layout, (1 << 57) - 1, (1 << 57) - 1, partition).is_err());
     }
 }

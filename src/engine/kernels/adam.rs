@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fma;
+use super::inverse::{INVERSE_CHUNK, inverse_of_root};
 use crate::isa::kernel;
 
 /// Adam's settings (Kingma and Ba, 2015), with decoupled weight decay (Loshchilov and Hutter, 2019) over all
@@ -98,12 +99,22 @@ kernel! {
         );
         // without the sign, the bits of numbers are ordered as the numbers are, and infinity and NaN come after them
         let mut largest = 0;
-        for (((w, m), v), g) in params.iter_mut().zip(m).zip(v).zip(grads) {
-            *m = flush(fma::<FMA>(step.beta1, *m, step.one_minus_beta1 * *g));
-            *v = flush(fma::<FMA>(step.beta2, *v, step.one_minus_beta2 * *g * *g));
-            let root = fma::<FMA>(v.sqrt(), step.root_correction, step.eps);
-            *w = fma::<FMA>(*w, step.decay, -step.step_size * *m / root);
-            largest = largest.max(magnitude(*w)).max(magnitude(*v));
+        let chunks = params.chunks_mut(INVERSE_CHUNK).zip(m.chunks_mut(INVERSE_CHUNK));
+        let chunks = chunks.zip(v.chunks_mut(INVERSE_CHUNK).zip(grads.chunks(INVERSE_CHUNK)));
+        for ((params, m), (v, grads)) in chunks {
+            let mut inverses = [1.0; INVERSE_CHUNK];
+            for (((m, v), g), inverse) in m.iter_mut().zip(v).zip(grads).zip(&mut inverses) {
+                *m = flush(fma::<FMA>(step.beta1, *m, step.one_minus_beta1 * *g));
+                *v = flush(fma::<FMA>(step.beta2, *v, step.one_minus_beta2 * *g * *g));
+                // the root of 0 as one that is negligible
+                *inverse = if *v == 0.0 { f32::MIN_POSITIVE } else { *v };
+                largest = largest.max(magnitude(*v));
+            }
+            inverse_of_root::<LANES>(&mut inverses, step.root_correction, step.eps);
+            for ((w, m), inverse) in params.iter_mut().zip(m).zip(&inverses) {
+                *w = fma::<FMA>(*w, step.decay, -step.step_size * *m * *inverse);
+                largest = largest.max(magnitude(*w));
+            }
         }
         largest < magnitude(f32::INFINITY)
     }

@@ -8,6 +8,7 @@ pub mod activation;
 pub mod adam;
 pub mod columns;
 pub mod exp;
+pub mod inverse;
 pub mod loss;
 pub mod regression;
 pub mod rows;

@@ -3,20 +3,24 @@
 use super::fma;
 use crate::isa::kernel;
 
+/// `x / 255`, correctly rounded, for whole numbers from 0 to 255.
+#[inline(always)]
+pub fn quotient_of_255<const FMA: bool>(x: f32) -> f32 {
+    if !FMA {
+        return x / 255.0;
+    }
+    // a product, corrected by the exact remainder: the result of a division in a quarter of its time
+    let quotient = x * (1.0 / 255.0);
+    let remainder = fma::<FMA>(-quotient, 255.0, x);
+    fma::<FMA>(remainder, 1.0 / 255.0, quotient)
+}
+
 kernel! {
     /// `out = pixels / 255`, correctly rounded; both slices have one length.
     pub fn scale_pixels(out: &mut [f32], pixels: &[u8]) {
         assert_eq!(out.len(), pixels.len(), "scale_pixels: the lengths differ");
-        if !FMA {
-            out.iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel) / 255.0);
-            return;
-        }
         for (out, &pixel) in out.iter_mut().zip(pixels) {
-            // a product, corrected by the exact remainder: the result of a division in a quarter of its time
-            let x = f32::from(pixel);
-            let quotient = x * (1.0 / 255.0);
-            let remainder = fma::<FMA>(-quotient, 255.0, x);
-            *out = fma::<FMA>(remainder, 1.0 / 255.0, quotient);
+            *out = quotient_of_255::<FMA>(f32::from(pixel));
         }
     }
 }

@@ -1,0 +1,204 @@
+//! Gathering the samples of a batch into panels, with a mask of what is not zero.
+#![allow(unsafe_code)]
+
+use super::layout::{MASK_BITS, PackedLayout};
+use super::order::{InputOrder, SIDE};
+use crate::data::{Dataset, Features};
+use crate::engine::kernels::rows::quotient_of_255;
+use crate::engine::shared::Shared;
+use crate::isa::{self, kernel};
+
+/// Shuffled rows come from anywhere in memory: each row is prefetched this many rows before it is copied.
+const PREFETCH_ROWS: usize = 3;
+
+/// The rows of a panel follow each other, but the panels of a row lie so far apart that the CPU does not foresee where the next ones begin:
+/// each cache line is asked for this many rows before it is written.
+const PREFETCH_ROWS_TO_WRITE: usize = 4;
+
+/// Where gathered samples go: rows of the first layer's `input`, from `row` on, and their words of the masks, if there are any.
+pub struct Gathered<'a> {
+    pub layout: &'a PackedLayout,
+    pub arena: Shared<'a, f32>,
+    pub masks: Option<Shared<'a, u16>>,
+    pub row: usize,
+}
+
+kernel! {
+    /// Writes samples into panels, pixels divided by 255, inputs in the given order, and 0 after the last.
+    ///
+    /// The caller owns the rows that are written: no one else reads or writes them.
+    pub fn gather(to: &Gathered<'_>, data: &Dataset, order: InputOrder, samples: &[u32]) {
+        let n = data.n_features();
+        let blocks = n.div_ceil(MASK_BITS);
+        let range = |sample: u32| sample as usize * n..(sample as usize + 1) * n;
+        for (i, &sample) in samples.iter().enumerate() {
+            let mut row = to.row(to.row + i);
+            let later = samples.get(i + PREFETCH_ROWS).map(|&sample| range(sample));
+            match data.features() {
+                Features::U8(pixels) => {
+                    later.into_iter().for_each(|later| isa::prefetch(&pixels[later]));
+                    let pixels = &pixels[range(sample)];
+                    match order {
+                        InputOrder::Squares { columns } => {
+                            for lines in pixels.chunks_exact(SIDE * columns) {
+                                // whole lines of squares
+                                let [a, b, c, d] = [0, 1, 2, 3].map(|i| &lines[i * columns..(i + 1) * columns]);
+                                let squares = a.chunks_exact(SIDE).zip(b.chunks_exact(SIDE));
+                                let squares = squares.zip(c.chunks_exact(SIDE).zip(d.chunks_exact(SIDE)));
+                                for ((a, b), (c, d)) in squares {
+                                    // put together in a register: a load of what was just stored in parts would have to wait for it
+                                    let part = |line: &[u8]| match line.first_chunk() {
+                                        Some(line) => u128::from(u32::from_le_bytes(*line)),
+                                        None => 0,
+                                    };
+                                    let square = part(a) | part(b) << 32 | part(c) << 64 | part(d) << 96;
+                                    row.push_pixels::<FMA>(square.to_le_bytes());
+                                }
+                            }
+                        }
+                        InputOrder::Given => {
+                            let (whole, rest) = pixels.as_chunks::<MASK_BITS>();
+                            whole.iter().for_each(|block| row.push_pixels::<FMA>(*block));
+                            if !rest.is_empty() {
+                                let mut block = [0; MASK_BITS];
+                                block[..rest.len()].copy_from_slice(rest);
+                                row.push_pixels::<FMA>(block);
+                            }
+                        }
+                    }
+                }
+                Features::F32(values) => {
+                    later.into_iter().for_each(|later| isa::prefetch(&values[later]));
+                    let (whole, rest) = values[range(sample)].as_chunks::<MASK_BITS>();
+                    whole.iter().for_each(|block| row.push_values(*block));
+                    if !rest.is_empty() {
+                        let mut block = [0.0; MASK_BITS];
+                        block[..rest.len()].copy_from_slice(rest);
+                        row.push_values(block);
+                    }
+                }
+            }
+            assert_eq!(row.block, blocks, "gather: a sample of {n} features");
+        }
+    }
+}
+
+impl Gathered<'_> {
+    fn row(&self, row: usize) -> Row {
+        let Self { layout, arena, masks, .. } = self;
+        assert!(row < layout.capacity, "gather: row {row} of {}", layout.capacity);
+        let input = &layout.layers[0].input;
+        Row {
+            values: arena.pointer(input.clone()).wrapping_add(row * layout.width),
+            panel_step: layout.capacity * layout.width,
+            panels: layout.layers[0].in_panels,
+            width: layout.width,
+            masks: masks.map(|masks| {
+                masks.pointer(0..layout.mask_blocks * layout.capacity).wrapping_add(row)
+            }),
+            masks_step: layout.capacity,
+            mask_blocks: layout.mask_blocks,
+            block: 0,
+            column: 0,
+        }
+    }
+}
+
+/// A row that is written block by block.
+struct Row {
+    /// Where the next panel's values of this row begin, or this panel's.
+    values: *mut f32,
+    panel_step: usize,
+    /// How many panels are left, with this one.
+    panels: usize,
+    width: usize,
+    masks: Option<*mut u16>,
+    masks_step: usize,
+    mask_blocks: usize,
+    /// The number of blocks written.
+    block: usize,
+    /// The column in this panel at which the next block goes.
+    column: usize,
+}
+
+impl Row {
+    #[inline(always)]
+    fn push_pixels<const FMA: bool>(&mut self, pixels: [u8; MASK_BITS]) {
+        self.push(pixels.map(|byte| quotient_of_255::<FMA>(f32::from(byte))), || {
+            bytes_not_zero(pixels)
+        });
+    }
+
+    #[inline(always)]
+    fn push_values(&mut self, values: [f32; MASK_BITS]) {
+        self.push(values, || bytes_not_zero(values.map(|value| u8::from(value != 0.0))));
+    }
+
+    #[inline(always)]
+    fn push(&mut self, values: [f32; MASK_BITS], mask: impl Fn() -> u16) {
+        assert!(self.block < self.mask_blocks, "gather: more than {} blocks", self.mask_blocks);
+        if let Some(masks) = self.masks {
+            // SAFETY: there are `mask_blocks` words for this row, `masks_step` apart, and they are this worker's.
+            unsafe { masks.add(self.block * self.masks_step).write(mask()) };
+        }
+        self.block += 1;
+        if self.width >= MASK_BITS {
+            // SAFETY: `push_part` says where.
+            unsafe { self.push_part(values) };
+        } else {
+            let (first, second) = (values.first_chunk::<8>(), values.last_chunk::<8>());
+            for half in [first, second].into_iter().flatten() {
+                // SAFETY: `push_part` says where.
+                unsafe { self.push_part(*half) };
+            }
+        }
+    }
+
+    /// Writes a part of a panel's columns, if there are panels left: one narrower than a block may begin beyond the last input.
+    ///
+    /// # Safety
+    /// The width of a panel is a multiple of N.
+    #[inline(always)]
+    unsafe fn push_part<const N: usize>(&mut self, values: [f32; N]) {
+        if self.panels == 0 {
+            return;
+        }
+        let to = self.values.wrapping_add(self.column);
+        isa::prefetch_to_write(to.wrapping_add(PREFETCH_ROWS_TO_WRITE * self.width));
+        // SAFETY: the columns of this panel lie within the buffer, and the row is this worker's.
+        unsafe { to.cast::<[f32; N]>().write(values) };
+        self.column += N;
+        if self.column == self.width {
+            self.values = self.values.wrapping_add(self.panel_step);
+            (self.panels, self.column) = (self.panels - 1, 0);
+        }
+    }
+}
+
+/// A bit for each byte, set where it is not zero.
+#[inline(always)]
+fn bytes_not_zero(bytes: [u8; MASK_BITS]) -> u16 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::*;
+        // SAFETY: every x86-64 CPU has SSE2; the load reads the 16 bytes.
+        unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            !(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128())) as u16)
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    bytes.iter().rev().fold(0, |word, byte| word << 1 | u16::from(*byte != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_set_where_values_are_not_zero() {
+        let mut bytes = [0; MASK_BITS];
+        (bytes[1], bytes[8]) = (1, 255);
+        assert_eq!(bytes_not_zero(bytes), 0x0102);
+    }
+}

@@ -1,0 +1,183 @@
+//! Where everything lies: the offset table of the packed vectors and of the buffers of a step.
+
+use std::ops::Range;
+
+use crate::engine::buffer::Buffer;
+use crate::engine::partition::even_range;
+use crate::error::{Error, Result};
+use crate::model::{Activation, Layout, Spec};
+
+/// Inputs of the first layer have a bit each for whether they are zero, in words of this many.
+pub const MASK_BITS: usize = 16;
+
+/// The most values of the widest layer in a block of rows, 384 KiB: forward and backward of these rows stay in a second-level cache of 512 KiB.
+const ROWS_BLOCK: usize = 96 * 1024;
+
+/// The most values in a block of a weight gradient, 256 KiB.
+const GRADIENT_BLOCK: usize = 64 * 1024;
+
+/// The most values along k of the weights that stay in the first-level cache while rows pass: 24 KiB.
+const WEIGHTS_BLOCK: usize = 6 * 1024;
+
+/// The most values of `dz` that stay in the first-level cache while inputs pass: 16 KiB.
+const SAMPLES_BLOCK: usize = 4 * 1024;
+
+/// One layer, with its matrices in panels of `L` columns; see `gemm::panels`. In the packed vectors of parameters and moments:
+/// `w` is `[out_panels][n_in][L]` and `b` is `[out_panels][L]`. In the arena, with the samples of a batch as rows: `input` is
+/// `[in_panels][capacity][L]`, `dz` and `slope` are `[out_panels][capacity][L]`.
+#[derive(Clone, Debug)]
+pub struct PackedLayer {
+    pub n_in: usize,
+    pub n_out: usize,
+    pub in_panels: usize,
+    pub out_panels: usize,
+    pub w: Range<usize>,
+    pub b: Range<usize>,
+    /// The weights a second time, for the backward pass: `[in_panels][n_out][L]`, in a vector of their own. Empty where nobody needs them.
+    pub transposed: Range<usize>,
+    pub input: Range<usize>,
+    /// The gradient of the pre-activation; of the output layer, first the logits.
+    pub dz: Range<usize>,
+    /// `f'(z)`, for the activations that keep it; else empty.
+    pub slope: Range<usize>,
+}
+
+/// The offset table.
+#[derive(Clone, Debug)]
+pub struct PackedLayout {
+    /// `L`.
+    pub width: usize,
+    /// The rows that a panel of the arena has: the batch, and some more so that panels do not compete for the same cache sets.
+    pub capacity: usize,
+    pub layers: Vec<PackedLayer>,
+    /// The lengths of the packed vectors, of that of transposed weights, and of the arena.
+    pub params_len: usize,
+    pub transposed_len: usize,
+    pub arena_len: usize,
+    /// The rows of a batch that pass through all layers together.
+    pub rows_block: usize,
+    /// A worker's buffers in the arena: a block of a weight gradient, and the outputs of a block of rows as the losses want them, row-major.
+    pub workers: Vec<(Range<usize>, Range<usize>)>,
+    /// The words of the masks: `[mask_blocks][capacity]`.
+    pub mask_blocks: usize,
+    /// The length of a worker's list of indices.
+    pub list_len: usize,
+}
+
+impl PackedLayout {
+    /// # Errors
+    /// If the sizes overflow.
+    pub fn new(
+        spec: &Spec,
+        layout: &Layout,
+        batch: usize,
+        frozen: usize,
+        workers: usize,
+        width: usize,
+        max_tile_rows: usize,
+    ) -> Result<Self> {
+        let overflow = || {
+            Error::usage(format!(
+                "the buffers for a batch of {batch} samples exceed what can be addressed; expected a smaller batch size"
+            ))
+        };
+        let capacity = padded_rows(batch, width).ok_or_else(overflow)?;
+        let (mut params_len, mut transposed_len, mut arena_len) = (0, 0, 0);
+        let take = |end: &mut usize, sizes: [usize; 3]| {
+            let len = sizes.into_iter().try_fold(1usize, usize::checked_mul);
+            let len = len.filter(|&len| len <= isize::MAX as usize / 64);
+            let range = len.zip(Buffer::next_line(*end));
+            let range = range.and_then(|(len, start)| Some(start..start.checked_add(len)?));
+            let range = range.ok_or_else(overflow)?;
+            *end = range.end;
+            Ok::<_, Error>(range)
+        };
+        let keeps_slope = |activation: Activation| !activation.derivative_follows_from_value();
+        let mut layers = Vec::with_capacity(layout.layers().len());
+        for (l, (sizes, layer)) in layout.layers().iter().zip(spec.layers()).enumerate() {
+            let (n_in, n_out) = (sizes.n_in, sizes.n_out);
+            let (in_panels, out_panels) = (n_in.div_ceil(width), n_out.div_ceil(width));
+            let passes_back = l > frozen;
+            let slopes = if keeps_slope(layer.activation) { out_panels } else { 0 };
+            layers.push(PackedLayer {
+                n_in,
+                n_out,
+                in_panels,
+                out_panels,
+                w: take(&mut params_len, [out_panels, n_in, width])?,
+                b: take(&mut params_len, [out_panels, width, 1])?,
+                transposed: take(
+                    &mut transposed_len,
+                    [if passes_back { in_panels } else { 0 }, n_out, width],
+                )?,
+                input: take(&mut arena_len, [in_panels, capacity, width])?,
+                dz: take(&mut arena_len, [out_panels, capacity, width])?,
+                slope: take(&mut arena_len, [slopes, capacity, width])?,
+            });
+        }
+        let widest = layers.iter().map(|layer| layer.in_panels.max(layer.out_panels) * width).max();
+        let rows_block = (ROWS_BLOCK / widest.unwrap_or(1)).clamp(2 * max_tile_rows, 256);
+        let gradient = layers.iter().map(|layer| {
+            gradient_panels(layer, width).min(layer.in_panels) * width * layer.out_panels * width
+        });
+        let gradient = gradient.max().unwrap_or(0);
+        let n_in = layers[0].n_in;
+        let tiles = rows_block.min(batch).div_ceil(max_tile_rows);
+        let list_len = (tiles * (n_in + 8)).max(width * samples_block(width) + 8);
+        let workers = (0..workers)
+            .map(|_| {
+                Ok((
+                    take(&mut arena_len, [gradient, 1, 1])?,
+                    take(&mut arena_len, [rows_block.min(batch), spec.n_out(), 1])?,
+                ))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            width,
+            capacity,
+            layers,
+            params_len,
+            transposed_len,
+            arena_len,
+            rows_block,
+            workers,
+            mask_blocks: n_in.div_ceil(MASK_BITS),
+            list_len,
+        })
+    }
+
+    /// The position of a row of a panel of one of the arena's matrices that begins at `start`.
+    pub fn at(&self, start: usize, panel: usize, row: usize) -> usize {
+        start + (panel * self.capacity + row) * self.width
+    }
+
+    /// The blocks along k of weights with `k` rows, of whole panels of A.
+    pub fn weight_blocks(&self, k: usize) -> impl Iterator<Item = Range<usize>> {
+        let most = WEIGHTS_BLOCK / self.width;
+        let panels = k.div_ceil(self.width);
+        let count = k.div_ceil(most);
+        let width = self.width;
+        (0..count).map(move |i| {
+            let block = even_range(panels, i, count);
+            block.start * width..(block.end * width).min(k)
+        })
+    }
+}
+
+/// The most panels of inputs whose weight gradient is computed together.
+pub fn gradient_panels(layer: &PackedLayer, width: usize) -> usize {
+    (GRADIENT_BLOCK / (layer.out_panels * width * width)).max(1)
+}
+
+/// How many samples of a batch a product of phase 2 adds up at a time.
+pub fn samples_block(width: usize) -> usize {
+    SAMPLES_BLOCK / width
+}
+
+/// `batch` and a few rows more, so that the distance between panels is 7 cache lines more than a multiple of 8 of them.
+fn padded_rows(batch: usize, width: usize) -> Option<usize> {
+    /// Values of a cache line.
+    const LINE: usize = 16;
+    let rows = batch.checked_next_multiple_of((8 * LINE / width).max(1))?;
+    rows.checked_add((7 * LINE).div_ceil(width))
+}

@@ -1,0 +1,114 @@
+//! Lists of what is not zero, from masks with a bit for each value.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use super::layout::MASK_BITS;
+use crate::engine::shared::Shared;
+use crate::isa::kernel;
+
+/// The positions of the bits of a byte, in ascending order; the rest is not used.
+const POSITIONS: [[u8; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut bit, mut count) = (0, 0);
+        while bit < 8 {
+            if byte >> bit & 1 == 1 {
+                table[byte][count] = bit as u8;
+                count += 1;
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    table
+};
+
+kernel! {
+    /// Lists the inputs that are not zero in at least one of some rows: those of the bits that are set in at least one of the rows' words of
+    /// `masks`, which has a word for each of `capacity` rows for each of `blocks` times [`MASK_BITS`] inputs. Returns their number.
+    /// `list` has space for 8 more. Nobody writes these rows' words meanwhile.
+    pub fn list_inputs(
+        list: &mut [u32],
+        masks: Shared<'_, u16>,
+        capacity: usize,
+        blocks: usize,
+        rows: Range<usize>,
+    ) -> usize {
+        let mut count = 0;
+        for block in 0..blocks {
+            let words = block * capacity + rows.start..block * capacity + rows.end;
+            // SAFETY: the caller's promise.
+            let any = unsafe { masks.read(words) }.iter().fold(0, |any, word| any | word);
+            for (half, byte) in any.to_le_bytes().into_iter().enumerate() {
+                let first = (block * MASK_BITS + 8 * half) as u32;
+                let to = &mut list[count..count + 8];
+                for (to, position) in to.iter_mut().zip(POSITIONS[byte as usize]) {
+                    *to = first + u32::from(position);
+                }
+                count += byte.count_ones() as usize;
+            }
+        }
+        count
+    }
+}
+
+kernel! {
+    /// Lists the samples in which at least one of some inputs is not zero, counted from the first of them: `low` and `high` are the
+    /// words of the samples for two neighbouring blocks of inputs, of which the bits in `wanted` count: `high` has the upper 16. Returns their number.
+    /// `list` has space for one more than there are samples.
+    pub fn list_samples(list: &mut [u32], low: &[u16], high: &[u16], wanted: u32) -> usize {
+        let mut count = 0;
+        for (sample, (low, high)) in (0..).zip(low.iter().zip(high)) {
+            list[count] = sample;
+            let word = u32::from(*low) | u32::from(*high) << MASK_BITS;
+            count += usize::from(word & wanted != 0);
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::tests::on_each_isa;
+    use crate::rng::{Purpose, Rng};
+
+    #[test]
+    fn lists_have_every_bit_that_is_set() {
+        let mut rng = Rng::new(3, Purpose::Init, 0);
+        let (capacity, blocks) = (9, 5);
+        let masks: Vec<u16> = (0..capacity * blocks)
+            .map(
+                |i| if i % 3 == 0 { 0 } else { (rng.symmetric() * 32767.0) as i16 as u16 & 0x8a51 },
+            )
+            .collect();
+        let bit =
+            |row: usize, input: usize| masks[input / 16 * capacity + row] >> (input % 16) & 1 == 1;
+        on_each_isa(|isa| {
+            let mut copy = masks.clone();
+            let shared = Shared::new(&mut copy);
+            for (first, rows) in [(0, 1), (2, 3), (8, 1), (0, 9), (4, 0)] {
+                let mut list = vec![77; 16 * blocks + 8];
+                let count =
+                    list_inputs(isa, &mut list, shared, capacity, blocks, first..first + rows);
+                let expected: Vec<u32> = (0..16 * blocks as u32)
+                    .filter(|&input| (first..first + rows).any(|row| bit(row, input as usize)))
+                    .collect();
+                assert_eq!(list[..count], expected);
+            }
+            for (inputs, wanted) in
+                [(0..16, 0xffff), (5..9, 0x1e0), (12..20, 0xff000), (15..16, 0x8000)]
+            {
+                let mut list = vec![77; capacity + 1];
+                let (low, high) = (&masks[..capacity], &masks[capacity..2 * capacity]);
+                let count = list_samples(isa, &mut list, low, high, wanted);
+                let expected: Vec<u32> = (0..capacity as u32)
+                    .filter(|&row| inputs.clone().any(|input| bit(row as usize, input)))
+                    .collect();
+                assert_eq!(list[..count], expected, "{inputs:?}");
+            }
+        });
+    }
+}
