@@ -12,7 +12,7 @@ use crate::isa::{self, kernel};
 const PREFETCH_ROWS: usize = 3;
 
 /// The rows of a panel follow each other, but the panels of a row lie so far apart that the CPU does not foresee where the next ones begin:
-/// each cache line is asked for this many rows before it is written.
+/// each cache line is asked for this many rows before it is written, if its place was not blank in this row.
 const PREFETCH_ROWS_TO_WRITE: usize = 4;
 
 /// Where gathered samples go: rows of the first layer's `input`, from `row` on, and their words of the masks, if there are any.
@@ -137,19 +137,25 @@ impl Row {
     #[inline(always)]
     fn push(&mut self, values: [f32; MASK_BITS], mask: impl Fn() -> u16) {
         assert!(self.block < self.mask_blocks, "gather: more than {} blocks", self.mask_blocks);
-        if let Some(masks) = self.masks {
+        let is_blank = match self.masks {
+            None => false,
             // SAFETY: there are `mask_blocks` words for this row, `masks_step` apart, and they are this worker's.
-            unsafe { masks.add(self.block * self.masks_step).write(mask()) };
-        }
+            Some(masks) => unsafe {
+                let word = masks.add(self.block * self.masks_step);
+                let before = word.replace(mask());
+                before | *word == 0
+            },
+        };
         self.block += 1;
+        // where there were zeros and are zeros, nothing has to be written
         if self.width >= MASK_BITS {
             // SAFETY: `push_part` says where.
-            unsafe { self.push_part(values) };
+            unsafe { self.push_part(values, is_blank) };
         } else {
             let (first, second) = (values.first_chunk::<8>(), values.last_chunk::<8>());
             for half in [first, second].into_iter().flatten() {
                 // SAFETY: `push_part` says where.
-                unsafe { self.push_part(*half) };
+                unsafe { self.push_part(*half, is_blank) };
             }
         }
     }
@@ -159,14 +165,16 @@ impl Row {
     /// # Safety
     /// The width of a panel is a multiple of N.
     #[inline(always)]
-    unsafe fn push_part<const N: usize>(&mut self, values: [f32; N]) {
+    unsafe fn push_part<const N: usize>(&mut self, values: [f32; N], is_blank: bool) {
         if self.panels == 0 {
             return;
         }
-        let to = self.values.wrapping_add(self.column);
-        isa::prefetch_to_write(to.wrapping_add(PREFETCH_ROWS_TO_WRITE * self.width));
-        // SAFETY: the columns of this panel lie within the buffer, and the row is this worker's.
-        unsafe { to.cast::<[f32; N]>().write(values) };
+        if !is_blank {
+            let to = self.values.wrapping_add(self.column);
+            isa::prefetch_to_write(to.wrapping_add(PREFETCH_ROWS_TO_WRITE * self.width));
+            // SAFETY: the columns of this panel lie within the buffer, and the row is this worker's.
+            unsafe { to.cast::<[f32; N]>().write(values) };
+        }
         self.column += N;
         if self.column == self.width {
             self.values = self.values.wrapping_add(self.panel_step);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::phases::sparse_rows;
 use crate::engine::buffer::Buffer;
 use crate::engine::partition::even_range;
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ const ROWS_BLOCK: usize = 96 * 1024;
 const GRADIENT_BLOCK: usize = 64 * 1024;
 
 /// The most values along k of the weights that stay in the first-level cache while rows pass: 24 KiB.
-const WEIGHTS_BLOCK: usize = 6 * 1024;
+const WEIGHTS_BLOCK: usize = 4 * 1024;
 
 /// The most values of `dz` that stay in the first-level cache while inputs pass: 16 KiB.
 const SAMPLES_BLOCK: usize = 4 * 1024;
@@ -122,7 +123,7 @@ impl PackedLayout {
         });
         let gradient = gradient.max().unwrap_or(0);
         let n_in = layers[0].n_in;
-        let tiles = rows_block.min(batch).div_ceil(max_tile_rows);
+        let tiles = rows_block.min(batch).div_ceil(sparse_rows(max_tile_rows));
         let list_len = (tiles * (n_in + 8)).max(width * samples_block(width) + 8);
         let workers = (0..workers)
             .map(|_| {

@@ -46,6 +46,8 @@ pub struct PackedNetwork {
     order: InputOrder,
     /// Whether zeros of the inputs are left out.
     skips_zeros: bool,
+    /// Whether the masks say which blocks of the input buffer may hold other values than 0.
+    knows_zeros: bool,
     /// What sorting by label counts.
     counts: Vec<u32>,
 }
@@ -92,6 +94,7 @@ impl PackedNetwork {
             lists: zeros_of(layout.list_len * workers)?,
             order: InputOrder::Given,
             skips_zeros: false,
+            knows_zeros: true,
             counts: zeros_of(spec.n_out())?,
             tiles,
             layout,
@@ -101,7 +104,12 @@ impl PackedNetwork {
     /// Chooses how the inputs of a data set lie, and whether their zeros are left out.
     pub fn begin(&mut self, data: &Dataset, batch: &[u32]) {
         self.order = InputOrder::of(data);
-        self.skips_zeros = zeros::may_pay(data) && zeros::pay(data, batch, self.tiles.max_rows());
+        self.skips_zeros = zeros::may_pay(data)
+            && zeros::pay(data, batch, phases::sparse_rows(self.tiles.max_rows()));
+        if self.skips_zeros && !self.knows_zeros {
+            self.masks.fill(u16::MAX);
+        }
+        self.knows_zeros = self.skips_zeros;
     }
 
     /// Puts the samples of a pass in `sorted`, each batch sorted by its labels, where that lets more zeros be left out. Returns whether it does.

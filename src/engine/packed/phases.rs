@@ -14,7 +14,7 @@ use crate::engine::kernels::{activation, rows as row_kernels};
 use crate::engine::partition::{Chunks, blocks};
 use crate::engine::score::Score;
 use crate::engine::workers::Member;
-use crate::gemm::panels::{MAX_TILE_ROWS, Tile};
+use crate::gemm::panels::{MAX_TILE_ROWS, Tile, count_product};
 
 /// What phase 2 does with a gradient.
 #[derive(Clone, Copy)]
@@ -89,6 +89,7 @@ impl Rows<'_> {
         let output = layout.layers.get(l + 1).map_or(&layer.dz, |above| &above.input);
         let activation = context.activation(l);
         let lists = (l == 0 && packed.skips_zeros).then(|| self.list_inputs());
+        count_product();
         for panel in 0..layer.out_panels {
             let weights = layer.n_in * layout.width;
             let w = layer.w.start + panel * weights;
@@ -137,7 +138,8 @@ impl Rows<'_> {
         let a_panels = k.div_ceil(layout.width);
         assert!(layout.at(a.start, a_panels, 0) <= a.end, "{k} columns are outside a buffer");
         let (a, c) = (packed.arena.pointer(a.clone()), packed.arena.pointer(c));
-        let tile_rows = || blocks(self.rows.clone(), functions.len());
+        let most = if lists.is_some() { sparse_rows(functions.len()) } else { functions.len() };
+        let tile_rows = || blocks(self.rows.clone(), most);
         // SAFETY of what follows: own rows of A and C, which was checked; `b` reaches as far as the caller says; the functions are those
         // of this CPU.
         let tile = |rows: &Range<usize>, k: &Range<usize>| Tile {
@@ -182,7 +184,7 @@ impl Rows<'_> {
         // meanwhile, so that only those of these rows are read.
         let list = unsafe { packed.lists.write(own) };
         let (size, mut counts) = (layout.layers[0].n_in + 8, [0; MAX_LISTS]);
-        let tiles = blocks(rows.clone(), packed.tiles.max_rows());
+        let tiles = blocks(rows.clone(), sparse_rows(packed.tiles.max_rows()));
         for ((rows, list), count) in tiles.zip(list.chunks_mut(size)).zip(&mut counts) {
             *count = list_inputs(
                 context.isa,
@@ -237,6 +239,7 @@ impl Rows<'_> {
             true => &layer.input,
             false => &below.slope,
         };
+        count_product();
         for panel in 0..layer.in_panels {
             let weights = layer.n_out * layout.width;
             let w = layer.transposed.start + panel * weights;
@@ -300,6 +303,7 @@ pub fn weight_gradients(
     };
     for l in learning.clone() {
         if let Some(assigned) = chunks(l).assigned_to(worker) {
+            count_product();
             work(l, chunks(l).rows(assigned));
         }
     }
@@ -369,8 +373,8 @@ impl Learning<'_> {
     }
 
     /// The tiles of some inputs: ranges within one panel.
-    fn tiles(&self, inputs: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let (width, most) = (self.packed.layout.width, self.packed.tiles.max_rows());
+    fn tiles(&self, inputs: &Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+        let width = self.packed.layout.width;
         let end = inputs.end;
         inputs
             .clone()
@@ -381,7 +385,7 @@ impl Learning<'_> {
     /// `dw += a^T dz` over some samples, for some inputs and all outputs: `gradient` is `[out_panels][inputs][L]`. The first samples overwrite.
     fn add_products(&self, gradient: *mut f32, inputs: &Range<usize>, samples: &Range<usize>) {
         for out_panel in 0..self.layer.out_panels {
-            for tile in self.tiles(inputs) {
+            for tile in self.tiles(inputs, self.packed.tiles.max_rows()) {
                 let functions = &self.packed.tiles.rows[tile.len() - 1];
                 let tile = self.tile(gradient, inputs, samples, out_panel, &tile);
                 // SAFETY: phase 2: nobody writes `input` and `dz`; the gradient is the worker's own. `tile` has checked the ranges; the
@@ -399,7 +403,7 @@ impl Learning<'_> {
         samples: &Range<usize>,
     ) {
         let Self { packed, layer, .. } = self;
-        let layout = packed.layout;
+        let (layout, most) = (packed.layout, sparse_rows(packed.tiles.max_rows()));
         let own = self.worker * layout.list_len..(self.worker + 1) * layout.list_len;
         // SAFETY: a worker's own list.
         let list = unsafe { packed.lists.write(own) };
@@ -408,12 +412,13 @@ impl Learning<'_> {
             let mut counts = [0; MAX_TILES];
             let size = samples.len() + 1;
             for ((tile, list), count) in
-                self.tiles(&panel).zip(list.chunks_mut(size)).zip(&mut counts)
+                self.tiles(&panel, most).zip(list.chunks_mut(size)).zip(&mut counts)
             {
                 *count = self.list_samples(list, &tile, samples);
             }
             for out_panel in 0..layer.out_panels {
-                for ((tile, list), &count) in self.tiles(&panel).zip(list.chunks(size)).zip(&counts)
+                for ((tile, list), &count) in
+                    self.tiles(&panel, most).zip(list.chunks(size)).zip(&counts)
                 {
                     let functions = &packed.tiles.rows[tile.len() - 1];
                     let tile = self.tile(gradient, inputs, samples, out_panel, &tile);
@@ -512,6 +517,12 @@ impl Learning<'_> {
             }
         }
     }
+}
+
+/// The most rows in a tile that leaves zeros out, of those that tiles may have: with fewer rows, more is zero throughout a tile, and with 12 vectors
+/// of sums the multiplications are still what takes the time.
+pub fn sparse_rows(max_rows: usize) -> usize {
+    max_rows.min(6)
 }
 
 /// The most tiles in a panel.

@@ -123,6 +123,11 @@ impl Tiles {
     }
 }
 
+/// Counts a product of a layer, made of any number of tiles, among those of the Rust backend.
+pub fn count_product() {
+    super::CALLS.add_one();
+}
+
 /// Repeats a statement for every row number below a constant. Unlike a loop, this gives the compiler no reason to keep the sums
 /// in memory.
 macro_rules! for_each_row {
@@ -213,7 +218,9 @@ unsafe fn along<V: Simd, const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
                 let columns = left.min(width);
                 // the rows of the next tile, in this panel
                 for i in 0..ROWS {
-                    V::prefetch(a.wrapping_add((ROWS + i) * width));
+                    for line in (0..width).step_by(16) {
+                        V::prefetch(a.wrapping_add((ROWS + i) * width + line));
+                    }
                 }
                 for p in 0..columns {
                     add(&mut sums, a.add(p), width, b);
