@@ -15,6 +15,16 @@
 //! | a worker's gradient block and its columns | its own | its own |
 //! | the score of a chunk | written by the worker that has the chunk | read by worker 0 |
 //!
+//! With the Rust backend, the buffers are those of `packed`, and phase 2 divides inputs instead of rows of `w`:
+//!
+//! | buffer | phase 1 | phase 2 |
+//! |---|---|---|
+//! | `params` in panels | read by all | the weights of own inputs written, or the biases |
+//! | `m`, `v` in panels | - | the same |
+//! | transposed weights | read by all | those of own inputs written |
+//! | `input`, `slope`, `dz` in panels, masks | own rows written and read | read by all |
+//! | a worker's lists, gradient block and outputs | its own | its own |
+//!
 //! An evaluation has neither phase: `params` are read by all, and a worker's evaluation buffers are its own.
 //!
 //! The functions of `step`, `backpropagation`, `update`, `evaluation` and `forward` trust each other to keep to the table.

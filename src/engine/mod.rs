@@ -5,7 +5,8 @@
 //! training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
 //!
-//! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases,
+//! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases with OpenBLAS, `packed` has
+//! those of the Rust backend,
 //! `evaluation` is what runs without training, `forward` is one layer, `context` is what they all share, with the table of who
 //! writes what. `partition` defines the words chunk, block, panel and tile.
 
@@ -105,6 +106,10 @@ impl Engine {
     /// # Errors
     /// If a size is out of range or overflows, if memory cannot be allocated, or if a thread cannot be started.
     pub fn new(spec: &Spec, options: EngineOptions) -> Result<Self> {
+        Self::with_isa(spec, options, Isa::detect())
+    }
+
+    fn with_isa(spec: &Spec, options: EngineOptions, isa: Isa) -> Result<Self> {
         let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen } = options;
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(Error::usage(format!("{threads} threads: expected 1 to {MAX_THREADS}")));
@@ -123,7 +128,6 @@ impl Engine {
         let partition = Partition { workers: threads, fixed: deterministic };
         // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
-        let isa = Isa::detect();
         let (packed, rows) = match backend {
             Backend::Rust => {
                 let packed = PackedNetwork::new(spec, &layout, batch_size, frozen, threads, isa)?;

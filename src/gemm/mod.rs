@@ -22,7 +22,7 @@ mod naive;
 mod tests;
 
 pub use blas::{Blas, BlasDescription};
-pub use rust::panels;
+pub(crate) use rust::panels;
 
 /// The library that computes the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

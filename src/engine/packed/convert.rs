@@ -74,30 +74,26 @@ pub fn store(
     flat[flat_layer.b()].copy_from_slice(&packed[layer.b.clone()][..layer.n_out]);
 }
 
-/// Copies the weights of a panel of inputs to where they lie transposed.
+/// Copies the weights between a panel of inputs and one of outputs to where they lie transposed.
 ///
 /// # Safety
 /// Nobody else writes these weights or reaches their transposed copy meanwhile.
-pub unsafe fn transpose_panel(
+pub unsafe fn transpose(
     tiles: &Tiles,
     layer: &PackedLayer,
     transposed: Shared<'_, f32>,
     params: Shared<'_, f32>,
-    panel: usize,
+    in_panel: usize,
+    out_panel: usize,
 ) {
     let (n_in, width) = (layer.n_in, tiles.width);
-    let inputs = panel * width..n_in.min((panel + 1) * width);
-    let start = layer.transposed.start + panel * layer.n_out * width;
-    let to = transposed.pointer(start..start + layer.n_out * width);
-    for out_panel in 0..layer.out_panels {
-        let outputs = outputs(layer, width, out_panel);
-        let start = layer.w.start + (out_panel * n_in + inputs.start) * width;
-        let from = params.pointer(start..start + inputs.len() * width);
-        // SAFETY: both ranges were checked to be within their vectors, and hold rows of `width` values: `from` for each input, `to` for each
-        // output; the caller promises the rest.
-        unsafe {
-            let to = to.add(outputs.start * width);
-            tiles.transpose((to, width), (from, width), inputs.len(), outputs.len());
-        }
-    }
+    let inputs = in_panel * width..n_in.min((in_panel + 1) * width);
+    let outputs = outputs(layer, width, out_panel);
+    let to = layer.transposed.start + (in_panel * layer.n_out + outputs.start) * width;
+    let to = transposed.pointer(to..to + outputs.len() * width);
+    let from = layer.w.start + (out_panel * n_in + inputs.start) * width;
+    let from = params.pointer(from..from + inputs.len() * width);
+    // SAFETY: both ranges were checked to be within their vectors, and hold rows of `width` values: `from` for each input, `to` for each
+    // output; the caller promises the rest.
+    unsafe { tiles.transpose((to, width), (from, width), inputs.len(), outputs.len()) };
 }

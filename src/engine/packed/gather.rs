@@ -47,12 +47,9 @@ kernel! {
                                 let squares = squares.zip(c.chunks_exact(SIDE).zip(d.chunks_exact(SIDE)));
                                 for ((a, b), (c, d)) in squares {
                                     // put together in a register: a load of what was just stored in parts would have to wait for it
-                                    let part = |line: &[u8]| match line.first_chunk() {
-                                        Some(line) => u128::from(u32::from_le_bytes(*line)),
-                                        None => 0,
-                                    };
-                                    let square = part(a) | part(b) << 32 | part(c) << 64 | part(d) << 96;
-                                    row.push_pixels::<FMA>(square.to_le_bytes());
+                                    let part = |line: &[u8]| line.first_chunk().map_or(0, |line| u32::from_ne_bytes(*line));
+                                    let square: [u8; MASK_BITS] = bytemuck::cast([part(a), part(b), part(c), part(d)]);
+                                    row.push_pixels::<FMA>(square);
                                 }
                             }
                         }

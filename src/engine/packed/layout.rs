@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::phases::sparse_rows;
+use super::zeros::sparse_rows;
 use crate::engine::buffer::Buffer;
 use crate::engine::partition::even_range;
 use crate::error::{Error, Result};
@@ -14,8 +14,10 @@ pub const MASK_BITS: usize = 16;
 /// The most values of the widest layer in a block of rows, 384 KiB: forward and backward of these rows stay in a second-level cache of 512 KiB.
 const ROWS_BLOCK: usize = 96 * 1024;
 
-/// The most values in a block of a weight gradient, 256 KiB.
-const GRADIENT_BLOCK: usize = 64 * 1024;
+/// The most inputs and outputs in a block of a weight gradient, 128 KiB: with the parameters and moments that it changes it fits a second-level
+/// cache, and `dz` is read from a slower one only as often as there are blocks of inputs.
+const BLOCK_INPUTS: usize = 128;
+const BLOCK_OUTPUTS: usize = 256;
 
 /// The most values along k of the weights that stay in the first-level cache while rows pass: 24 KiB.
 const WEIGHTS_BLOCK: usize = 4 * 1024;
@@ -118,13 +120,15 @@ impl PackedLayout {
         }
         let widest = layers.iter().map(|layer| layer.in_panels.max(layer.out_panels) * width).max();
         let rows_block = (ROWS_BLOCK / widest.unwrap_or(1)).clamp(2 * max_tile_rows, 256);
+        let (most_in, most_out) = block_panels(width);
         let gradient = layers.iter().map(|layer| {
-            gradient_panels(layer, width).min(layer.in_panels) * width * layer.out_panels * width
+            layer.in_panels.min(most_in) * layer.out_panels.min(most_out) * width * width
         });
         let gradient = gradient.max().unwrap_or(0);
         let n_in = layers[0].n_in;
         let tiles = rows_block.min(batch).div_ceil(sparse_rows(max_tile_rows));
-        let list_len = (tiles * (n_in + 8)).max(width * samples_block(width) + 8);
+        let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
+        let list_len = (tiles * longest).max(width * (samples_block(width) + 1));
         let workers = (0..workers)
             .map(|_| {
                 Ok((
@@ -154,20 +158,27 @@ impl PackedLayout {
 
     /// The blocks along k of weights with `k` rows, of whole panels of A.
     pub fn weight_blocks(&self, k: usize) -> impl Iterator<Item = Range<usize>> {
-        let most = WEIGHTS_BLOCK / self.width;
-        let panels = k.div_ceil(self.width);
-        let count = k.div_ceil(most);
-        let width = self.width;
-        (0..count).map(move |i| {
-            let block = even_range(panels, i, count);
-            block.start * width..(block.end * width).min(k)
-        })
+        panel_blocks(k, self.width, WEIGHTS_BLOCK / self.width)
+    }
+
+    /// The same where zeros are left out, and with them a part of the weights: twice as long, and whole words of the masks.
+    pub fn sparse_blocks(&self, k: usize) -> impl Iterator<Item = Range<usize>> {
+        panel_blocks(k, self.width.max(MASK_BITS), 2 * WEIGHTS_BLOCK / self.width)
     }
 }
 
-/// The most panels of inputs whose weight gradient is computed together.
-pub fn gradient_panels(layer: &PackedLayer, width: usize) -> usize {
-    (GRADIENT_BLOCK / (layer.out_panels * width * width)).max(1)
+/// Even blocks of `0..k` of about `most` values, cut at multiples of `width`.
+fn panel_blocks(k: usize, width: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let (panels, count) = (k.div_ceil(width), k.div_ceil(most));
+    (0..count).map(move |i| {
+        let block = even_range(panels, i, count);
+        block.start * width..(block.end * width).min(k)
+    })
+}
+
+/// The most panels of inputs and of outputs in a block of a weight gradient.
+pub fn block_panels(width: usize) -> (usize, usize) {
+    (BLOCK_INPUTS / width, BLOCK_OUTPUTS / width)
 }
 
 /// How many samples of a batch a product of phase 2 adds up at a time.

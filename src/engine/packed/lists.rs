@@ -26,23 +26,22 @@ const POSITIONS: [[u8; 8]; 256] = {
 };
 
 kernel! {
-    /// Lists the inputs that are not zero in at least one of some rows: those of the bits that are set in at least one of the rows' words of
-    /// `masks`, which has a word for each of `capacity` rows for each of `blocks` times [`MASK_BITS`] inputs. Returns their number.
-    /// `list` has space for 8 more. Nobody writes these rows' words meanwhile.
+    /// Lists the inputs of some blocks of [`MASK_BITS`] that are not zero in at least one of some rows, counted from the first: `masks` has a word for each
+    /// of `capacity` rows for each block. Returns their number. `list` has space for 8 more. Nobody writes these words meanwhile.
     pub fn list_inputs(
         list: &mut [u32],
         masks: Shared<'_, u16>,
         capacity: usize,
-        blocks: usize,
+        blocks: Range<usize>,
         rows: Range<usize>,
     ) -> usize {
         let mut count = 0;
-        for block in 0..blocks {
+        for (i, block) in blocks.enumerate() {
             let words = block * capacity + rows.start..block * capacity + rows.end;
             // SAFETY: the caller's promise.
             let any = unsafe { masks.read(words) }.iter().fold(0, |any, word| any | word);
             for (half, byte) in any.to_le_bytes().into_iter().enumerate() {
-                let first = (block * MASK_BITS + 8 * half) as u32;
+                let first = (i * MASK_BITS + 8 * half) as u32;
                 let to = &mut list[count..count + 8];
                 for (to, position) in to.iter_mut().zip(POSITIONS[byte as usize]) {
                     *to = first + u32::from(position);
@@ -92,7 +91,7 @@ mod tests {
             for (first, rows) in [(0, 1), (2, 3), (8, 1), (0, 9), (4, 0)] {
                 let mut list = vec![77; 16 * blocks + 8];
                 let count =
-                    list_inputs(isa, &mut list, shared, capacity, blocks, first..first + rows);
+                    list_inputs(isa, &mut list, shared, capacity, 0..blocks, first..first + rows);
                 let expected: Vec<u32> = (0..16 * blocks as u32)
                     .filter(|&input| (first..first + rows).any(|row| bit(row, input as usize)))
                     .collect();

@@ -9,12 +9,13 @@
 //! takes them in their order, one over samples in blocks of a fixed size, and a value that is left out would have added 0.
 #![allow(unsafe_code)]
 
+mod backpropagation;
 mod convert;
 mod gather;
 mod layout;
 mod lists;
 mod order;
-mod phases;
+mod update;
 mod zeros;
 
 use crate::data::Dataset;
@@ -28,7 +29,8 @@ use crate::model::{Layout, Spec};
 use layout::{PackedLayer, PackedLayout};
 use order::InputOrder;
 
-pub use phases::{Rule, forward_backward, weight_gradients};
+pub use backpropagation::forward_backward;
+pub use update::{Rule, weight_gradients};
 
 /// The buffers of a step on panels.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ impl PackedNetwork {
     pub fn begin(&mut self, data: &Dataset, batch: &[u32]) {
         self.order = InputOrder::of(data);
         self.skips_zeros = zeros::may_pay(data)
-            && zeros::pay(data, batch, phases::sparse_rows(self.tiles.max_rows()));
+            && zeros::pay(data, batch, zeros::sparse_rows(self.tiles.max_rows()));
         if self.skips_zeros && !self.knows_zeros {
             self.masks.fill(u16::MAX);
         }
@@ -138,11 +140,13 @@ impl PackedNetwork {
                 convert::load(tiles, layer, order, &mut self.v, from, v);
             }
             if !layer.transposed.is_empty() {
-                for panel in 0..layer.in_panels {
+                for (to, from) in (0..layer.in_panels)
+                    .flat_map(|to| (0..layer.out_panels).map(move |from| (to, from)))
+                {
                     let w = Shared::new(&mut self.params);
                     let transposed = Shared::new(&mut self.transposed);
                     // SAFETY: both vectors are borrowed mutably.
-                    unsafe { convert::transpose_panel(tiles, layer, transposed, w, panel) };
+                    unsafe { convert::transpose(tiles, layer, transposed, w, to, from) };
                 }
             }
         }
@@ -212,3 +216,6 @@ fn zeros_of<T: Clone + Default>(len: usize) -> Result<Vec<T>> {
     values.resize(len, T::default());
     Ok(values)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 use super::{CallCounter, Zeros};
 use crate::isa::Isa;
 
-pub mod panels;
+pub(crate) mod panels;
 mod simd;
 mod tile;
 

@@ -17,9 +17,6 @@
 use super::simd::Simd;
 use crate::isa::{Isa, Level};
 
-/// The most rows in a tile of any instruction set.
-pub const MAX_TILE_ROWS: usize = 12;
-
 /// A product of one tile: `C <- A B`, or `C <- C + A B`.
 pub struct Tile {
     /// The first value of A that the tile needs.

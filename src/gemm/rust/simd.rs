@@ -312,14 +312,23 @@ mod x86 {
         #[inline(always)]
         unsafe fn load_columns(from: *const f32, stride: usize) -> [Self; 4] {
             unsafe {
-                // rows r, r + 4, r + 8 and r + 12 side by side, then a 4x4 transpose in each quarter
-                let [a, b, c, d] = [0, 1, 2, 3].map(|row| {
-                    let quarter = |i: usize| _mm_loadu_ps(from.add((row + 4 * i) * stride));
-                    let rows = _mm512_castps128_ps512(quarter(0));
-                    let rows = _mm512_insertf32x4::<1>(rows, quarter(1));
-                    let rows = _mm512_insertf32x4::<2>(rows, quarter(2));
-                    _mm512_insertf32x4::<3>(rows, quarter(3))
-                });
+                // rows r, r + 4, r + 8 and r + 12 side by side, then a 4x4 transpose in each quarter; written out, because what is called
+                // in a closure is not always compiled for the instruction set
+                macro_rules! four_rows {
+                    ($row:literal) => {{
+                        let rows = _mm512_castps128_ps512(_mm_loadu_ps(from.add($row * stride)));
+                        let rows = _mm512_insertf32x4::<1>(
+                            rows,
+                            _mm_loadu_ps(from.add(($row + 4) * stride)),
+                        );
+                        let rows = _mm512_insertf32x4::<2>(
+                            rows,
+                            _mm_loadu_ps(from.add(($row + 8) * stride)),
+                        );
+                        _mm512_insertf32x4::<3>(rows, _mm_loadu_ps(from.add(($row + 12) * stride)))
+                    }};
+                }
+                let (a, b, c, d) = (four_rows!(0), four_rows!(1), four_rows!(2), four_rows!(3));
                 let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
                 let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
                 [

@@ -1,0 +1,132 @@
+use std::ops::ControlFlow;
+
+use ndarray::Array2;
+
+use super::super::{Adam, Engine, EngineOptions, State};
+use crate::data::{Dataset, Features};
+use crate::gemm::Backend;
+use crate::isa::{Isa, tests::on_each_isa};
+use crate::model::{Activation, Init, Layout, Spec, initialize};
+use crate::rng::{Purpose, Rng};
+
+const SAMPLES: usize = 300;
+
+/// A feature's values: they are 0 for all features but `keep` of 8, and for a third of the samples of these.
+fn value(rng: &mut Rng, i: usize, n: usize, keep: usize) -> f32 {
+    let (sample, feature) = (i / n, i % n);
+    if keep == 8 || feature / 5 % 8 < keep && (sample + feature) % 3 > 0 {
+        rng.symmetric()
+    } else {
+        0.0
+    }
+}
+
+/// Grey images of 8x12 pixels, of which most are blank.
+fn images() -> Dataset {
+    let mut rng = Rng::new(1, Purpose::Init, 0);
+    let pixels =
+        (0..SAMPLES * 96).map(|i| (value(&mut rng, i, 96, 2).abs() * 255.0) as u8).collect();
+    let labels = (0..SAMPLES as u32).map(|i| i * 7 % 3).collect();
+    let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+    Dataset::of_classes("images", Features::U8(pixels), 96, labels, names)
+        .unwrap()
+        .with_image_size((8, 12), 1)
+}
+
+/// Rows of 70 numbers, of which few or all are not 0.
+fn rows(keep: usize) -> Dataset {
+    let mut rng = Rng::new(2, Purpose::Init, 0);
+    let x = (0..SAMPLES * 70).map(|i| value(&mut rng, i, 70, keep)).collect();
+    let x = Array2::from_shape_vec((SAMPLES, 70), x).unwrap();
+    let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i * 11 % 40).collect();
+    Dataset::from_arrays(x.view(), &labels).unwrap()
+}
+
+fn engine(data: &Dataset, isa: Isa, options: EngineOptions) -> (Engine, Vec<f32>) {
+    let activations = [Activation::Relu, Activation::Gelu, Activation::Tanh];
+    let spec = Spec::new(data.n_features(), &[90, 33, 9], &activations, data.n_outputs()).unwrap();
+    let layout = Layout::new(&spec).unwrap();
+    let mut params = vec![0.0; layout.len()];
+    initialize(&mut params, &spec, &layout, Init::Auto, 5).unwrap();
+    params.iter_mut().for_each(|w| *w += 0.01);
+    (Engine::with_isa(&spec, options, isa).unwrap(), params)
+}
+
+fn options(backend: Backend, threads: usize) -> EngineOptions {
+    EngineOptions::new(SAMPLES).with(|c| (c.backend, c.threads) = (backend, threads))
+}
+
+/// Training on batches of 130, 130 and 40 samples; afterwards the gradient.
+fn trained(data: &Dataset, isa: Isa, options: EngineOptions) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let (mut engine, params) = engine(data, isa, options);
+    let order: Vec<u32> = (0..SAMPLES as u32).rev().collect();
+    let mut state = State::new(&params).unwrap();
+    let adam = Adam::default().with(|c| (c.lr, c.weight_decay) = (0.01, 0.1));
+    let trained = engine.train(&mut state, &adam, data, &order, 130, |_| ControlFlow::Continue(()));
+    assert!(trained.broken.is_none() && trained.steps == 3);
+    let mut grads = vec![0.0; params.len()];
+    engine.gradient(&mut grads, state.params(), data, &order[..257]);
+    (state.params().to_vec(), state.m().to_vec(), grads)
+}
+
+fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= tolerance, "{what} {i}: {found} {expected}");
+    }
+}
+
+#[test]
+fn every_instruction_set_takes_the_steps_of_the_other_backend() {
+    let backends = Backend::all();
+    let cases =
+        [("images", images(), true), ("sparse rows", rows(2), true), ("rows", rows(8), false)];
+    for (name, data, skips_zeros) in &cases {
+        // OpenBLAS in a build that has it
+        let expected = trained(data, Isa::detect(), options(backends[0], 1));
+        on_each_isa(|isa| {
+            let found = trained(data, isa, options(Backend::Rust, 2));
+            let what = format!("{name} {isa:?}");
+            // Adam's first steps have the size of the learning rate, whatever rounding does to a gradient that is nearly 0
+            assert_close(&found.0, &expected.0, 2e-3, &what);
+            assert_close(&found.1, &expected.1, 2e-5, &what);
+            assert_close(&found.2, &expected.2, 2e-4, &what);
+            let (mut engine, params) = engine(data, isa, options(Backend::Rust, 1));
+            let all: Vec<u32> = (0..SAMPLES as u32).collect();
+            engine.gradient(&mut vec![0.0; params.len()], &params, data, &all);
+            assert_eq!(engine.packed.unwrap().skips_zeros, *skips_zeros, "{what}");
+        });
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_workers() {
+    for data in [images(), rows(2), rows(8)] {
+        on_each_isa(|isa| {
+            let expected = trained(&data, isa, options(Backend::Rust, 1));
+            for threads in [2, 3, 7] {
+                assert!(
+                    trained(&data, isa, options(Backend::Rust, threads)) == expected,
+                    "{isa:?} {threads}"
+                );
+            }
+        });
+    }
+}
+
+/// The masks of one data set say nothing of the values of another.
+#[test]
+fn an_engine_goes_from_one_data_set_to_another() {
+    let (sparse, dense) = (rows(2), rows(8));
+    on_each_isa(|isa| {
+        let (mut engine, params) = engine(&sparse, isa, options(Backend::Rust, 2));
+        let all: Vec<u32> = (0..SAMPLES as u32).collect();
+        let mut gradient = |data: &Dataset| {
+            let mut grads = vec![0.0; params.len()];
+            engine.gradient(&mut grads, &params, data, &all);
+            grads
+        };
+        let first = gradient(&sparse);
+        gradient(&dense);
+        assert!(gradient(&sparse) == first, "{isa:?}");
+    });
+}
