@@ -25,6 +25,7 @@ pub fn write_atomic_and_keep(path: &Path, bytes: &[u8], previous: &Path) -> Resu
 }
 
 fn replace(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Result<()> {
+    require_replaceable(path)?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -51,6 +52,23 @@ fn replace(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Result<()> {
         Ok(())
     };
     write().map_err(|error| Error::io("write", path)(without_path(error)))
+}
+
+/// Rejects a path at which there is something else than a file: a device or a pipe would be gone afterwards.
+///
+/// # Errors
+/// If there is a directory, a device, a pipe or a socket.
+pub fn require_replaceable(path: &Path) -> Result<()> {
+    let Ok(found) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else {
+        return Ok(());
+    };
+    let what = match (found.is_file() || found.is_symlink(), found.is_dir()) {
+        (true, _) => return Ok(()),
+        (_, true) => "a directory",
+        _ => "a device or a pipe",
+    };
+    let problem = format!("it is {what}; expected a file, or a path at which there is nothing");
+    Err(Error::invalid_file(path, problem))
 }
 
 /// Waits until a file or directory is on the disk. Some file systems cannot do that, for directories or at all, and say so in

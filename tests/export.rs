@@ -186,3 +186,47 @@ fn what_cannot_be_exported_leaves_nothing_behind() {
     sandbox.fails(&["export", "broken.safetensors", "--npz", "broken.npz"], 1);
     assert!(!sandbox.path("broken.npz").exists());
 }
+
+#[test]
+fn nothing_that_matters_is_replaced() {
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    let model = "run/best.safetensors";
+    let before = sandbox.bytes(model);
+    std::fs::create_dir_all(sandbox.path("half/model.py")).unwrap();
+    std::fs::create_dir(sandbox.path("own")).unwrap();
+    std::fs::write(sandbox.path("own/model.py"), "x = 1\n").unwrap();
+    for (args, expected) in [
+        (["--onnx", model], "it is the model that is exported"),
+        (["--npz", "./run/../run/best.safetensors"], "it is the model that is exported"),
+        (["--onnx", "-"], "not the name of a file"),
+        (["--torch", model], "expected a directory"),
+        (["--torch", "half"], "half/model.py: it is a directory"),
+        (["--torch", "own"], "densely did not write it"),
+    ] {
+        let output = sandbox.run(&[&["export", model][..], &args].concat());
+        let message = text(&output.stderr);
+        assert!(!output.status.success() && message.contains(expected), "{args:?}: {message}");
+    }
+    assert_eq!(sandbox.bytes(model), before);
+    assert_eq!(std::fs::read_dir(sandbox.path("half")).unwrap().count(), 1);
+    assert_eq!(sandbox.bytes("own/model.py"), b"x = 1\n");
+    // its own module is replaced
+    sandbox.ok(&["export", model, "--torch", "again"]);
+    sandbox.ok(&["export", model, "--torch", "again"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_stays_a_pipe() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.train("run", &["--epochs", "1"]);
+    let pipe = sandbox.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for form in ["--onnx", "--npz"] {
+        let message = sandbox.fails(&["export", "run", form, "pipe"], 1);
+        assert!(message.contains("it is a device or a pipe; expected a file"), "{message}");
+    }
+    assert!(std::fs::symlink_metadata(pipe).unwrap().file_type().is_fifo());
+}

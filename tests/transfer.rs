@@ -336,6 +336,73 @@ mod command_line {
         std::fs::write(path, csv).unwrap();
     }
 
+    /// Two inputs, and a single output that is their sum.
+    fn write_sum(sandbox: &Sandbox) {
+        let spec = densely::model::Spec::new(2, &[], &[], 1).unwrap();
+        let sum = Model::new(spec, vec![1.0, 1.0, 0.0], None).unwrap();
+        write_foreign(&sum, &sandbox.path("sum.safetensors"));
+        let rows = (0..120).map(|i| format!("{},{},{}\n", i % 3, i % 2, i % 3 + i % 2));
+        let csv = format!("a,b,y\n{}", rows.collect::<String>());
+        std::fs::write(sandbox.path("sum.csv"), csv).unwrap();
+    }
+
+    #[test]
+    fn a_single_output_of_a_state_dict_is_a_number() {
+        let sandbox = Sandbox::new();
+        write_sum(&sandbox);
+        // the target has four values, which are classes without the model
+        let scored = last_line(&sandbox.ok(&["eval", "sum.safetensors", "sum.csv", "--json"]));
+        assert!(scored["rmse"].as_f64().unwrap() < 1e-6, "{scored}");
+        let ports = sandbox.ok(&["export", "sum.safetensors", "--onnx", "sum.onnx"]);
+        assert!(
+            ports.contains("output values: float32 [batch, 1]") && ports.contains("targets: value"),
+            "{ports}"
+        );
+        assert!(sandbox.ok(&["inspect", "sum.safetensors"]).contains("1 target"));
+        let common = [
+            "train",
+            "sum.csv",
+            "--init-from",
+            "sum.safetensors",
+            "--epochs",
+            "1",
+            "--quiet",
+            "--no-report",
+        ];
+        let more = ["--lr", "1e-9", "--json", "--out", "next"];
+        let trained = last_line(&sandbox.ok(&[&common[..], &more].concat()));
+        assert!(trained["test_rmse"].as_f64().unwrap() < 1e-4, "{trained}");
+        assert!(text(&sandbox.bytes("next/config.toml")).contains(r#"task = "regression""#));
+        // classes are learnt by a new output layer
+        sandbox.ok(&[&common[..], &["--new-head", "--out", "classes"]].concat());
+    }
+
+    #[test]
+    fn logarithms_are_no_numbers() {
+        let sandbox = Sandbox::new();
+        write_sum(&sandbox);
+        let train = |more: &[&str]| {
+            let common = ["train", "sum.csv", "--epochs", "1", "--quiet", "--no-report"];
+            sandbox.run(&[&common[..], more].concat())
+        };
+        assert!(train(&["--task", "regression", "--out", "mse"]).status.success());
+        let output = train(&["--init-from", "mse", "--loss", "poisson", "--out", "next"]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(
+            message.contains("loss poisson: its outputs are logarithms, those of the model"),
+            "{message}"
+        );
+        assert!(!sandbox.path("next").exists());
+        let output =
+            train(&["--init-from", "sum.safetensors", "--loss", "poisson", "--out", "next"]);
+        let message = text(&output.stderr);
+        assert!(
+            message.contains("taken for logarithms, as the loss poisson has them"),
+            "{message}"
+        );
+    }
+
     #[test]
     fn a_state_dict_takes_the_numbers_of_a_table_as_they_are() {
         let sandbox = Sandbox::new();

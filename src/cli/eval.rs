@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(_) => source.load_for(prepare.as_ref(), split, split_seed)?,
         None => {
             let mut source = source.clone();
-            foreign::take_as_given(&mut source);
+            foreign::take_as_given(&mut source, Some(&model));
             source.load(args.split.unwrap_or(split), args.split_seed.unwrap_or(split_seed))?
         }
     };

@@ -12,7 +12,7 @@ use crate::task::Task;
 use crate::text::{first_ones, safe, safe_path};
 
 use super::model_args::ModelArgs;
-use super::print_result;
+use super::{foreign, print_result};
 
 /// Write a model for other tools
 ///
@@ -58,8 +58,21 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let model = args.model.load()?;
     let Output { onnx: onnx_file, npz, torch: directory } = &args.output;
+    let files = match (onnx_file.as_ref().or(npz.as_ref()), directory) {
+        (Some(file), _) => vec![file.clone()],
+        (None, Some(directory)) => torch::FILES.map(|name| directory.join(name)).to_vec(),
+        (None, None) => Vec::new(),
+    };
+    let source = args.model.path()?;
+    files.iter().try_for_each(|file| require_target(file, &source))?;
+    if let Some(directory) = directory {
+        require_directory(directory)?;
+    }
+    let model = args.model.load()?;
+    if model.metadata().is_none() && directory.is_none() {
+        foreign::report_export(&args.model.model.display().to_string(), &model);
+    }
     // the parser asks for one of them
     if let Some(path) = onnx_file {
         print_result(&onnx(&model, path, args.opset)?)?;
@@ -68,13 +81,48 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         write(path, &model.to_npz()?, "arrays of NumPy")?;
     }
     if let Some(directory) = directory {
-        let [weights, module] = model.to_torch()?;
+        let [weights, module] = model.to_torch().map_err(|error| match error {
+            Error::Invalid { problem, .. } => Error::invalid_file(&source, problem),
+            other => other,
+        })?;
         std::fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
         let [first, second] = torch::FILES.map(|name| directory.join(name));
         write(&first, &weights, "the weights")?;
         write(&second, &module, "a module of PyTorch that reads them")?;
     }
     Ok(())
+}
+
+/// Rejects a file that must not be replaced: the model itself, what is no file, and a module that densely did not write.
+fn require_target(file: &Path, model: &Path) -> Result<()> {
+    if file.as_os_str() == "-" {
+        return Err(Error::usage(
+            "`-` is not the name of a file; expected one, such as model.onnx",
+        ));
+    }
+    files::require_replaceable(file)?;
+    let same = |path: &Path| std::fs::canonicalize(path).ok();
+    if same(file).is_some_and(|file| Some(file) == same(model)) {
+        let problem = "it is the model that is exported; expected another file";
+        return Err(Error::invalid_file(file, problem));
+    }
+    if file.file_name().is_some_and(|name| name == torch::FILES[1])
+        && std::fs::read(file).is_ok_and(|found| !torch::is_module(&found))
+    {
+        let problem = "it is there, and densely did not write it; expected another directory";
+        return Err(Error::invalid_file(file, problem));
+    }
+    Ok(())
+}
+
+/// Rejects a path at which there is something else than a directory.
+fn require_directory(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_dir() => {
+            Err(Error::invalid_file(path, "it is a file; expected a directory"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file, and says what is in it.

@@ -1,17 +1,24 @@
 //! Model files that say nothing of their data: PyTorch's state dicts. What is taken for granted is said in notes.
 
 use super::print_note;
-use crate::data::prepare::Scale;
+use crate::data::prepare::{Scale, TaskChoice};
 use crate::data::{Dataset, Source};
 use crate::error::{Error, Result};
 use crate::model::{Activation, Model};
 use crate::store::RunOptions;
-use crate::text::{first_ones, safe};
+use crate::task::Loss;
+use crate::text::{first_ones, plural, safe};
 use crate::train::TrainConfig;
 
-/// Lets a table's numbers become inputs as they are, unless the user has said how they are scaled.
-pub fn take_as_given(source: &mut Source) {
+/// Lets a table's numbers become inputs as they are, unless the user has said how they are scaled, and the target a number where the model has a
+/// single output that stays.
+pub fn take_as_given(source: &mut Source, model: Option<&Model>) {
     source.table.keep_constant = true;
+    if model.is_some_and(|model| model.task().is_regression())
+        && source.table.task == TaskChoice::Auto
+    {
+        source.table.task = TaskChoice::Regression;
+    }
     if source.table.scale == Scale::Auto {
         source.table.scale = Scale::None;
     }
@@ -36,11 +43,23 @@ pub fn report_outputs(path: &str, model: &Model, data: &Dataset) {
         false => ("classes", data.classes().to_vec()),
     };
     print_note(&format!(
-        "{} does not say what its {} outputs mean; taken for the {kind} of {}, in this order: {}",
+        "{} does not say what its {} mean; taken for the {kind} of {}, in this order: {}",
         safe(path),
-        model.spec().n_out(),
+        plural(model.spec().n_out(), "output"),
         data.name(),
         first_ones(&names)
+    ));
+}
+
+/// Says what an exported model takes and gives.
+pub fn report_export(path: &str, model: &Model) {
+    let outputs = match model.task().is_regression() {
+        true => "its single output is called value",
+        false => "its outputs are classes, named by their numbers",
+    };
+    print_note(&format!(
+        "{} does not say what its inputs and outputs mean: inputs are taken as they are, such as pixels divided by 255, and {outputs}",
+        safe(path)
     ));
 }
 
@@ -90,6 +109,13 @@ pub fn start_for(
         )));
     }
     if !is_foreign {
+        return Ok(model.clone());
+    }
+    if train.loss.or_else(Loss::default) == Loss::Poisson {
+        print_note(&format!(
+            "the outputs of {} are taken for logarithms, as the loss poisson has them",
+            safe(path)
+        ));
         return Ok(model.clone());
     }
     if !quiet {

@@ -250,10 +250,10 @@ impl Plan {
         let data = match (&self.start, prepare) {
             (Start::Model(model), None) if model.metadata().is_none() => {
                 let mut source = options.source();
-                foreign::take_as_given(&mut source);
+                foreign::take_as_given(&mut source, (!new_head).then_some(model));
                 let data = told(source.load(split, split_seed)?, quiet)?;
                 if data.prepare().is_some() {
-                    options.scale = source.table.scale;
+                    (options.scale, options.task) = (source.table.scale, source.table.task);
                 }
                 data
             }
@@ -268,7 +268,7 @@ impl Plan {
             (_, prepare) => load_again(options, train, prepare.as_ref(), quiet)?,
         };
         if let Start::Model(model) = &mut self.start {
-            if self.is_new && !quiet {
+            if self.is_new {
                 let path = options.init_from.as_deref().unwrap_or_default();
                 foreign::report_activations(path, model, asked.has("activations"));
             }

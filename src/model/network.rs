@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::task::{Regression, Task};
 use crate::text::plural;
 
+/// What the single output of a network of another program is called.
+pub(super) const SINGLE_OUTPUT: &str = "value";
+
 /// A network with its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
@@ -169,6 +172,10 @@ impl Model {
     pub fn task(&self) -> Task {
         match self.metadata.as_ref().and_then(|metadata| metadata.regression.clone()) {
             Some(regression) => Task::Regression(regression),
+            // another program's: a single output is a number
+            None if self.metadata.is_none() && self.spec.n_out() == 1 => {
+                Task::Regression(Regression::unscaled(&[SINGLE_OUTPUT.to_owned()]))
+            }
             None => Task::Classification { classes: self.labels() },
         }
     }

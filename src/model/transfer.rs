@@ -1,6 +1,7 @@
 //! A model for other data than its own: a new output layer, and the meaning of outputs that a file does not name.
 
 use super::init::initialize_layer;
+use super::network::SINGLE_OUTPUT;
 use super::{Init, InputScaling, Layout, Metadata, Model, Spec};
 use crate::data::prepare::{Prepare, Target};
 use crate::data::table::Table;
@@ -39,6 +40,29 @@ impl Model {
         params.resize(layout.len(), 0.0);
         initialize_layer(&mut params, &spec, &layout, head, init, seed)?;
         Self::new(spec, params, None)
+    }
+
+    /// Checks that the outputs of this model are logarithms where those of the task are, and numbers where they are numbers.
+    ///
+    /// # Errors
+    /// If they are not; a model without metadata does not say, and is accepted.
+    pub(crate) fn require_outputs_like(&self, task: &Task) -> Result<()> {
+        let (Some(_), Task::Regression(own), Task::Regression(other)) =
+            (&self.metadata, self.task(), task)
+        else {
+            return Ok(());
+        };
+        let kind = |loss: Loss| if loss == Loss::Poisson { "logarithms" } else { "numbers" };
+        match kind(own.loss) == kind(other.loss) {
+            true => Ok(()),
+            false => Err(Error::usage(format!(
+                "loss {}: its outputs are {}, those of the model that the training starts from are {}; expected a loss of the same kind, or \
+                 a new output layer",
+                other.loss,
+                kind(other.loss),
+                kind(own.loss)
+            ))),
+        }
     }
 
     /// Parameters with which outputs that are standardised as in `task` mean the values that this model predicts, in the targets'
@@ -119,7 +143,7 @@ impl Model {
         if self.metadata.is_some() {
             return Ok(self);
         }
-        let (labels, names) = (self.labels(), ["value".to_owned()]);
+        let (labels, names) = (self.labels(), [SINGLE_OUTPUT.to_owned()]);
         let (labels, regression, target) = match self.spec.n_out() {
             1 => {
                 let target = Target::Numbers { columns: names.to_vec() };

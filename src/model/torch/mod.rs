@@ -9,6 +9,12 @@ pub const FILES: [&str; 2] = ["model.safetensors", "model.py"];
 /// Builds a `torch.nn.Module` from a model's file: its layers, what makes inputs of raw columns, and what its outputs mean.
 const MODULE: &str = include_str!("model.py");
 
+/// Whether a Python file is one that densely wrote, in this or an earlier version.
+pub fn is_module(bytes: &[u8]) -> bool {
+    let first = MODULE.lines().next().unwrap_or_default();
+    bytes.starts_with(first.as_bytes())
+}
+
 impl Model {
     /// The contents of [`FILES`]: the weights under the names `layers.0.weight`, `layers.0.bias`, ... of the module in `model.py`,
     /// which needs PyTorch alone.

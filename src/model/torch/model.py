@@ -19,6 +19,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+# as densely reads files
+MISSING = {"", "?", "NA", "N/A", "null", "None", "NaN", "nan"}
+
 ACTIVATIONS = {
     "identity": lambda z: z,
     "relu": functional.relu,
@@ -30,6 +33,15 @@ ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
 }
+
+
+def text(cell):
+    """A cell as densely reads it in a file, or None where it is missing."""
+    cell = cell.item() if hasattr(cell, "item") else cell
+    if cell is None or cell != cell:
+        return None
+    cell = str(cell).lower() if isinstance(cell, bool) else str(cell).strip()
+    return None if cell in MISSING else cell
 
 
 class Network(nn.Module):
@@ -80,8 +92,8 @@ class Network(nn.Module):
     def encode(self, x):
         """The inputs of the first layer, (rows, inputs).
 
-        Of a table: the columns by name, where NaN, None and the empty string are missing; or a tensor (rows, columns), in the order of
-        `network.columns`, if all columns hold numbers. Of arrays and images: a tensor (samples, features) of raw values.
+        Of a table: the columns by name, where NaN, None and the words that are missing in files are missing; or a tensor (rows, columns),
+        in the order of `network.columns`, if all columns hold numbers. Of arrays and images: a tensor (samples, features) of raw values.
         """
         weight = self.layers[0].weight
         if not self.columns:
@@ -91,8 +103,19 @@ class Network(nn.Module):
             if any(kind == "category" for kind, _ in self.columns):
                 raise ValueError("the network has columns of texts; expected a dict of columns by name")
             x = torch.as_tensor(x)
+            if x.ndim != 2 or x.shape[1] != len(self.columns):
+                raise ValueError(f"an array of shape {tuple(x.shape)}; expected {len(self.columns)} columns")
             x = {column["column"]: x[:, i] for i, (_, column) in enumerate(self.columns)}
-        pieces = [getattr(self, kind)(column, x[column["column"]]) for kind, column in self.columns]
+        names = {str(name).strip(): name for name in x.keys()}
+        pieces = []
+        for kind, column in self.columns:
+            name = column["column"]
+            if name not in names:
+                raise ValueError(f"there is no column {name}; expected {', '.join(column['column'] for _, column in self.columns)}")
+            cells = x[names[name]]
+            if isinstance(cells, str):
+                raise ValueError(f"{name} is a text; expected a list of cells")
+            pieces.append(getattr(self, kind)(column, cells))
         x = torch.cat(pieces, dim=1)
         if self.has_pca:
             x = (x.double() - self.pca_mean) @ self.pca_components.T
@@ -100,16 +123,20 @@ class Network(nn.Module):
 
     def number(self, column, cells):
         """A column of numbers, scaled, and a second one that says where they were missing, if the training part lacked any."""
+        name, device = column["column"], self.layers[0].weight.device
         if not torch.is_tensor(cells):
-            missing = (None, "")
-            cells = [math.nan if cell in missing else float(cell) for cell in cells]
-        device = self.layers[0].weight.device
+            try:
+                cells = [math.nan if text(cell) is None else float(text(cell)) for cell in cells]
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}; expected numbers") from None
         # as densely reads them, numbers have 32 bits
-        cells = torch.as_tensor(cells, device=device).float().double()
+        cells = torch.as_tensor(cells, dtype=torch.float64, device=device).float().double()
         is_missing = cells.isnan()
-        if is_missing.any() and column["fill"] is None:
-            raise ValueError(f"{column['column']} has no number in row {int(is_missing.nonzero()[0]) + 1}")
-        filled = torch.where(is_missing, torch.tensor(column["fill"] or 0.0, device=device).double(), cells)
+        for problem, rows in [("no number", is_missing & (column["fill"] is None)), ("an infinite number", cells.isinf())]:
+            if rows.any():
+                raise ValueError(f"{name} has {problem} in row {int(rows.nonzero()[0]) + 1}")
+        fill = torch.tensor(column["fill"] or 0.0, dtype=torch.float64, device=device)
+        filled = torch.where(is_missing, fill, cells)
         scaled = (filled - column["center"]) / column["scale"]
         pieces = [scaled.float(), is_missing.float()] if column["indicator"] else [scaled.float()]
         return torch.stack(pieces, dim=1)
@@ -119,9 +146,10 @@ class Network(nn.Module):
         places = {level: place for place, level in enumerate(column["levels"])}
         width = len(places) + column["missing"]
         encoded = torch.zeros(len(cells), width)
-        for row, cell in enumerate(cells):
-            is_missing = cell is None or cell != cell or str(cell).strip() == ""
-            place = len(places) if is_missing else places.get(str(cell).strip(), width)
+        for row, cell in enumerate(text(cell) for cell in cells):
+            # whole numbers beside missing ones are often floating-point numbers
+            whole = cell[:-2] if cell is not None and cell.endswith(".0") and cell not in places else cell
+            place = len(places) if cell is None else places.get(whole, width)
             if place < width:
                 encoded[row, place] = 1.0
         return encoded.to(self.layers[0].weight.device)

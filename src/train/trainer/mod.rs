@@ -110,7 +110,7 @@ impl<'d> Trainer<'d> {
 
     /// A run from the weights of a model, which also determines sizes and activations. The targets of a regression are
     /// standardised by this run's training part: a model whose metadata says how its own were starts with its output layer rescaled,
-    /// so that its predictions are what they were. For other classes or targets, see [`Model::with_new_head`].
+    /// so that its predictions are what they were; its outputs have to be logarithms where those of the loss are. For other classes or targets, see [`Model::with_new_head`].
     ///
     /// # Errors
     /// As [`Trainer::new`]; also if the model's inputs or classes are not those of the data.
@@ -151,6 +151,7 @@ impl<'d> Trainer<'d> {
             prepare: data.prepare().cloned(),
         };
         let mut trainer = Self::assemble(state, spec.clone(), data)?;
+        model.require_outputs_like(&trainer.task)?;
         if let Some(params) = model.rescaled_for(&trainer.task)? {
             trainer.state.optimizer = State::new(&params)?;
             trainer.state.best_params.copy_from_slice(&params);
