@@ -54,15 +54,14 @@ fn replace(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Result<()> {
     write().map_err(|error| Error::io("write", path)(without_path(error)))
 }
 
-/// Rejects a path at which there is something else than a file: a device or a pipe would be gone afterwards.
+/// Rejects a path at which there is something else than a file: a device or a pipe would be gone afterwards. A symbolic link counts
+/// as what it leads to, so that `/dev/stdout` is a device; one that leads nowhere is replaced.
 ///
 /// # Errors
 /// If there is a directory, a device, a pipe or a socket.
 pub fn require_replaceable(path: &Path) -> Result<()> {
-    let Ok(found) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else {
-        return Ok(());
-    };
-    let what = match (found.is_file() || found.is_symlink(), found.is_dir()) {
+    let Ok(found) = fs::metadata(path) else { return Ok(()) };
+    let what = match (found.is_file(), found.is_dir()) {
         (true, _) => return Ok(()),
         (_, true) => "a directory",
         _ => "a device or a pipe",
@@ -223,6 +222,45 @@ mod tests {
         fs::write(directory.path().join(".densely-x1"), "t").unwrap();
         remove_temporaries(directory.path());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn pipes_and_links_to_them_stay_and_links_to_files_are_replaced() {
+        use std::os::unix::fs::{FileTypeExt as _, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status();
+        assert!(made.unwrap().success());
+        for (target, link) in [("pipe", "to-pipe"), ("file", "to-file"), ("none", "to-none")] {
+            symlink(path(target), path(link)).unwrap();
+        }
+        symlink(directory.path(), path("to-directory")).unwrap();
+        fs::write(path("file"), "old").unwrap();
+        for (name, what) in [
+            ("pipe", "it is a device or a pipe; expected a file"),
+            ("to-pipe", "it is a device or a pipe"),
+            ("to-directory", "it is a directory"),
+        ] {
+            for result in [
+                write_atomic(&path(name), b"new"),
+                write_atomic_and_keep(&path(name), b"new", &path("previous")),
+                write_if_changed(&path(name), b"new"),
+            ] {
+                assert!(result.unwrap_err().to_string().contains(what), "{name}");
+            }
+        }
+        assert!(fs::symlink_metadata(path("pipe")).unwrap().file_type().is_fifo());
+        assert!(fs::symlink_metadata(path("to-pipe")).unwrap().file_type().is_symlink());
+        assert!(!path("previous").exists());
+        for name in ["to-file", "to-none"] {
+            write_atomic(&path(name), b"new").unwrap();
+            assert_eq!(fs::read(path(name)).unwrap(), b"new");
+        }
+        assert_eq!(
+            (fs::read(path("file")).unwrap(), path("none").exists()),
+            (b"old".to_vec(), false)
+        );
     }
 
     #[test]

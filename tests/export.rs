@@ -85,16 +85,19 @@ fn what_is_refused_leaves_the_file_as_it_is() {
     };
     let name = "ONNX: column `label` would be an input of the graph, which has an output of that name; expected another name";
     refuse(&["flats", "--onnx", "kept.onnx"], 1, name);
-    for opset in ["12", "22"] {
-        let expected = format!("opset is {opset}; expected 13 to 21");
-        refuse(&["good", "--onnx", "kept.onnx", "--opset", opset], 2, &expected);
+    for opset in ["12", "22", "x", "-1", "1e1", ""] {
+        let expected = format!("invalid value '{opset}' for '--opset <N>': expected 13 to 21");
+        refuse(&["good", "--onnx", "kept.onnx", &format!("--opset={opset}")], 2, &expected);
     }
-    refuse(&["good", "--onnx", "kept.onnx", "--opset", "x"], 2, "invalid value 'x'");
     refuse(&["good"], 2, "--onnx <FILE>");
     refuse(&["good", "--opset", "17"], 2, "--onnx <FILE>");
     refuse(&["nothing", "--onnx", "kept.onnx"], 1, "nothing");
     refuse(&["good.csv", "--onnx", "kept.onnx"], 1, "good.csv");
-    refuse(&["good", "--onnx", "no/such/folder.onnx"], 1, "cannot write no/such/folder.onnx");
+    for form in ["--onnx", "--npz"] {
+        let expected = "no/such/file: there is no directory no/such; create it first";
+        refuse(&["good", form, "no/such/file"], 1, expected);
+    }
+    refuse(&["good", "--torch", "good.csv/in"], 1, "cannot create good.csv/in");
     // nothing is left behind
     let left = fs::read_dir(sandbox.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let strange: Vec<_> =
@@ -196,20 +199,28 @@ fn nothing_that_matters_is_replaced() {
     std::fs::create_dir_all(sandbox.path("half/model.py")).unwrap();
     std::fs::create_dir(sandbox.path("own")).unwrap();
     std::fs::write(sandbox.path("own/model.py"), "x = 1\n").unwrap();
+    std::fs::create_dir(sandbox.path("empty")).unwrap();
+    std::fs::write(sandbox.path("empty/model.py"), "").unwrap();
     for (args, expected) in [
         (["--onnx", model], "it is the model that is exported"),
         (["--npz", "./run/../run/best.safetensors"], "it is the model that is exported"),
-        (["--onnx", "-"], "not the name of a file"),
+        (["--onnx", "-"], "`-`: export writes no standard output; expected the name of a file"),
+        (["--npz", "-"], "expected the name of a file"),
+        (["--torch", "-"], "expected the name of a directory"),
         (["--torch", model], "expected a directory"),
         (["--torch", "half"], "half/model.py: it is a directory"),
         (["--torch", "own"], "densely did not write it"),
+        (["--torch", "empty"], "densely did not write it"),
     ] {
         let output = sandbox.run(&[&["export", model][..], &args].concat());
         let message = text(&output.stderr);
         assert!(!output.status.success() && message.contains(expected), "{args:?}: {message}");
     }
     assert_eq!(sandbox.bytes(model), before);
-    assert_eq!(std::fs::read_dir(sandbox.path("half")).unwrap().count(), 1);
+    for directory in ["half", "own", "empty"] {
+        assert_eq!(std::fs::read_dir(sandbox.path(directory)).unwrap().count(), 1, "{directory}");
+    }
+    assert!(!sandbox.path("-").exists());
     assert_eq!(sandbox.bytes("own/model.py"), b"x = 1\n");
     // its own module is replaced
     sandbox.ok(&["export", model, "--torch", "again"]);
@@ -224,9 +235,13 @@ fn a_pipe_stays_a_pipe() {
     sandbox.train("run", &["--epochs", "1"]);
     let pipe = sandbox.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, sandbox.path("link")).unwrap();
     for form in ["--onnx", "--npz"] {
-        let message = sandbox.fails(&["export", "run", form, "pipe"], 1);
-        assert!(message.contains("it is a device or a pipe; expected a file"), "{message}");
+        for target in ["pipe", "link"] {
+            let message = sandbox.fails(&["export", "run", form, target], 1);
+            assert!(message.contains("it is a device or a pipe; expected a file"), "{message}");
+        }
     }
+    assert!(std::fs::symlink_metadata(sandbox.path("link")).unwrap().is_symlink());
     assert!(std::fs::symlink_metadata(pipe).unwrap().file_type().is_fifo());
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::data::prepare::Input;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::model::onnx::{DEFAULT_OPSET, Port, ports, to_onnx};
+use crate::model::onnx::{DEFAULT_OPSET, OPSETS, Port, ports, to_onnx};
 use crate::model::{Model, torch};
 use crate::report::grouped;
 use crate::task::Task;
@@ -28,7 +28,7 @@ pub struct Args {
     output: Output,
 
     /// The version of ONNX's operators: 13 to 21
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_OPSET, requires = "onnx")]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_OPSET, requires = "onnx", value_parser = opset)]
     opset: u32,
 }
 
@@ -56,18 +56,27 @@ Examples:
   densely export latest --npz model.npz
   densely export runs/flats --torch flats-torch";
 
+/// Parses a version of the operators.
+fn opset(text: &str) -> Result<u32, String> {
+    let opset = text.parse().ok().filter(|opset| OPSETS.contains(opset));
+    opset.ok_or_else(|| format!("expected {} to {}", OPSETS.start(), OPSETS.end()))
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let Output { onnx: onnx_file, npz, torch: directory } = &args.output;
-    let files = match (onnx_file.as_ref().or(npz.as_ref()), directory) {
-        (Some(file), _) => vec![file.clone()],
-        (None, Some(directory)) => torch::FILES.map(|name| directory.join(name)).to_vec(),
-        (None, None) => Vec::new(),
-    };
     let source = args.model.path()?;
-    files.iter().try_for_each(|file| require_target(file, &source))?;
+    if let Some(file) = onnx_file.as_ref().or(npz.as_ref()) {
+        require_name(file, "a file")?;
+        require_parent(file)?;
+        require_target(file, &source)?;
+    }
     if let Some(directory) = directory {
+        require_name(directory, "a directory")?;
         require_directory(directory)?;
+        let files = torch::FILES.map(|name| directory.join(name));
+        files.iter().try_for_each(|file| require_target(file, &source))?;
+        require_own_module(&files[1])?;
     }
     let model = args.model.load()?;
     if model.metadata().is_none() && directory.is_none() {
@@ -93,26 +102,50 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rejects a file that must not be replaced: the model itself, what is no file, and a module that densely did not write.
-fn require_target(file: &Path, model: &Path) -> Result<()> {
-    if file.as_os_str() == "-" {
-        return Err(Error::usage(
-            "`-` is not the name of a file; expected one, such as model.onnx",
-        ));
+/// Rejects `-`, which is standard output in other commands.
+fn require_name(path: &Path, what: &str) -> Result<()> {
+    match path.as_os_str() == "-" {
+        true => Err(Error::usage(format!(
+            "`-`: export writes no standard output; expected the name of {what}"
+        ))),
+        false => Ok(()),
     }
+}
+
+/// Rejects a file in a directory that is not there.
+fn require_parent(file: &Path) -> Result<()> {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && !parent.exists() => {
+            let problem = format!(
+                "there is no directory {}; create it first, or choose another file",
+                parent.display()
+            );
+            Err(Error::invalid_file(file, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rejects a file that must not be replaced: the model itself, and what is no file.
+fn require_target(file: &Path, model: &Path) -> Result<()> {
     files::require_replaceable(file)?;
     let same = |path: &Path| std::fs::canonicalize(path).ok();
     if same(file).is_some_and(|file| Some(file) == same(model)) {
         let problem = "it is the model that is exported; expected another file";
         return Err(Error::invalid_file(file, problem));
     }
-    if file.file_name().is_some_and(|name| name == torch::FILES[1])
-        && std::fs::read(file).is_ok_and(|found| !torch::is_module(&found))
-    {
-        let problem = "it is there, and densely did not write it; expected another directory";
-        return Err(Error::invalid_file(file, problem));
-    }
     Ok(())
+}
+
+/// Rejects a Python file that densely did not write.
+fn require_own_module(file: &Path) -> Result<()> {
+    match file.exists() && !std::fs::read(file).is_ok_and(|found| torch::is_module(&found)) {
+        true => {
+            let problem = "it is there, and densely did not write it; expected another directory";
+            Err(Error::invalid_file(file, problem))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Rejects a path at which there is something else than a directory.

@@ -9,10 +9,12 @@ pub const FILES: [&str; 2] = ["model.safetensors", "model.py"];
 /// Builds a `torch.nn.Module` from a model's file: its layers, what makes inputs of raw columns, and what its outputs mean.
 const MODULE: &str = include_str!("model.py");
 
-/// Whether a Python file is one that densely wrote, in this or an earlier version.
+/// How [`MODULE`] begins in every version.
+const MARK: &str = "\"\"\"A network that densely trained";
+
+/// Whether a Python file is one that densely wrote, in this or another version.
 pub fn is_module(bytes: &[u8]) -> bool {
-    let first = MODULE.lines().next().unwrap_or_default();
-    bytes.starts_with(first.as_bytes())
+    bytes.starts_with(MARK.as_bytes())
 }
 
 impl Model {
@@ -29,5 +31,16 @@ impl Model {
             ));
         }
         Ok([self.to_bytes()?, MODULE.into()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_is_recognised() {
+        assert!(is_module(MODULE.as_bytes()));
+        assert!(!is_module(b"") && !is_module(b"import torch"));
     }
 }
