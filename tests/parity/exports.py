@@ -122,8 +122,52 @@ def compare(binary, directory, name, arguments):
     if numeric:
         as_array = network.values(torch.tensor(raw)).detach().numpy()
         assert difference(as_array, found) == 0, f"{name}: columns by name and an array differ"
+    check_cells(network, columns, found)
     print(f"{name}: {worst:.1e}{'' if ours is None else ', NumPy too'}", flush=True)
     assert worst <= 1e-5, name
+
+
+def check_cells(network, columns, expected):
+    """Cells as other libraries hold them are read alike, and what no file of this model could hold is an error that names the column."""
+    numbers = [column["column"] for kind, column in network.columns if kind == "number"]
+    optional = [column["column"] for kind, column in network.columns if kind == "category" or column["fill"] is not None]
+
+    def held(name, cell):
+        """A number where there is one, a bool for true and false, NaN for what is missing."""
+        if cell is None or cell in ("true", "false"):
+            return float("nan") if cell is None else cell == "true"
+        try:
+            return float(cell)
+        except ValueError:
+            return cell
+
+    for kind in [list, lambda cells: np.array(cells, dtype=object)]:
+        cells = {f" {name} ": kind([held(name, cell) for cell in column]) for name, column in columns.items()}
+        found = network.values(cells).detach().numpy()
+        assert difference(found, expected) == 0, "numbers instead of texts differ"
+    tensors = {name: torch.tensor([held(name, cell) for cell in columns[name]], dtype=torch.float64) for name in numbers}
+    found = network.values({**columns, **tensors}).detach().numpy()
+    assert difference(found, expected) == 0, "tensors and lists differ"
+    few = {name: column[:7] for name, column in columns.items()}
+    for name in optional:
+        missing = [network.values({**few, name: [word] * 7}).detach() for word in [None, float("nan"), "nan", " NaN ", *MISSING]]
+        assert all(torch.equal(found, missing[0]) for found in missing), f"{name}: words for missing cells differ"
+    first, number = network.columns[0][1]["column"], (numbers or [None])[0]
+    wrong = [({key: few[key] for key in few if key != first}, f"there is no column {first}"), ({**few, first: "abc"}, f"{first} is 'abc'"),
+             ({**few, first: 3}, f"{first} is 3"), ({**few, network.columns[-1][1]["column"]: ["1"]}, "has 1 cells; expected 7")]
+    if len(network.columns) == 1:
+        wrong.pop()
+    if number:
+        wrong += [({**few, number: ["x"] * 7}, f"{number}: could not convert"), ({**few, number: [1.0] * 6 + [float("inf")]}, f"{number} has an infinite number in row 7")]
+    if len(numbers) == len(network.columns):
+        wrong.append((torch.zeros(7, len(numbers) + 1), f"expected {len(numbers)} columns"))
+    for cells, message in wrong:
+        try:
+            network.values(cells)
+        except ValueError as error:
+            assert message in str(error), f"{message}: {error}"
+        else:
+            raise AssertionError(f"accepted: {message}")
 
 
 def main():
@@ -147,6 +191,7 @@ def main():
         compare(binary, directory, "integers", ["--target", "count", "--ignore", "kind"])
         compare(binary, directory, "softmax", [*kind, "--hidden", ""])
         compare(binary, directory, "components", [*price, "--pca", "4"])
+        compare(binary, directory, "large-numbers", [*price, "--pca", "2", "--no-texts", "--activations", "tanh"])
         compare(binary, directory, "components-of-numbers", [*kind, "--pca", "3", "--no-texts", "--activations", "relu"])
 
 

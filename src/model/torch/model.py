@@ -11,7 +11,6 @@
 """
 
 import json
-import math
 import pathlib
 import struct
 
@@ -19,8 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# as densely reads files
-MISSING = {"", "?", "NA", "N/A", "null", "None", "NaN", "nan"}
+# the words for what is missing, as densely reads files; NaN in any case
+MISSING = {"", "?", "NA", "N/A", "null", "None"}
 
 ACTIVATIONS = {
     "identity": lambda z: z,
@@ -37,11 +36,14 @@ ACTIVATIONS = {
 
 def text(cell):
     """A cell as densely reads it in a file, or None where it is missing."""
-    cell = cell.item() if hasattr(cell, "item") else cell
-    if cell is None or cell != cell:
-        return None
-    cell = str(cell).lower() if isinstance(cell, bool) else str(cell).strip()
-    return None if cell in MISSING else cell
+    cell = cell.item() if hasattr(cell, "item") else cell  # of tensors and NumPy's arrays
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))  # whole numbers beside missing ones are often floating-point numbers
+    is_missing = str(cell) in ("<NA>", "NaT") and not isinstance(cell, str)  # of pandas
+    cell = str(cell).strip()
+    return None if is_missing or cell in MISSING or cell.lower() == "nan" else cell
 
 
 class Network(nn.Module):
@@ -102,20 +104,22 @@ class Network(nn.Module):
         if not hasattr(x, "keys"):
             if any(kind == "category" for kind, _ in self.columns):
                 raise ValueError("the network has columns of texts; expected a dict of columns by name")
-            x = torch.as_tensor(x)
+            x = torch.as_tensor(x)  # NaN is missing
             if x.ndim != 2 or x.shape[1] != len(self.columns):
                 raise ValueError(f"an array of shape {tuple(x.shape)}; expected {len(self.columns)} columns")
             x = {column["column"]: x[:, i] for i, (_, column) in enumerate(self.columns)}
-        names = {str(name).strip(): name for name in x.keys()}
+        names = {**{str(name).strip(): name for name in x.keys()}, **{name: name for name in x.keys()}}
         pieces = []
         for kind, column in self.columns:
             name = column["column"]
             if name not in names:
                 raise ValueError(f"there is no column {name}; expected {', '.join(column['column'] for _, column in self.columns)}")
             cells = x[names[name]]
-            if isinstance(cells, str):
-                raise ValueError(f"{name} is a text; expected a list of cells")
+            if isinstance(cells, str) or not hasattr(cells, "__len__"):
+                raise ValueError(f"{name} is {cells!r}; expected a list of cells")
             pieces.append(getattr(self, kind)(column, cells))
+            if len(pieces[-1]) != len(pieces[0]):
+                raise ValueError(f"{name} has {len(pieces[-1])} cells; expected {len(pieces[0])}, as the columns before it")
         x = torch.cat(pieces, dim=1)
         if self.has_pca:
             x = (x.double() - self.pca_mean) @ self.pca_components.T
@@ -126,11 +130,11 @@ class Network(nn.Module):
         name, device = column["column"], self.layers[0].weight.device
         if not torch.is_tensor(cells):
             try:
-                cells = [math.nan if text(cell) is None else float(text(cell)) for cell in cells]
+                cells = [float(text(cell) or "nan") for cell in cells]
             except ValueError as error:
                 raise ValueError(f"{name}: {error}; expected numbers") from None
         # as densely reads them, numbers have 32 bits
-        cells = torch.as_tensor(cells, dtype=torch.float64, device=device).float().double()
+        cells = torch.as_tensor(cells, dtype=torch.float64, device=device).reshape(len(cells)).float().double()
         is_missing = cells.isnan()
         for problem, rows in [("no number", is_missing & (column["fill"] is None)), ("an infinite number", cells.isinf())]:
             if rows.any():
@@ -147,9 +151,9 @@ class Network(nn.Module):
         width = len(places) + column["missing"]
         encoded = torch.zeros(len(cells), width)
         for row, cell in enumerate(text(cell) for cell in cells):
-            # whole numbers beside missing ones are often floating-point numbers
-            whole = cell[:-2] if cell is not None and cell.endswith(".0") and cell not in places else cell
-            place = len(places) if cell is None else places.get(whole, width)
+            if cell is not None and cell.endswith(".0") and cell not in places:
+                cell = cell[:-2]  # densely reads a column of such numbers so
+            place = len(places) if cell is None else places.get(cell, width)
             if place < width:
                 encoded[row, place] = 1.0
         return encoded.to(self.layers[0].weight.device)
