@@ -62,6 +62,15 @@ pub enum Error {
         problem: String,
     },
 
+    /// What the data holds is not what the outputs of a model mean. A training with a new output layer takes it.
+    #[error("{subject}: {problem}")]
+    Outputs {
+        /// The data.
+        subject: String,
+        /// What was found, and what the model has.
+        problem: String,
+    },
+
     /// This build lacks something that was asked for.
     #[error("{what} needs the cargo feature `{feature}`, which this build lacks: {remedy}")]
     MissingFeature {
@@ -149,6 +158,11 @@ impl Error {
     /// An [`Error::Invalid`] about a file.
     pub fn invalid_file(path: &Path, problem: impl Into<String>) -> Self {
         Self::invalid(safe_path(path), problem)
+    }
+
+    /// An [`Error::Outputs`] about some data.
+    pub(crate) fn outputs(subject: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Outputs { subject: visible(subject.into()), problem: visible(problem.into()) }
     }
 
     /// Turns an [`io::Error`] into an [`Error::Io`], for `map_err`.

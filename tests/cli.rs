@@ -244,9 +244,9 @@ fn bad_models_get_one_line() {
     sandbox.train("run", &["--epochs", "1"]);
     let model = sandbox.bytes("run/best.safetensors");
     for (name, bytes, expected) in [
-        ("truncated", &model[..model.len() - 3], "expected a safetensors file"),
-        ("empty", b"", "expected a safetensors file"),
-        ("text", b"not a model at all, but long enough", "expected a safetensors file"),
+        ("truncated", &model[..model.len() - 3], "it is truncated or not a safetensors file"),
+        ("empty", b"", "it is empty; expected a model"),
+        ("text", b"not a model at all, but long enough", "not a safetensors file"),
     ] {
         std::fs::write(sandbox.path(name), bytes).unwrap();
         let message = sandbox.fails(&["eval", name, "data"], 1);

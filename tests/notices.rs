@@ -144,7 +144,10 @@ fn cells_that_change_a_column_are_named() {
     // nothing is left: why, and what can be done
     let alone = ["train", "t.csv", "--ignore", "x", "--out", "no"];
     let error = refused(&sandbox, &alone);
-    assert!(error.contains("the texts hardly repeat: `area`; --categorical keeps them"), "{error}");
+    assert!(
+        error.contains("the texts hardly repeat: `area` (--categorical keeps them)"),
+        "{error}"
+    );
     // what a training would refuse is shown before
     write(&sandbox, "inf.csv", "a,y", 50, |i| {
         format!("{},{}.5", if i == 7 { "inf".to_owned() } else { i.to_string() }, i % 9)

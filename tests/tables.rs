@@ -52,7 +52,7 @@ fn a_table_of_classes_is_learnt_measured_and_predicted_by_the_names_of_its_colum
     for line in [
         "target `flat`, the last column (--target names another): 2 classes",
         "left out, because the training part has one value there: `const`",
-        "left out, because the texts hardly repeat: `id`; --categorical keeps them",
+        "left out, because the texts hardly repeat: `id` (--categorical keeps them)",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }

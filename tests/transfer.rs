@@ -351,14 +351,24 @@ mod command_line {
         let sandbox = Sandbox::new();
         write_sum(&sandbox);
         // the target has four values, which are classes without the model
-        let scored = last_line(&sandbox.ok(&["eval", "sum.safetensors", "sum.csv", "--json"]));
+        let output = sandbox.run(&["eval", "sum.safetensors", "sum.csv", "--json"]);
+        let said = text(&output.stderr);
+        assert!(said.contains("target `y`, the last column: predicted as a number"), "{said}");
+        assert!(said.contains("what its 1 output means; taken for the targets"), "{said}");
+        assert!(!said.contains("--"), "flags that eval does not have: {said}");
+        let scored = last_line(&text(&output.stdout));
         assert!(scored["rmse"].as_f64().unwrap() < 1e-6, "{scored}");
         let ports = sandbox.ok(&["export", "sum.safetensors", "--onnx", "sum.onnx"]);
         assert!(
             ports.contains("output values: float32 [batch, 1]") && ports.contains("targets: value"),
             "{ports}"
         );
-        assert!(sandbox.ok(&["inspect", "sum.safetensors"]).contains("1 target"));
+        let shown = sandbox.ok(&["inspect", "sum.safetensors"]);
+        assert!(shown.starts_with("2 inputs, 1 target, 3 parameters\n"), "{shown}");
+        assert!(shown.contains("net.0, and one output, a number called value"), "{shown}");
+        // images have classes
+        let message = sandbox.fails(&["predict", "sum.safetensors", "data"], 2);
+        assert!(message.contains("predicts numbers; expected the rows of a table"), "{message}");
         let common = [
             "train",
             "sum.csv",
@@ -378,6 +388,50 @@ mod command_line {
     }
 
     #[test]
+    fn names_that_leave_the_order_of_layers_open_are_said() {
+        let sandbox = Sandbox::new();
+        write_sum(&sandbox);
+        let bytes: Vec<u8> = [0.5f32; 4].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let write = |file: &str, names: [&str; 3]| {
+            let view = |shape: &[usize]| {
+                let len = 4 * shape.iter().product::<usize>();
+                TensorView::new(Dtype::F32, shape.to_vec(), &bytes[..len]).unwrap()
+            };
+            let layer = |name: &&str| {
+                [(format!("{name}.weight"), view(&[2, 2])), (format!("{name}.bias"), view(&[2]))]
+            };
+            let tensors: Vec<_> = names.iter().flat_map(layer).collect();
+            std::fs::write(sandbox.path(file), serialize(tensors, None).unwrap()).unwrap();
+        };
+        write("named.safetensors", ["input", "hidden", "output"]);
+        write("numbered.safetensors", ["net.0", "net.2", "net.10"]);
+        let order = "does not say the order of its layers; taken by name: hidden, input, output;";
+        for (file, is_open) in [("named.safetensors", true), ("numbered.safetensors", false)] {
+            let train = ["train", "sum.csv", "--init-from", file, "--new-head", "--quiet"];
+            let rest = ["--no-report", "--epochs", "1", "--out", file];
+            for command in [
+                &["predict", file, "sum.csv"][..],
+                &["eval", file, "sum.csv"],
+                &["inspect", file],
+                &[&train[..], &rest].concat(),
+            ] {
+                let said = text(&sandbox.run(command).stderr);
+                assert_eq!(said.contains(order), is_open, "{command:?}: {said}");
+                assert!(said.contains("does not contain its activations"), "{command:?}: {said}");
+            }
+        }
+        let shown = sandbox.ok(&["inspect", "numbered.safetensors"]);
+        assert!(shown.contains("layers by name: net.0, net.2, net.10"), "{shown}");
+        let shown = last_line(&sandbox.ok(&["inspect", "named.safetensors", "--json"]));
+        assert_eq!(shown["layers"][1]["name"], "input");
+        for command in ["eval", "train"] {
+            let model = if command == "eval" { "named.safetensors" } else { "sum.csv" };
+            let message = sandbox.fails(&[command, model, "--activations", ""], 2);
+            assert!(message.contains("it is empty; expected activations such as"), "{message}");
+        }
+    }
+
+    #[test]
     fn logarithms_are_no_numbers() {
         let sandbox = Sandbox::new();
         write_sum(&sandbox);
@@ -390,10 +444,25 @@ mod command_line {
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(
-            message.contains("loss poisson: its outputs are logarithms, those of the model"),
+            message.contains(
+                "was trained with the loss mse, so that its outputs are numbers; those of the loss poisson are logarithms; expected --loss mse, or --new-head"
+            ),
             "{message}"
         );
         assert!(!sandbox.path("next").exists());
+        let head = ["--init-from", "mse", "--new-head", "--task", "regression"];
+        let output = train(&[&head[..], &["--loss", "poisson", "--out", "rates"]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let output = train(&["--init-from", "rates", "--out", "next"]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        let expected = "those of the loss mse are numbers; expected --loss poisson, or --new-head";
+        assert!(message.contains(expected), "{message}");
+        assert!(
+            train(&["--init-from", "rates", "--loss", "poisson", "--out", "again"])
+                .status
+                .success()
+        );
         let output =
             train(&["--init-from", "sum.safetensors", "--loss", "poisson", "--out", "next"]);
         let message = text(&output.stderr);
@@ -495,13 +564,11 @@ mod command_line {
         assert_eq!(sandbox.bytes("half/last.safetensors"), sandbox.bytes("whole/last.safetensors"));
 
         write_table(&sandbox.path("odd.csv"), 60, &["0", "5"]);
-        let message = sandbox.run(&["eval", "pt.safetensors", "odd.csv"]);
-        assert_eq!(message.status.code(), Some(1));
-        assert!(
-            text(&message.stderr).contains("odd.csv: 2 classes; the model has 3 outputs"),
-            "{}",
-            text(&message.stderr)
-        );
+        let output = sandbox.run(&["eval", "pt.safetensors", "odd.csv"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let expected = "odd.csv: 2 classes; the model has 3 outputs; expected as many; a new output layer learns them: densely train odd.csv --init-from pt.safetensors --new-head";
+        assert!(said.contains(expected), "{said}");
         std::fs::write(sandbox.path("narrow.csv"), "a,b\n1,2\n").unwrap();
         let message = sandbox.run(&["predict", "pt.safetensors", "narrow.csv"]);
         assert!(
@@ -590,6 +657,9 @@ mod command_line {
         assert_eq!(model(&sandbox, "two/best.safetensors").params().len(), trunk + 8 * 2 + 2);
 
         let message = sandbox.fails(&["train", "plain", "--new-head"], 2);
+        assert!(message.contains("expected --init-from MODEL beside it"), "{message}");
+        std::fs::write(sandbox.path("head.toml"), "new_head = true").unwrap();
+        let message = sandbox.fails(&["train", "plain", "--config", "head.toml"], 2);
         assert!(message.contains("`new_head` is for the model of `init_from`"), "{message}");
         assert!(
             sandbox.fails(&["sweep", "plain", "--new-head"], 2).contains("unexpected argument")

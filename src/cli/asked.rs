@@ -54,7 +54,7 @@ impl Asked {
     fn require_paths(&self) -> Result<()> {
         for (key, name) in [("data", "DATA"), ("init_from", "--init-from"), ("out", "--out")] {
             if self.table.get(key).and_then(toml::Value::as_str) == Some("") {
-                let from_flag = self.flags.iter().any(|flag| flag == key);
+                let from_flag = self.is_flag(key);
                 let name = if from_flag { name } else { key };
                 let error = Error::usage(format!("{name} is empty; expected a path"));
                 return Err(if from_flag { error } else { self.in_file(error) });
@@ -66,6 +66,11 @@ impl Asked {
     /// Whether a setting was asked for, rather than left to its default.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Whether a setting was given as a flag.
+    pub fn is_flag(&self, key: &str) -> bool {
+        self.flags.iter().any(|flag| flag == key)
     }
 
     /// Settings with their defaults where they were not asked for.
@@ -92,9 +97,7 @@ impl Asked {
     /// Names the file in the error of a check, where the setting comes from it.
     pub fn locate(&self, error: Error) -> Error {
         match &error {
-            Error::Argument { name, .. }
-                if self.has(name) && !self.flags.iter().any(|key| key == name) =>
-            {
+            Error::Argument { name, .. } if self.has(name) && !self.is_flag(name) => {
                 self.in_file(error)
             }
             _ => error,

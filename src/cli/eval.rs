@@ -71,11 +71,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             source.load(args.split.unwrap_or(split), args.split_seed.unwrap_or(split_seed))?
         }
     };
-    loaded.notices.iter().for_each(|notice| print_note(notice));
+    loaded.notices.iter().for_each(|notice| print_note(&foreign::without_flags(notice)));
     model.check_inputs(&loaded.data)?;
     let measured = Measured::new(args, &model, &loaded.data)?;
     let is_foreign = model.metadata().is_none();
-    let model = model.with_outputs_of(&loaded.data)?;
+    let model = model
+        .with_outputs_of(&loaded.data)
+        .map_err(|error| foreign::with_command(error, &args.model.model, &source.data))?;
     let data = model.match_classes(loaded.data)?;
     let rows = measured.rows;
     let backend = args.engine.backend()?;

@@ -1,17 +1,19 @@
 //! Model files that say nothing of their data: PyTorch's state dicts. What is taken for granted is said in notes.
 
+use std::path::Path;
+
 use super::print_note;
 use crate::data::prepare::{Scale, TaskChoice};
 use crate::data::{Dataset, Source};
 use crate::error::{Error, Result};
-use crate::model::{Activation, Model};
+use crate::model::{Activation, Model, is_order_open};
 use crate::store::RunOptions;
-use crate::task::Loss;
-use crate::text::{first_ones, plural, safe};
+use crate::task::{Loss, Regression, Task};
+use crate::text::{first_ones, listed, plural, safe, shell};
 use crate::train::TrainConfig;
 
-/// Lets a table's numbers become inputs as they are, unless the user has said how they are scaled, and the target a number where the model has a
-/// single output that stays.
+/// Lets a table's numbers become inputs as they are, unless the user has said how they are scaled, and the target a number where the
+/// model has a single output that stays.
 pub fn take_as_given(source: &mut Source, model: Option<&Model>) {
     source.table.keep_constant = true;
     if model.is_some_and(|model| model.task().is_regression())
@@ -24,9 +26,18 @@ pub fn take_as_given(source: &mut Source, model: Option<&Model>) {
     }
 }
 
-/// Says what the activations are taken for, where the file does not and the user has not.
-pub fn report_activations(path: &str, model: &Model, are_given: bool) {
-    if model.metadata().is_none() && !are_given && model.spec().layers().len() > 1 {
+/// Says in which order the layers are taken, where their names leave it open, and what the activations are taken for, where the user has
+/// not said it.
+pub fn report_layers(path: &str, model: &Model, activations_are_given: bool) {
+    let names = model.layer_names();
+    if model.metadata().is_none() && is_order_open(&names) {
+        print_note(&format!(
+            "{} does not say the order of its layers; taken by name: {}; other names, such as 0, 1 and 2, set another order",
+            safe(path),
+            listed(&names.iter().map(|name| safe(name)).collect::<Vec<_>>())
+        ));
+    }
+    if model.metadata().is_none() && !activations_are_given && model.spec().layers().len() > 1 {
         let taken = model.spec().activations().into_iter().map(Activation::name);
         print_note(&format!(
             "{} does not contain its activations; assumed: {}; --activations sets others",
@@ -42,10 +53,12 @@ pub fn report_outputs(path: &str, model: &Model, data: &Dataset) {
         true => ("targets", data.target_names().to_vec()),
         false => ("classes", data.classes().to_vec()),
     };
+    let n_out = model.spec().n_out();
     print_note(&format!(
-        "{} does not say what its {} mean; taken for the {kind} of {}, in this order: {}",
+        "{} does not say what its {} {}; taken for the {kind} of {}, in this order: {}",
         safe(path),
-        plural(model.spec().n_out(), "output"),
+        plural(n_out, "output"),
+        if n_out == 1 { "means" } else { "mean" },
         data.name(),
         first_ones(&names)
     ));
@@ -96,22 +109,24 @@ pub fn start_for(
     let has_other_task = !is_foreign && model.task().is_regression() != data.is_regression();
     let (found, expected) = (data.n_outputs(), model.spec().n_out());
     if found != expected || has_other_task {
-        let kind = |is_regression| if is_regression { "targets" } else { "classes" };
+        let kind = |is_regression| if is_regression { "target" } else { "class" };
         let of_model = match is_foreign {
-            true => "outputs",
+            true => "output",
             false => kind(model.task().is_regression()),
         };
         return Err(Error::usage(format!(
-            "{} has {expected} {of_model}, {} has {found} {}; expected the same, or --new-head, which starts with a new output layer",
+            "{} has {}, {} has {}; expected the same, or --new-head, which starts with a new output layer",
             safe(path),
+            plural(expected, of_model),
             data.name(),
-            kind(data.is_regression()),
+            plural(found, kind(data.is_regression())),
         )));
     }
     if !is_foreign {
+        require_like_outputs(path, model, train, data)?;
         return Ok(model.clone());
     }
-    if train.loss.or_else(Loss::default) == Loss::Poisson {
+    if train.loss.or_else(|| Loss::default_for(true)) == Loss::Poisson {
         print_note(&format!(
             "the outputs of {} are taken for logarithms, as the loss poisson has them",
             safe(path)
@@ -124,16 +139,59 @@ pub fn start_for(
     model.clone().with_outputs_of(data)
 }
 
+/// Rejects a loss whose outputs are logarithms for a model whose outputs are numbers, and the other way round.
+fn require_like_outputs(
+    path: &str,
+    model: &Model,
+    train: &TrainConfig,
+    data: &Dataset,
+) -> Result<()> {
+    let Task::Regression(Regression { loss: own, .. }) = model.task() else { return Ok(()) };
+    let loss = train.loss.or_else(|| Loss::default_for(true));
+    let kind = |loss| if loss == Loss::Poisson { "logarithms" } else { "numbers" };
+    match data.is_regression() && kind(own) != kind(loss) {
+        true => Err(Error::usage(format!(
+            "{} was trained with the loss {own}, so that its outputs are {}; those of the loss {loss} are {}; expected --loss {own}, or \
+             --new-head, which starts with a new output layer",
+            safe(path),
+            kind(own),
+            kind(loss)
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// Names the flag for a new output layer in an error about the target of a table.
-pub fn with_remedy(error: Error) -> Error {
+pub fn with_new_head(error: Error) -> Error {
     match error {
-        Error::Invalid { subject, problem }
-            if problem.ends_with("no class of the model") || problem.ends_with("is the target") =>
-        {
-            let remedy =
-                "--new-head starts with a new output layer, for the classes or numbers of --target";
-            Error::invalid(subject, format!("{problem}; {remedy}"))
-        }
+        Error::Outputs { subject, problem } => Error::outputs(
+            subject,
+            format!(
+                "{problem}; --new-head starts with a new output layer, for the classes or numbers of --target"
+            ),
+        ),
         other => other,
     }
+}
+
+/// Names the command that learns this data, in an error about outputs that nobody has named.
+pub fn with_command(error: Error, path: &Path, data: &str) -> Error {
+    match error {
+        Error::Outputs { subject, problem } => Error::usage(format!(
+            "{subject}: {problem}; expected as many; a new output layer learns them: densely train {} --init-from {} --new-head",
+            shell(Path::new(data)),
+            shell(path)
+        )),
+        other => other,
+    }
+}
+
+/// A notice about data without what it says, in brackets, of flags that `eval` does not have.
+pub fn without_flags(notice: &str) -> String {
+    let (mut text, mut rest) = (String::new(), notice);
+    while let Some((before, hint)) = rest.split_once(" (--") {
+        text += before;
+        rest = hint.split_once(')').map_or("", |(_, after)| after);
+    }
+    text + rest
 }

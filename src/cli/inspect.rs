@@ -4,10 +4,10 @@ use crate::data::prepare::Prepare;
 use crate::error::Error;
 use crate::linalg::singular_values;
 use crate::model::{Layout, Model};
-use crate::report::{Column, Layout as Table, Paint, Stream, Text, grouped};
+use crate::report::{Column, Layout as Table, Paint, Stream, Text};
 use crate::store::{run_path, verify_path};
 use crate::task::Task;
-use crate::text::safe;
+use crate::text::{plural, safe};
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
@@ -43,6 +43,7 @@ Examples:
 /// What is reported about a layer.
 #[derive(Serialize)]
 struct LayerReport {
+    name: String,
     inputs: usize,
     outputs: usize,
     activation: &'static str,
@@ -66,13 +67,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let layout = Layout::new(&model.spec)?;
     let mut problem: Option<Error> = None;
     let mut layers = Vec::new();
-    for (offsets, layer) in layout.layers().iter().zip(model.spec.layers()) {
+    let names = model.layer_names();
+    for ((offsets, layer), name) in layout.layers().iter().zip(model.spec.layers()).zip(names) {
         let (w, b) = (offsets.w_view(&model.params), offsets.b_view(&model.params));
         let singular = singular_values(w).map_err(|error| problem = Some(error)).ok();
         let largest = singular.as_ref().and_then(|values| values.first().copied());
         let smallest = singular.as_ref().and_then(|values| values.last().copied());
         let norm = |sum: f64, x: &f32| sum + f64::from(*x).powi(2);
         layers.push(LayerReport {
+            name,
             inputs: offsets.n_in,
             outputs: offsets.n_out,
             activation: layer.activation.name(),
@@ -160,18 +163,27 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
         .collect();
     let layout = Table::of(&COLUMNS, &rows, width);
     let sizes = format!(
-        "{} inputs, {} {}, {} parameters\n\n",
-        model.spec.n_in(),
-        model.spec.n_out(),
-        outputs(model),
-        grouped(model.params.len() as u64)
+        "{}, {}, {}\n\n",
+        plural(model.spec.n_in(), "input"),
+        plural(model.spec.n_out(), if model.task().is_regression() { "target" } else { "class" }),
+        plural(model.params.len(), "parameter")
     );
     let mut text = Text::from(sizes).wrapped(width, 2).with(Paint::Head, layout.head());
     for row in &rows {
         text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
     }
     let origin = match &model.metadata {
-        None => "\n\nno metadata: another program wrote this file".to_owned(),
+        None => {
+            let names: Vec<_> = layers.iter().map(|layer| safe(&layer.name)).collect();
+            let outputs = match model.task().is_regression() {
+                true => ", and one output, a number called value",
+                false => ", and outputs that are classes, named by their numbers",
+            };
+            format!(
+                "\n\nno metadata: another program wrote this file; layers by name: {}{outputs}",
+                names.join(", ")
+            )
+        }
         Some(metadata) => {
             let inputs = match (model.prepare(), metadata.image) {
                 (Some(prepare), _) => prepare.summary() + &columns(prepare),

@@ -54,7 +54,7 @@ impl ModelArgs {
 
     fn report_guess(&self, model: &Model) {
         let path = self.model.display().to_string();
-        foreign::report_activations(&path, model, self.activations.is_some());
+        foreign::report_layers(&path, model, self.activations.is_some());
     }
 }
 

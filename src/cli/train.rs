@@ -262,15 +262,14 @@ impl Plan {
                 let source = options.source();
                 told(source.load_for_new_target(&prepare, split, split_seed)?, quiet)?
             }
-            (Start::Model(_), prepare) => {
-                load_again(options, train, prepare.as_ref(), quiet).map_err(foreign::with_remedy)?
-            }
+            (Start::Model(_), prepare) => load_again(options, train, prepare.as_ref(), quiet)
+                .map_err(foreign::with_new_head)?,
             (_, prepare) => load_again(options, train, prepare.as_ref(), quiet)?,
         };
         if let Start::Model(model) = &mut self.start {
             if self.is_new {
                 let path = options.init_from.as_deref().unwrap_or_default();
-                foreign::report_activations(path, model, asked.has("activations"));
+                foreign::report_layers(path, model, asked.has("activations"));
             }
             **model = foreign::start_for(model, options, train, &data, quiet)?;
         }
@@ -303,6 +302,14 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
     let mut config = RunConfig::default();
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
+    if config.options.has_new_head()
+        && config.options.init_from.is_none()
+        && asked.is_flag("new_head")
+    {
+        let problem =
+            "--new-head is for a model to start from; expected --init-from MODEL beside it";
+        return Err(Error::usage(problem));
+    }
     config.check().map_err(|error| asked.locate(error))?;
     let plan = begin(config, asked.has("hidden"), Directory::New(out))?;
     Ok(Plan { is_new: true, ..plan })

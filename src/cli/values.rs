@@ -20,7 +20,7 @@ pub fn sizes(text: &str) -> Result<Sizes, String> {
     SettingValue::parse(text).map(Sizes)
 }
 
-/// Parses [`Activations`].
+/// Parses [`Activations`], of which there has to be one.
 pub fn activations(text: &str) -> Result<Activations, String> {
     SettingValue::parse(text).map(Activations)
 }

@@ -5,10 +5,12 @@
 //! `state_dict`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::state_dict::{Linears, append_values, shown_names};
 use super::{Activation, Layout, Metadata, Model, Spec};
@@ -113,14 +115,10 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: &[u8], activations: &[Activation]) -> Result<Self> {
-        if bytes.starts_with(ZIP) {
-            return Err(invalid(
-                "expected a safetensors file, found an archive, such as torch.save writes; in PyTorch, write it with safetensors.torch.save_file(model.state_dict(), path)",
-            ));
-        }
+        require_safetensors(bytes)?;
         let (header, seal) = read_header(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
-        let Linears { sizes, params } = match &header {
+        let Linears { sizes, params, names } = match &header {
             Some(_) => own_layers(&tensors, bytes.len())?,
             None => Linears::read(&tensors)?,
         };
@@ -159,7 +157,7 @@ impl Model {
             checksum::verify(&checksum, &value, &[&params])
                 .map_err(|error| invalid(format!("damaged: {error}")))?;
         }
-        Ok(Self { spec, params, metadata })
+        Ok(Self { spec, params, metadata, layer_names: names })
     }
 }
 
@@ -249,7 +247,7 @@ fn own_layers(tensors: &SafeTensors<'_>, len: usize) -> Result<Linears> {
         return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
     }
     match n_layers > 0 && tensors.len() == 2 * n_layers {
-        true => Ok(Linears { sizes, params }),
+        true => Ok(Linears { sizes, params, names: Vec::new() }),
         false => Err(invalid(format!(
             "{} tensors ({}); expected layers.0.weight, layers.0.bias, and so on",
             tensors.len(),
@@ -273,11 +271,84 @@ fn invalid(problem: impl Into<String>) -> Error {
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Error {
-    invalid(format!("expected a safetensors file: {error}"))
+    invalid(format!(
+        "it is truncated or not a safetensors file ({error}); expected a model of densely, such as best.safetensors, or a state dict \
+         that safetensors.torch.save_file wrote"
+    ))
 }
 
-/// What `torch.save` writes is a ZIP archive of pickled objects.
+/// How an archive begins: of NumPy's arrays, or of the pickled objects of `torch.save`.
 const ZIP: &[u8] = b"PK\x03\x04";
+/// How older versions of PyTorch and Python begin: a pickle of version 2 or later.
+const PICKLE: u8 = 0x80;
+/// Where an archive has the name of its first file, and the length of that name.
+const ZIP_NAME: (usize, usize) = (30, 26);
+
+/// Rejects what people take for a model, with what helps, and files with two tensors of one name.
+fn require_safetensors(bytes: &[u8]) -> Result<()> {
+    let is_pickle = bytes.first() == Some(&PICKLE) && bytes.get(1).is_some_and(|byte| *byte < 6);
+    if bytes.is_empty() {
+        return Err(invalid("it is empty; expected a model, such as best.safetensors"));
+    }
+    if bytes.starts_with(ZIP) && first_of_archive(bytes).is_some_and(|name| name.ends_with(b".npy"))
+    {
+        return Err(invalid(
+            "it is an archive of NumPy, which densely does not read as a model; expected a safetensors file, such as best.safetensors of the run",
+        ));
+    }
+    // the length of a header of safetensors begins so too, and eight bytes later its JSON
+    if bytes.starts_with(ZIP) || is_pickle && bytes.get(8) != Some(&b'{') {
+        return Err(invalid(
+            "it is an archive or a pickle, such as torch.save writes; expected a safetensors file: in PyTorch, write it with safetensors.torch.save_file(model.state_dict(), path)",
+        ));
+    }
+    match repeated_name(bytes) {
+        None => Ok(()),
+        Some(name) => {
+            Err(invalid(format!("it holds two tensors called {name}; expected names that differ")))
+        }
+    }
+}
+
+/// The name of the first file of an archive.
+fn first_of_archive(bytes: &[u8]) -> Option<&[u8]> {
+    let (name, length) = ZIP_NAME;
+    let length = u16::from_le_bytes(bytes.get(length..length + 2)?.try_into().ok()?);
+    bytes.get(name..name + usize::from(length))
+}
+
+/// The first name that two tensors have; `None` also where there is no header to read.
+fn repeated_name(bytes: &[u8]) -> Option<String> {
+    /// The keys of an object, in their order.
+    struct Keys(Vec<String>);
+
+    impl<'de> Deserialize<'de> for Keys {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Self(Vec::new()))
+        }
+    }
+
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Self;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+            while let Some((key, IgnoredAny)) = map.next_entry()? {
+                self.0.push(key);
+            }
+            Ok(self)
+        }
+    }
+
+    let length = u64::from_le_bytes(*bytes.first_chunk()?);
+    let json = bytes.get(8..usize::try_from(length).ok()?.checked_add(8)?)?;
+    let Keys(mut names) = serde_json::from_slice(json).ok()?;
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
+}
 
 fn unwritable(error: impl std::fmt::Display) -> Error {
     invalid(format!("cannot be written: {error}"))
@@ -298,6 +369,7 @@ mod tests {
             params: (0..len).map(|i| i as f32 - 7.5).collect(),
             metadata: with_metadata
                 .then(|| Metadata::of(&data, Split::Auto, 7, data.fingerprint())),
+            layer_names: Vec::new(),
         }
     }
 
@@ -343,10 +415,22 @@ mod tests {
     fn contradictions_and_damage_are_named() {
         let good = model(true).to_bytes().unwrap();
         assert!(message(&good, &[Tanh]).contains("the activations are relu,tanh, not tanh"));
-        for cut in [0, 7, 8, 100, good.len() - 1] {
-            assert!(message(&good[..cut], &[]).contains("expected a safetensors file"), "{cut}");
+        for cut in [1, 7, 8, 100, good.len() - 1] {
+            assert!(
+                message(&good[..cut], &[]).contains("it is truncated or not a safetensors file ("),
+                "{cut}"
+            );
         }
-        assert!(message(b"PK\x03\x04 and so on", &[]).contains("torch.save"));
+        assert!(message(b"", &[]).contains("it is empty; expected a model"));
+        for archive in [&b"PK\x03\x04 and so on"[..], b"\x80\x02\x8a\x0al\xfc\x9c"] {
+            assert!(message(archive, &[]).contains("such as torch.save writes"));
+        }
+        let archive = Model::to_npz(&model(true)).unwrap();
+        assert!(message(&archive, &[]).contains("it is an archive of NumPy"));
+        let tensor = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+        let json = format!(r#"{{"0.bias":{tensor},"0.bias":{tensor}}}"#);
+        let twice = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &[0; 4]].concat();
+        assert!(message(&twice, &[]).contains("two tensors called 0.bias; expected names"));
         let f32 = Dtype::F32;
         let w0: (&str, &[usize], Dtype) = ("layers.0.weight", &[2, 3], f32);
         let b0: (&str, &[usize], Dtype) = ("layers.0.bias", &[2], f32);

@@ -20,3 +20,5 @@ pub(crate) use layout::matrix;
 pub use layout::{LayerLayout, Layout};
 pub use network::{InputScaling, Metadata, Model};
 pub use spec::{LayerSpec, Spec, default_activations};
+#[cfg(feature = "cli")]
+pub(crate) use state_dict::is_order_open;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state_dict::tensor_name;
 use super::{Layout, Spec};
 use crate::data::prepare::Prepare;
 use crate::data::{Dataset, Features, Split};
@@ -21,6 +22,9 @@ pub struct Model {
     pub(crate) params: Vec<f32>,
     /// Where the model comes from; `None` for a file that another program wrote.
     pub(crate) metadata: Option<Metadata>,
+    /// What another program's file calls the layers: the names of their tensors without `.weight` and `.bias`. Empty for the names
+    /// that densely writes.
+    pub(crate) layer_names: Vec<String>,
 }
 
 /// How raw feature values become inputs.
@@ -145,7 +149,7 @@ impl Model {
                 format!("{}, one for each output", spec.n_out()),
             ));
         }
-        Ok(Self { spec, params, metadata })
+        Ok(Self { spec, params, metadata, layer_names: Vec::new() })
     }
 
     /// Sizes and activations.
@@ -161,6 +165,15 @@ impl Model {
     /// Where the model comes from; `None` for a file that another program wrote.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()
+    }
+
+    /// The name of each layer in the file of another program, which decides their order: `net.0` of the tensors `net.0.weight` and
+    /// `net.0.bias`.
+    pub fn layer_names(&self) -> Vec<String> {
+        match &self.layer_names[..] {
+            [] => (0..self.spec.layers().len()).map(|i| format!("layers.{i}")).collect(),
+            names => names.to_vec(),
+        }
     }
 
     /// What makes inputs of the rows of a table; `None` for a model of other data.
@@ -191,23 +204,26 @@ impl Model {
     /// Checks that all weights are finite. The message starts with `name`.
     ///
     /// # Errors
-    /// If a weight is not; names its layer.
+    /// If a weight is not; names its layer, or the tensor in the file of another program.
     pub fn check_finite(&self, name: &str) -> Result<()> {
-        let layout = Layout::new(&self.spec)?;
-        let broken = layout.layers().iter().position(|layer| {
-            let whole = [&self.params[layer.w()], &self.params[layer.b()]];
-            whole.into_iter().flatten().any(|x| !x.is_finite())
-        });
-        match broken {
-            None => Ok(()),
-            Some(layer) => Err(Error::invalid(
-                name,
-                format!(
-                    "layer {layer} holds weights that are not finite; expected numbers (the training diverged: a lower \
-                     learning rate helps)"
-                ),
-            )),
+        for (i, layer) in Layout::new(&self.spec)?.layers().iter().enumerate() {
+            for (kind, values) in [("weight", layer.w()), ("bias", layer.b())] {
+                let values = &self.params[values];
+                let Some(first) = values.iter().find(|x| !x.is_finite()) else { continue };
+                let problem = match self.metadata {
+                    Some(_) => format!(
+                        "layer {i} holds weights that are not finite; expected numbers (the training diverged: a lower learning \
+                         rate helps)"
+                    ),
+                    None => format!(
+                        "{} holds {first}; expected finite numbers alone",
+                        tensor_name(&self.layer_names()[i], kind)
+                    ),
+                };
+                return Err(Error::invalid(name, problem));
+            }
         }
+        Ok(())
     }
 
     /// Gives `data` the model's classes: by name, or by number if the model has no names. A regression needs the model's targets.
@@ -240,7 +256,8 @@ impl Model {
             Some(metadata) => data.with_classes_of(&metadata.labels),
             None if data.n_classes() <= n_out => Ok(data),
             None => {
-                let problem = format!("{} classes; the model knows {n_out}", data.n_classes());
+                let problem =
+                    format!("{}; the model knows {n_out}", plural(data.n_classes(), "class"));
                 Err(Error::invalid(data.name(), problem))
             }
         }
@@ -261,7 +278,7 @@ impl Model {
                 Some(((height, width), n)) => {
                     format!("images of {height}x{width} with {n} values a pixel")
                 }
-                None => format!("{n} features"),
+                None => plural(n, "feature"),
             };
             let found = size(data.n_features(), found_image);
             let problem = format!("found {found}; the model expects {}", size(n_in, image));

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
 use crate::memory::{require_memory, too_large, try_reserve};
-use crate::text::first_ones;
+use crate::text::{first_ones, plural};
 
 /// A chain of linear layers.
 pub(super) struct Linears {
@@ -18,6 +18,8 @@ pub(super) struct Linears {
     pub sizes: Vec<usize>,
     /// Laid out as by [`super::Layout`].
     pub params: Vec<f32>,
+    /// What comes before `.weight` and `.bias`, for each layer; empty for the names that densely writes.
+    pub names: Vec<String>,
 }
 
 /// The tensors of a layer.
@@ -58,7 +60,15 @@ impl Linears {
             ));
         }
         require_memory(capacity, "the model")?;
-        let mut linears = Self { sizes: Vec::with_capacity(pairs.len() + 1), params: Vec::new() };
+        let mut linears = Self {
+            sizes: Vec::with_capacity(pairs.len() + 1),
+            params: Vec::new(),
+            names: pairs.keys().map(|Prefix(prefix)| (*prefix).to_owned()).collect(),
+        };
+        let is_own = |(i, name): (usize, &String)| *name == format!("layers.{i}");
+        if linears.names.iter().enumerate().all(is_own) {
+            linears.names.clear();
+        }
         try_reserve(&mut linears.params, capacity).map_err(|_| too_large(capacity, "the model"))?;
         let mut before = "";
         for (Prefix(prefix), pair) in &pairs {
@@ -108,9 +118,10 @@ impl Linears {
             Some(outputs) => {
                 let above = tensor_name(before, "weight");
                 return Err(invalid(format!(
-                    "{weight_name} has {n_in} columns, expected {outputs}, the rows of {above}, which comes before it; layers are \
+                    "{weight_name} has {}, expected {outputs}, the rows of {above}, which comes before it; layers are \
                      taken in the order of their names, with numbers as numbers, and weights are (n_out, n_in): rename or \
-                     transpose them"
+                     transpose them",
+                    plural(n_in, "column")
                 )));
             }
         }
@@ -118,6 +129,14 @@ impl Linears {
         append_values(&mut self.params, &weight_name, weight)?;
         append_values(&mut self.params, &bias_name, bias)
     }
+}
+
+/// Whether names of layers differ in more than numbers, so that their order, which is that of an alphabet, may not be the one that is
+/// meant.
+#[cfg(feature = "cli")]
+pub fn is_order_open(names: &[String]) -> bool {
+    let without_numbers = |name: &String| name.replace(|c: char| c.is_ascii_digit(), "");
+    names.iter().any(|name| without_numbers(name) != without_numbers(&names[0]))
 }
 
 /// The part of a name before `.weight`, in natural order.
@@ -136,7 +155,8 @@ impl PartialOrd for Prefix<'_> {
     }
 }
 
-fn tensor_name(prefix: &str, kind: &str) -> String {
+/// The name of a tensor of a layer.
+pub(super) fn tensor_name(prefix: &str, kind: &str) -> String {
     match prefix {
         "" => kind.to_owned(),
         prefix => format!("{prefix}.{kind}"),

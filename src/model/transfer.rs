@@ -116,7 +116,7 @@ impl Model {
         let n_out = self.spec.n_out();
         let refuse = |found: String| {
             let expected = plural(n_out, "output");
-            Err(Error::invalid(data.name(), format!("{found}; the model has {expected}")))
+            Err(Error::outputs(data.name(), format!("{found}; the model has {expected}")))
         };
         let task = match data.is_regression() {
             true if data.target_names().len() == n_out => {

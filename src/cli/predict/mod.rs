@@ -101,6 +101,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let problem = "--keep copies columns of tables; the model was trained on images or arrays";
         return Err(Error::usage(problem).into());
     }
+    if model.task().is_regression() {
+        let problem = format!(
+            "{} predicts numbers; expected the rows of a table, such as a .csv or .npy file",
+            args.model.model.display()
+        );
+        return Err(Error::usage(problem).into());
+    }
     let n_out = model.spec.n_out();
     args.require_top(n_out)?;
     let metadata = model.metadata();

@@ -131,7 +131,7 @@ impl Prepare {
         }
         if !keys.is_empty() {
             notices.push(format!(
-                "left out, because the texts hardly repeat: {}; --categorical keeps them",
+                "left out, because the texts hardly repeat: {} (--categorical keeps them)",
                 listed(&keys)
             ));
         }

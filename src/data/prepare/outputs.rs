@@ -89,7 +89,7 @@ impl Outputs {
                 "`{column}` is `{value}` in row {}, which is no class of the model",
                 done + row + 1
             );
-            Error::invalid(name, problem)
+            Error::outputs(name, problem)
         };
         match &self.target {
             OutputKind::Codes { column, place, classes, texts } => {
@@ -147,7 +147,11 @@ const WEIGHTS: &str = "holds the weights of the rows";
 
 /// The column of a name, which has to be there.
 pub(super) fn required_position(table: &Table, name: &str, what: &str) -> Result<usize> {
-    table
-        .position(name)
-        .ok_or_else(|| Error::invalid(table.name(), format!("no column `{name}`, which {what}")))
+    table.position(name).ok_or_else(|| {
+        let problem = format!("no column `{name}`, which {what}");
+        match what {
+            TARGET => Error::outputs(table.name(), problem),
+            _ => Error::invalid(table.name(), problem),
+        }
+    })
 }

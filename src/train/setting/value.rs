@@ -242,7 +242,10 @@ impl SettingValue for Vec<Activation> {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        parse_list(text, parse)
+        match text.trim() {
+            "" => Err("it is empty; expected activations such as relu,tanh".to_owned()),
+            text => parse_list(text, parse),
+        }
     }
 
     fn text(&self) -> String {

@@ -75,6 +75,11 @@ impl Trainer<'_> {
 
     fn model(&self, params: &[f32]) -> Model {
         let metadata = Some(self.metadata.clone());
-        Model { spec: self.spec.clone(), params: params.to_vec(), metadata }
+        Model {
+            spec: self.spec.clone(),
+            params: params.to_vec(),
+            metadata,
+            layer_names: Vec::new(),
+        }
     }
 }
