@@ -16,6 +16,8 @@ import tempfile
 import numpy as np
 import torch
 
+from transfer import save_file
+
 MISSING = {"", "NA", "N/A", "NaN", "null", "None", "?"}
 ACTIVATIONS = ["identity", "relu", "leaky-relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh"]
 # of the activations that NumPy has
@@ -86,6 +88,14 @@ def in_numpy(archive, raw):
     return shares / shares.sum(axis=1, keepdims=True)
 
 
+def loaded(directory):
+    """The network in a directory that `export --torch` wrote."""
+    spec = importlib.util.spec_from_file_location("model", directory / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.load()
+
+
 def compare(binary, directory, name, arguments):
     run, table = f"run-{name}", "rest.csv" if "--no-texts" not in arguments else "numbers-rest.csv"
     train = table.replace("rest", "train")
@@ -93,10 +103,7 @@ def compare(binary, directory, name, arguments):
     densely(binary, directory, "train", train, "--out", run, "--epochs", "3", "--no-report", "--quiet", *arguments)
     densely(binary, directory, "export", run, "--torch", f"{run}-torch")
     densely(binary, directory, "export", run, "--npz", f"{run}.npz")
-    spec = importlib.util.spec_from_file_location("model", directory / f"{run}-torch/model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network = module.load()
+    network = loaded(directory / f"{run}-torch")
     regression = network.about.get("regression")
     said = densely(binary, directory, "predict", run, table, *([] if regression else ["--probabilities"]))
     lines = list(csv.reader(said.splitlines()))[1:]
@@ -125,6 +132,28 @@ def compare(binary, directory, name, arguments):
     check_cells(network, columns, found)
     print(f"{name}: {worst:.1e}{'' if ours is None else ', NumPy too'}", flush=True)
     assert worst <= 1e-5, name
+
+
+def check_way_back(binary, directory):
+    """As docs/formats.md says it: what the module does around its layers moves into them, and densely scores the same."""
+    densely(binary, directory, "train", "back.csv", "--out", "back", "--epochs", "3", "--no-report", "--quiet", "--activations", "silu")
+    densely(binary, directory, "export", "back", "--torch", "back-torch")
+    network = loaded(directory / "back-torch")
+    center, scale = torch.tensor([(column["center"], column["scale"]) for _, column in network.columns]).T
+    targets = network.about["regression"]["targets"]
+    shift, unit = torch.tensor([(target["center"], target["scale"]) for target in targets]).T
+    first, last = network.layers[0], network.layers[-1]
+    with torch.no_grad():
+        first.weight /= scale
+        first.bias -= first.weight @ center
+        last.weight *= unit[:, None]
+        last.bias.copy_(last.bias * unit + shift)
+    save_file(network.state_dict(), directory / "back.safetensors", "F32")
+    own = json.loads(densely(binary, directory, "eval", "back", "back.csv", "--part", "all", "--json"))
+    back = json.loads(densely(binary, directory, "eval", "back.safetensors", "back.csv", "--activations", "silu", "--json"))
+    print(f"way back: RMSE {own['rmse']:.6f}, {back['rmse']:.6f}")
+    assert abs(own["rmse"] - back["rmse"]) < 1e-3 * own["rmse"]
+    densely(binary, directory, "train", "back.csv", "--init-from", "back.safetensors", "--activations", "silu", "--epochs", "1", "--no-report")
 
 
 def check_cells(network, columns, expected):
@@ -177,6 +206,11 @@ def main():
         for name, seed in [("train.csv", 1), ("rest.csv", 2)]:
             write_table(directory / name, seed)
             write_table(directory / f"numbers-{name}", seed, texts=False)
+        draw = random.Random(3)
+        rows = [(draw.gauss(0, 1), draw.gauss(3, 2)) for _ in range(300)]
+        lines = [f"{a:.4f},{b:.4f},{100 * a - 30 * b + draw.gauss(0, 3):.3f}" for a, b in rows]
+        (directory / "back.csv").write_text("\n".join(["a,b,y", *lines]))
+        check_way_back(binary, directory)
         kind, price = ["--target", "kind"], ["--target", "price", "--ignore", "kind"]
         for name in ACTIVATIONS:
             compare(binary, directory, name, [*kind, "--hidden", "12,7", "--activations", name])
