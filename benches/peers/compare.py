@@ -40,6 +40,9 @@ RUST_PEERS = ["burn", "candle"]
 F32_PEERS = PYTHON_PEERS + RUST_PEERS
 OTHERS = ["numpy", "sklearn"]
 ACTIVATIONS = ["relu", "selu", "tanh"]
+# Burn and candle allocate every result anew. By default, the C library returns large pieces of memory to the system at once,
+# and candle takes up to twice as long.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
 # libraries keep their idle threads spinning for up to 0.2 s behind a call
 REST_SECONDS = 0.4
 # What a contender that learns stays below and above: the mean loss of its second epoch (log(10), which is 2.3, is chance),
@@ -47,7 +50,7 @@ REST_SECONDS = 0.4
 WORST_LOSS = {"mnist": 1.0, "dense": 2.0, "tabular": 0.9}
 WORST_ACCURACY = {"mnist": 0.85, "dense": 0.35, "tabular": 0.75}
 # And against the others: at most this many times their usual loss, and a little more. They differ in initial weights.
-LOSS_FACTOR, LOSS_MARGIN = 1.6, 0.1
+LOSS_FACTOR, LOSS_MARGIN = 2.0, 0.1
 
 
 class Peer:
@@ -57,10 +60,13 @@ class Peer:
         self.name = name
         environment = dict(os.environ)
         if name in RUST_PEERS:
-            command = [HERE / "rust" / "target" / "release" / "densely-peers", name]
+            program = HERE / "rust" / "target" / "release" / "densely-peers"
+            if not program.exists():
+                raise SystemExit(f"{name} is not built: benches/peers/run builds it")
+            command = [program, name]
             command += ["--rows", data.ROWS, "--inputs", data.INPUTS[data_set.name], "--classes", data.CLASSES]
             command += ["--data", data_set.folder]
-            environment |= {"RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": str(threads)}
+            environment |= {"RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": str(threads), **KEEP_MEMORY}
         else:
             command = [sys.executable, HERE / "peers.py", name, "--threads", threads]
             command += ["--data", data_set.name, "--folder", data_set.folder]
@@ -161,7 +167,7 @@ def spread(rounds):
     """Median, quartiles and range of a contender's epochs, and which of its rounds were outliers.
 
     A round is one if its median is more than a tenth, and more than three deviations, from the median of the rounds; the
-    deviation is the median one, scaled as for normal numbers."""
+    deviation is the median one, scaled as for normal numbers. It takes three rounds to tell."""
     seconds = [second for epochs in rounds for second in epochs]
     lower, _, upper = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
     medians = [statistics.median(epochs) for epochs in rounds]

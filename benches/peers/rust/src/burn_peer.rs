@@ -1,4 +1,5 @@
-//! Burn on its backend Flex, the one that it recommends for CPUs without other software.
+//! Burn on its backend Flex, which is all Rust. Its other backend for CPUs needs LLVM, which its
+//! build downloads.
 
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
@@ -68,7 +69,8 @@ impl Peer for Burn {
         let mut total = 0.0;
         let mut network = self.network.take().expect("a network");
         for rows in self.orders.next().chunks(self.batch) {
-            let picked = TensorData::new(rows.iter().map(|&row| row as i32).collect(), [rows.len()]);
+            let picked =
+                TensorData::new(rows.iter().map(|&row| row as i32).collect(), [rows.len()]);
             let picked = Tensor::<1, Int>::from_data(picked, &self.device);
             let x = self.x.clone().select(0, picked.clone());
             let y = self.y.clone().select(0, picked);

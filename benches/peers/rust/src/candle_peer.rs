@@ -1,4 +1,5 @@
-//! candle on the CPU, with the matrix products that it has by default.
+//! candle on the CPU, with the matrix products that it has by default. Its initial weights differ
+//! from run to run: it has no seed for the CPU.
 
 use candle_core::{D, DType, Device, Module, Result, Tensor};
 use candle_nn::{AdamW, Linear, Optimizer, ParamsAdamW, VarBuilder, VarMap};
@@ -30,13 +31,8 @@ impl Candle {
         let rows = settings.rows;
         let classes = data.y.iter().map(|&class| class.into()).collect();
         // without decay of the weights, AdamW is Adam
-        let adam = ParamsAdamW {
-            lr: LR,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: EPS.into(),
-            weight_decay: 0.0,
-        };
+        let adam =
+            ParamsAdamW { lr: LR, beta1: 0.9, beta2: 0.999, eps: EPS.into(), weight_decay: 0.0 };
         Ok(Candle {
             layers,
             optimizer: AdamW::new(variables.all_vars(), adam)?,

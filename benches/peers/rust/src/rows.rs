@@ -56,8 +56,9 @@ impl Rows {
             let path = settings.data.join(name);
             std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
         };
-        let (floats, _) = file("x.f32").as_chunks::<4>();
-        let x: Vec<f32> = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let bytes = file("x.f32");
+        let (floats, _) = bytes.as_chunks::<4>();
+        let x: Vec<f32> = floats.iter().map(|float| f32::from_le_bytes(*float)).collect();
         let y = file("y.u8");
         assert_eq!(x.len(), settings.rows * settings.inputs, "x.f32 has another size");
         assert_eq!(y.len(), settings.rows, "y.u8 has another size");
