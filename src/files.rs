@@ -93,6 +93,7 @@ pub fn remove_temporaries(directory: &Path) {
 
 /// Writes a file unless it holds just this.
 pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    require_replaceable(path)?;
     let same_length = fs::metadata(path).is_ok_and(|found| found.len() == bytes.len() as u64);
     if same_length && fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
@@ -246,6 +247,7 @@ mod tests {
                 write_atomic(&path(name), b"new"),
                 write_atomic_and_keep(&path(name), b"new", &path("previous")),
                 write_if_changed(&path(name), b"new"),
+                write_if_changed(&path(name), b""), // as long as a pipe says that it is
             ] {
                 assert!(result.unwrap_err().to_string().contains(what), "{name}");
             }

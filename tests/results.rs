@@ -60,7 +60,7 @@ fn a_regression_is_shown_by_its_errors_everywhere() {
     let shown = sandbox.ok(&["eval", "run"]);
     assert!(shown.starts_with("RMSE ") && shown.contains("\nprice "), "{shown}");
     let inspected = sandbox.ok(&["inspect", "run"]);
-    assert!(inspected.contains(" 1 targets, ") && inspected.contains("targets: price; loss mse"));
+    assert!(inspected.contains(" 1 target, ") && inspected.contains("targets: price; loss mse"));
 
     let page = text(&sandbox.bytes("run/report.html"));
     for part in ["Predictions against the truth", "errors of price", "deviation</th>"] {

@@ -5,6 +5,7 @@ mod activation;
 mod file;
 mod init;
 mod layout;
+mod mistaken;
 mod network;
 mod npz;
 pub mod onnx;
