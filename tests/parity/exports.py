@@ -38,7 +38,7 @@ def write_table(path, seed, texts=True, gaps=True):
         columns = ["small", "year", "large"] + (["town", "has garden", "code"] if texts else [])
         out.writerow([*columns, "count", "price", "size", "kind"])
         for _ in range(400):
-            # the last is large beside its deviation: what takes the place of a missing one needs 64 bits
+            # the last is large beside its deviation: its mean, which takes the place of a missing one, needs 64 bits
             numbers = [draw.gauss(0, 1), draw.randrange(1950, 2020), draw.gauss(5e6, 2e5 if not texts else 40)]
             town, garden, code = draw.choice(["Köln", "a, b", "Rome"]), draw.random() < 0.5, draw.choice([3, 14, 15])
             price = 100 * numbers[0] + (numbers[1] - 1980) * 3 + draw.gauss(0, 5) + 50 * garden
@@ -97,9 +97,10 @@ def loaded(directory):
 
 
 def compare(binary, directory, name, arguments):
-    run, table = f"run-{name}", "rest.csv" if "--no-texts" not in arguments else "numbers-rest.csv"
-    train = table.replace("rest", "train")
-    arguments = [argument for argument in arguments if argument != "--no-texts"]
+    run = f"run-{name}"
+    kind = "numbers-" if "--no-texts" in arguments else "whole-" if "--no-gaps" in arguments else ""
+    train, table = f"{kind}train.csv", f"{kind}rest.csv"
+    arguments = [argument for argument in arguments if argument not in ("--no-texts", "--no-gaps")]
     densely(binary, directory, "train", train, "--out", run, "--epochs", "3", "--no-report", "--quiet", *arguments)
     densely(binary, directory, "export", run, "--torch", f"{run}-torch")
     densely(binary, directory, "export", run, "--npz", f"{run}.npz")
@@ -206,6 +207,7 @@ def main():
         for name, seed in [("train.csv", 1), ("rest.csv", 2)]:
             write_table(directory / name, seed)
             write_table(directory / f"numbers-{name}", seed, texts=False)
+            write_table(directory / f"whole-{name}", seed, gaps=name == "rest.csv")
         draw = random.Random(3)
         rows = [(draw.gauss(0, 1), draw.gauss(3, 2)) for _ in range(300)]
         lines = [f"{a:.4f},{b:.4f},{100 * a - 30 * b + draw.gauss(0, 3):.3f}" for a, b in rows]
@@ -225,7 +227,8 @@ def main():
         compare(binary, directory, "integers", ["--target", "count", "--ignore", "kind"])
         compare(binary, directory, "softmax", [*kind, "--hidden", ""])
         compare(binary, directory, "components", [*price, "--pca", "4"])
-        compare(binary, directory, "large-numbers", [*price, "--pca", "2", "--no-texts", "--activations", "tanh"])
+        compare(binary, directory, "large-numbers", [*price, "--no-gaps", "--activations", "tanh"])
+        compare(binary, directory, "components-of-large-numbers", [*price, "--no-gaps", "--pca", "4"])
         compare(binary, directory, "components-of-numbers", [*kind, "--pca", "3", "--no-texts", "--activations", "relu"])
 
 
