@@ -314,7 +314,15 @@ fn files_that_may_not_be_read_are_named_as_such() {
         if is_root {
             command.uid(65534).gid(65534);
         }
-        let output = command.output().unwrap();
+        // while the copy was being written, another test may have forked: until its child runs a program of its own, the copy is busy (ETXTBSY)
+        let output = loop {
+            match command.output() {
+                Err(error) if error.raw_os_error() == Some(26) => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                other => break other.unwrap(),
+            }
+        };
         std::fs::set_permissions(sandbox.path(hidden), before).unwrap();
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{args}: {message}");
