@@ -8,7 +8,7 @@ use crate::data::{Dataset, Source};
 use crate::error::{Error, Result};
 use crate::model::{Activation, Model, is_order_open};
 use crate::store::RunOptions;
-use crate::task::{Loss, Regression, Task};
+use crate::task::Loss;
 use crate::text::{first_ones, listed, plural, safe, shell};
 use crate::train::TrainConfig;
 
@@ -146,18 +146,13 @@ fn require_like_outputs(
     train: &TrainConfig,
     data: &Dataset,
 ) -> Result<()> {
-    let Task::Regression(Regression { loss: own, .. }) = model.task() else { return Ok(()) };
     let loss = train.loss.or_else(|| Loss::default_for(true));
-    let kind = |loss| if loss == Loss::Poisson { "logarithms" } else { "numbers" };
-    match data.is_regression() && kind(own) != kind(loss) {
-        true => Err(Error::usage(format!(
-            "{} was trained with the loss {own}, so that its outputs are {}; those of the loss {loss} are {}; expected --loss {own}, or \
-             --new-head, which starts with a new output layer",
-            safe(path),
-            kind(own),
-            kind(loss)
+    match model.other_outputs(loss).filter(|_| data.is_regression()) {
+        None => Ok(()),
+        Some((own, problem)) => Err(Error::usage(format!(
+            "{} {problem}; expected --loss {own}, or --new-head, which starts with a new output layer",
+            safe(path)
         ))),
-        false => Ok(()),
     }
 }
 

@@ -69,26 +69,13 @@ pub fn forward_backward(
     clock: &mut Clock,
 ) {
     let worker = member.number();
-    if worker == 0 {
-        context.chunk_counter.reset_next(phase);
-    }
     let nonzero_columns = forward::find_nonzero_columns(context, worker, batch);
-    let partition = context.offsets.partition;
-    let chunks = partition.batch(batch.len());
-    let draw = || Some(chunks.first_drawn() + context.chunk_counter.draw(phase, chunks.drawn())?);
-    let mut next = chunks.assigned_to(worker).or_else(draw);
-    while let Some(chunk) = next {
-        let regions = Regions {
-            member,
-            batch: batch.len(),
-            rows: chunks.rows(chunk),
-            splits_columns: partition.splits_columns(batch.len()),
-            by_columns: false,
-        };
-        let score = forward_backward_chunk(context, regions, batch, nonzero_columns, clock);
-        context.set_score(chunk, score);
-        next = draw();
-    }
+    let splits_columns = context.offsets.partition.splits_columns(batch.len());
+    context.for_each_batch_chunk(worker, batch.len(), phase, |rows| {
+        let regions =
+            Regions { member, batch: batch.len(), rows, splits_columns, by_columns: false };
+        forward_backward_chunk(context, regions, batch, nonzero_columns, clock)
+    });
 }
 
 /// Phase 1 for a chunk of the batch: writes the worker's region of the `dz` of every layer that learns, and returns the score of the

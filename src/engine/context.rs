@@ -41,6 +41,7 @@ use super::halt::Halt;
 use super::kernels::loss::softmax_cross_entropy;
 use super::kernels::regression::{Truth, regression_loss};
 use super::packed::Packed;
+use super::partition::Chunks;
 use super::score::Score;
 use super::shared::Shared;
 use super::workspace::{ChunkScore, Offsets, WorkerState};
@@ -133,8 +134,61 @@ impl Context<'_> {
         }
     }
 
+    /// Phase 1 for one worker: calls `work` with the rows of its assigned chunk of a batch, then with those of drawn chunks until none
+    /// is left, and keeps the score of each.
+    pub fn for_each_batch_chunk(
+        &self,
+        worker: usize,
+        batch: usize,
+        phase: usize,
+        mut work: impl FnMut(Range<usize>) -> Score,
+    ) {
+        if worker == 0 {
+            self.chunk_counter.reset_next(phase);
+        }
+        let chunks = self.offsets.partition.batch(batch);
+        let draw = || Some(chunks.first_drawn() + self.chunk_counter.draw(phase, chunks.drawn())?);
+        let mut next = chunks.assigned_to(worker).or_else(draw);
+        while let Some(chunk) = next {
+            self.set_score(chunk, work(chunks.rows(chunk)));
+            next = draw();
+        }
+    }
+
+    /// Phase 2 for one worker: calls `work` with its assigned chunk of every layer that learns, then with drawn chunks until none is
+    /// left. `chunks` are those of a layer.
+    pub fn for_each_layer_chunk(
+        &self,
+        worker: usize,
+        phase: usize,
+        chunks: impl Fn(usize) -> Chunks,
+        mut work: impl FnMut(usize, Range<usize>),
+    ) {
+        if worker == 0 {
+            self.chunk_counter.reset_next(phase);
+        }
+        let learning = self.frozen..self.layout.layers().len();
+        for l in learning.clone() {
+            if let Some(assigned) = chunks(l).assigned_to(worker) {
+                work(l, chunks(l).rows(assigned));
+            }
+        }
+        // the drawn chunks of all layers are numbered one layer after the other; many layers have none
+        let drawn_counts = || learning.clone().map(|l| (l, chunks(l).drawn()));
+        let drawn_count = drawn_counts().map(|(_, drawn)| drawn).sum();
+        while let Some(mut number) = self.chunk_counter.draw(phase, drawn_count) {
+            for (l, drawn) in drawn_counts() {
+                if number < drawn {
+                    work(l, chunks(l).rows(chunks(l).first_drawn() + number));
+                    break;
+                }
+                number -= drawn;
+            }
+        }
+    }
+
     /// Stores the score of a chunk of the batch; for phase 1.
-    pub fn set_score(&self, chunk: usize, score: Score) {
+    fn set_score(&self, chunk: usize, score: Score) {
         // SAFETY: phase 1, where a chunk has one worker; worker 0 reads the score after the next barrier.
         unsafe { self.scores.write(chunk..chunk + 1)[0].0 = score };
     }

@@ -5,7 +5,7 @@ use crate::data::{Dataset, Features};
 use crate::isa::{self, Isa};
 
 /// Shuffled rows come from anywhere in memory: each row is prefetched this many rows before it is copied.
-const PREFETCH_ROWS: usize = 3;
+pub const PREFETCH_ROWS: usize = 3;
 
 /// Copies samples into the rows of `out`, scaled to what the network sees: `out` is (samples, n_features).
 pub fn gather_samples(isa: Isa, out: &mut [f32], data: &Dataset, samples: &[u32]) {

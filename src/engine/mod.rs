@@ -5,10 +5,9 @@
 //! training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
 //!
-//! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases with OpenBLAS, `packed` has
-//! those of the Rust backend,
-//! `evaluation` is what runs without training, `forward` is one layer, `context` is what they all share, with the table of who
-//! writes what. `partition` defines the words chunk, block, panel and tile.
+//! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases with OpenBLAS,
+//! `packed` has those of the Rust backend, `evaluation` is what runs without training, `forward` is one layer, `context` is what they
+//! all share, with the table of who writes what. `partition` defines the words chunk, block, panel and tile.
 
 mod backpropagation;
 mod barrier;

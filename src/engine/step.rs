@@ -54,9 +54,12 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
         let step = pass.adam.step(pass.first_step + i as u64);
-        let (worker, rule) = (member.number(), Update::Adam { params, m, v, step });
+        let worker = member.number();
         match context.packed {
-            None => update::weight_gradients(context, worker, batch.len(), &rule, 2 * i + 1),
+            None => {
+                let rule = Update::Adam { params, m, v, step };
+                update::weight_gradients(context, worker, batch.len(), &rule, 2 * i + 1);
+            }
             Some(packed) => {
                 let rule = Rule::Adam(step);
                 packed::weight_gradients(context, packed, worker, batch.len(), rule, 2 * i + 1);
@@ -85,9 +88,11 @@ pub fn gradient(
 ) {
     phase_1(context, member, batch, 0, &mut Clock::start());
     member.synchronise();
-    let (worker, rule) = (member.number(), Update::Store { grads });
+    let worker = member.number();
     match context.packed {
-        None => update::weight_gradients(context, worker, batch.len(), &rule, 1),
+        None => {
+            update::weight_gradients(context, worker, batch.len(), &Update::Store { grads }, 1);
+        }
         Some(packed) => {
             packed::weight_gradients(context, packed, worker, batch.len(), Rule::Store, 1);
         }

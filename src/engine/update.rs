@@ -33,30 +33,10 @@ pub fn weight_gradients<'a>(
     update: &Update<'a>,
     phase: usize,
 ) {
-    if worker == 0 {
-        context.chunk_counter.reset_next(phase);
-    }
-    let layers = context.layout.layers();
-    let chunks = |l: usize| context.offsets.partition.layer(layers[l].n_out);
-    let learning = context.frozen..layers.len();
-    for l in learning.clone() {
-        if let Some(assigned) = chunks(l).assigned_to(worker) {
-            gradient_of_rows(context, worker, batch, update, l, chunks(l).rows(assigned));
-        }
-    }
-    // the drawn chunks of all layers are numbered one layer after the other; many layers have none
-    let drawn_counts = || learning.clone().map(|l| (l, chunks(l).drawn()));
-    let drawn_count = || drawn_counts().map(|(_, drawn)| drawn).sum();
-    while let Some(mut number) = context.chunk_counter.draw(phase, drawn_count()) {
-        for (l, drawn) in drawn_counts() {
-            if number < drawn {
-                let chunk = chunks(l).first_drawn() + number;
-                gradient_of_rows(context, worker, batch, update, l, chunks(l).rows(chunk));
-                break;
-            }
-            number -= drawn;
-        }
-    }
+    let chunks = |l: usize| context.offsets.partition.layer(context.layout.layers()[l].n_out);
+    context.for_each_layer_chunk(worker, phase, chunks, |l, rows| {
+        gradient_of_rows(context, worker, batch, update, l, rows);
+    });
 }
 
 /// Phase 2 for some rows of a layer's `w` and entries of its `b`: computes their gradients and uses them as `update` says.

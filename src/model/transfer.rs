@@ -42,27 +42,19 @@ impl Model {
         Self::new(spec, params, None)
     }
 
-    /// Checks that the outputs of this model are logarithms where those of the task are, and numbers where they are numbers.
-    ///
-    /// # Errors
-    /// If they are not; a model without metadata does not say, and is accepted.
-    pub(crate) fn require_outputs_like(&self, task: &Task) -> Result<()> {
-        let (Some(_), Task::Regression(own), Task::Regression(other)) =
-            (&self.metadata, self.task(), task)
-        else {
-            return Ok(());
-        };
-        let kind = |loss: Loss| if loss == Loss::Poisson { "logarithms" } else { "numbers" };
-        match kind(own.loss) == kind(other.loss) {
-            true => Ok(()),
-            false => Err(Error::usage(format!(
-                "loss {}: its outputs are {}, those of the model that the training starts from are {}; expected a loss of the same kind, or \
-                 a new output layer",
-                other.loss,
-                kind(other.loss),
-                kind(own.loss)
-            ))),
-        }
+    /// What keeps this model from being trained on with a loss for numbers: the loss that it was trained with, if its outputs are
+    /// logarithms and those of `loss` are numbers, or the other way round, and a sentence about it whose subject is the model. `None`
+    /// also without metadata, which does not say.
+    pub(crate) fn other_outputs(&self, loss: Loss) -> Option<(Loss, String)> {
+        let Task::Regression(Regression { loss: own, .. }) = self.task() else { return None };
+        let kind = |loss| if loss == Loss::Poisson { "logarithms" } else { "numbers" };
+        let differ = self.metadata.is_some() && kind(own) != kind(loss);
+        let sentence = format!(
+            "was trained with the loss {own}, so that its outputs are {}; those of the loss {loss} are {}",
+            kind(own),
+            kind(loss)
+        );
+        differ.then_some((own, sentence))
     }
 
     /// Parameters with which outputs that are standardised as in `task` mean the values that this model predicts, in the targets'

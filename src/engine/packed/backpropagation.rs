@@ -25,22 +25,14 @@ pub fn forward_backward(
     phase: usize,
     clock: &mut Clock,
 ) {
-    if member.number() == 0 {
-        context.chunk_counter.reset_next(phase);
-    }
-    let scale = context.gradient_scale(batch);
-    let chunks = context.offsets.partition.batch(batch.len());
-    let draw = || Some(chunks.first_drawn() + context.chunk_counter.draw(phase, chunks.drawn())?);
-    let mut next = chunks.assigned_to(member.number()).or_else(draw);
-    while let Some(chunk) = next {
+    let (worker, scale) = (member.number(), context.gradient_scale(batch));
+    context.for_each_batch_chunk(worker, batch.len(), phase, |chunk| {
         let mut score = Score::default();
-        for rows in blocks(chunks.rows(chunk), packed.layout.rows_block) {
-            let block = Rows { context, packed, worker: member.number(), rows };
-            score += block.pass(batch, scale, clock);
+        for rows in blocks(chunk, packed.layout.rows_block) {
+            score += Rows { context, packed, worker, rows }.pass(batch, scale, clock);
         }
-        context.set_score(chunk, score);
-        next = draw();
-    }
+        score
+    });
 }
 
 /// A block of rows of the batch that one worker takes through all layers.

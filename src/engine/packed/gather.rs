@@ -4,12 +4,10 @@
 use super::layout::{MASK_BITS, PackedLayout};
 use super::order::{InputOrder, SIDE};
 use crate::data::{Dataset, Features};
+use crate::engine::gather::PREFETCH_ROWS;
 use crate::engine::kernels::rows::quotient_of_255;
 use crate::engine::shared::Shared;
 use crate::isa::{self, kernel};
-
-/// Shuffled rows come from anywhere in memory: each row is prefetched this many rows before it is copied.
-const PREFETCH_ROWS: usize = 3;
 
 /// The rows of a panel follow each other, but the panels of a row lie so far apart that the CPU does not foresee where the next ones begin:
 /// each cache line is asked for this many rows before it is written, if its place was not blank in this row.

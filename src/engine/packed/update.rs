@@ -33,15 +33,10 @@ pub fn weight_gradients(
     rule: Rule,
     phase: usize,
 ) {
-    if worker == 0 {
-        context.chunk_counter.reset_next(phase);
-    }
-    let layers = &packed.layout.layers;
-    let workers = context.offsets.partition.workers;
+    let (layers, workers) = (&packed.layout.layers, context.offsets.partition.workers);
     // a unit is a panel of inputs; the last one is the biases
     let chunks = |l: usize| Chunks::of_units(layers[l].in_panels + 1, workers);
-    let learning = context.frozen..layers.len();
-    let work = |l: usize, units: Range<usize>| {
+    context.for_each_layer_chunk(worker, phase, chunks, |l, units| {
         let layer = Learning { context, packed, worker, batch, rule, l, layer: &layers[l] };
         let panels = units.start..units.end.min(layers[l].in_panels);
         let (most_in, most_out) = block_panels(packed.layout.width);
@@ -52,25 +47,9 @@ pub fn weight_gradients(
         }
         if units.end > layers[l].in_panels && !units.is_empty() {
             layer.learn_biases();
+            count_product(); // once for the layer
         }
-    };
-    for l in learning.clone() {
-        if let Some(assigned) = chunks(l).assigned_to(worker) {
-            count_product();
-            work(l, chunks(l).rows(assigned));
-        }
-    }
-    let drawn_counts = || learning.clone().map(|l| (l, chunks(l).drawn()));
-    let drawn_count: usize = drawn_counts().map(|(_, drawn)| drawn).sum();
-    while let Some(mut number) = context.chunk_counter.draw(phase, drawn_count) {
-        for (l, drawn) in drawn_counts() {
-            if number < drawn {
-                work(l, chunks(l).rows(chunks(l).first_drawn() + number));
-                break;
-            }
-            number -= drawn;
-        }
-    }
+    });
 }
 
 /// A block of a layer's weights: some inputs and some panels of outputs. Its gradient is `[out_panels][inputs][L]`.

@@ -89,7 +89,8 @@ type CompressColumnsFn = unsafe fn(
     k: usize,
 ) -> usize;
 
-type PackRowsFn =
+/// Packs columns into vectors, as [`Kernels::pack_rows`] says.
+pub type PackRowsFn =
     unsafe fn(to: *mut f32, to_step: usize, from: *const f32, stride: usize, k: usize);
 
 impl Kernels {
@@ -118,6 +119,8 @@ macro_rules! for_each_row {
         })*
     };
 }
+
+pub(super) use for_each_row;
 
 /// A tile of `ROWS` rows and `VECTORS` vectors of columns.
 ///
@@ -232,7 +235,7 @@ unsafe fn pack_rows<V: Simd>(
 /// Compiles the table of functions for one instruction set.
 macro_rules! kernels {
     ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
-        mod $module {
+        pub mod $module {
             use super::super::simd::{self, Simd};
             use super::{K_BLOCK, Kernels, RowKernels, Tile};
 

@@ -151,7 +151,11 @@ impl<'d> Trainer<'d> {
             prepare: data.prepare().cloned(),
         };
         let mut trainer = Self::assemble(state, spec.clone(), data)?;
-        model.require_outputs_like(&trainer.task)?;
+        if let Some((own, problem)) = model.other_outputs(trainer.task.loss()) {
+            return Err(Error::usage(format!(
+                "the model {problem}; expected the loss {own}, or a new output layer"
+            )));
+        }
         if let Some(params) = model.rescaled_for(&trainer.task)? {
             trainer.state.optimizer = State::new(&params)?;
             trainer.state.best_params.copy_from_slice(&params);
