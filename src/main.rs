@@ -20,7 +20,7 @@ pub extern "C" fn openblas_num_threads_env() -> std::ffi::c_int {
     1
 }
 
-/// The system's allocator; where it has no memory, the program ends with one line.
+/// The system's allocator, which asks for huge pages where much is allocated. Where it has no memory, the program ends with one line.
 struct Allocator;
 
 #[global_allocator]
@@ -31,8 +31,9 @@ mod allocator {
     use std::alloc::{GlobalAlloc, Layout, System};
 
     fn checked(pointer: *mut u8, bytes: usize) -> *mut u8 {
-        if pointer.is_null() {
-            densely::cli::out_of_memory(bytes);
+        match pointer.is_null() {
+            true => densely::cli::out_of_memory(bytes),
+            false => densely::cli::prefer_huge_pages(pointer, bytes),
         }
         pointer
     }

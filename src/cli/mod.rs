@@ -103,6 +103,8 @@ pub fn main() -> ExitCode {
     }
 }
 
+pub use crate::memory::prefer_huge_pages;
+
 /// Ends the process with one line and code 1 after an allocation has failed, unless its caller copes with that. Files are complete
 /// at any time. For the program's allocator, which may call nothing that allocates.
 pub fn out_of_memory(bytes: usize) {

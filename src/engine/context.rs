@@ -25,6 +25,17 @@
 //! | `input`, `slope`, `dz` in panels, masks | own rows written and read | read by all |
 //! | a worker's lists, gradient block and outputs | its own | its own |
 //!
+//! Of a layer that is split by outputs:
+//!
+//! | buffer | phase 1 | phase 2 |
+//! |---|---|---|
+//! | everything in panels of parameters | read, those of own outputs | written, those of own outputs |
+//! | `input` of the first layer, masks | a worker's own | its own |
+//! | `input` of the layer above, `slope` | own panels written; after a barrier, read by all | read by all |
+//! | `dz` of the last such layer | own rows written; after a barrier, own panels read | own panels read |
+//! | `dz` of the others | own panels written and read | own panels read |
+//! | a worker's parts of input gradients | written; after a barrier, read by all | - |
+//!
 //! An evaluation has neither phase: `params` are read by all, and a worker's evaluation buffers are its own.
 //!
 //! The functions of `step`, `backpropagation`, `update`, `evaluation` and `forward` trust each other to keep to the table.

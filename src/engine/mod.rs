@@ -129,7 +129,7 @@ impl Engine {
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
         let (packed, rows) = match backend {
             Backend::Rust => {
-                let packed = PackedNetwork::new(spec, &layout, batch_size, frozen, threads, isa)?;
+                let packed = PackedNetwork::new(spec, &layout, batch_size, frozen, partition, isa)?;
                 (Some(packed), 0)
             }
             Backend::Blas(_) => (None, batch_size),

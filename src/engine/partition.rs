@@ -124,6 +124,11 @@ impl Chunks {
         Self { total, assigned_rows: total - drawn, assigned: workers, drawn }
     }
 
+    /// Even chunks of `total` units, all of them assigned.
+    pub fn assigned(total: usize, workers: usize) -> Self {
+        Self { total, assigned_rows: total, assigned: workers, drawn: 0 }
+    }
+
     /// Even chunks of at most `max_rows` rows, all of them drawn.
     pub fn fixed(total: usize, max_rows: usize) -> Self {
         Self { total, assigned_rows: 0, assigned: 0, drawn: total.div_ceil(max_rows) }

@@ -39,6 +39,14 @@ kernel! {
     }
 }
 
+kernel! {
+    /// `sum += values`; both slices have one length.
+    pub fn add(sum: &mut [f32], values: &[f32]) {
+        assert_eq!(sum.len(), values.len(), "add: the lengths differ");
+        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::SIZES;
@@ -69,6 +77,18 @@ mod tests {
                     let expected: f32 = (0..5).map(|r| values[r * n + first + j]).sum();
                     assert_eq!(*sum, expected);
                 }
+            }
+        });
+    }
+
+    #[test]
+    fn rows_are_added_at_every_length() {
+        on_each_isa(|isa| {
+            for len in SIZES {
+                let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
+                let mut sum = vec![0.5; len];
+                add(isa, &mut sum, &values);
+                assert!(sum.iter().zip(&values).all(|(sum, value)| *sum == 0.5 + value));
             }
         });
     }

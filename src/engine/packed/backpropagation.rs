@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::Packed;
+use super::by_outputs;
 use super::gather::{Gathered, gather};
 use super::layout::MASK_BITS;
 use super::lists::list_inputs;
@@ -17,6 +18,7 @@ use crate::engine::workers::Member;
 use crate::gemm::panels::{Tile, count_product};
 
 /// Phase 1 for one worker: its assigned chunk of the batch, then drawn chunks until none is left. Writes the `dz` of every layer that learns.
+/// Layers that are split by outputs come before and after.
 pub fn forward_backward(
     context: &Context<'_>,
     packed: &Packed<'_>,
@@ -26,6 +28,7 @@ pub fn forward_backward(
     clock: &mut Clock,
 ) {
     let (worker, scale) = (member.number(), context.gradient_scale(batch));
+    by_outputs::forward(context, packed, member, batch, clock);
     context.for_each_batch_chunk(worker, batch.len(), phase, |chunk| {
         let mut score = Score::default();
         for rows in blocks(chunk, packed.layout.rows_block) {
@@ -33,43 +36,54 @@ pub fn forward_backward(
         }
         score
     });
+    by_outputs::backward(context, packed, member, batch.len(), clock);
 }
 
-/// A block of rows of the batch that one worker takes through all layers.
-struct Rows<'a> {
-    context: &'a Context<'a>,
-    packed: &'a Packed<'a>,
-    worker: usize,
-    rows: Range<usize>,
+/// A block of rows of the batch that one worker takes through all layers that are split by rows.
+pub struct Rows<'a> {
+    pub context: &'a Context<'a>,
+    pub packed: &'a Packed<'a>,
+    pub worker: usize,
+    pub rows: Range<usize>,
 }
 
 impl Rows<'_> {
     fn pass(&self, batch: &[u32], scale: f32, clock: &mut Clock) -> Score {
         let Self { context, packed, rows, .. } = self;
-        let samples = &batch[rows.clone()];
-        let to = Gathered {
-            layout: packed.layout,
-            arena: packed.arena,
-            masks: packed.skips_zeros.then_some(packed.masks),
-            row: rows.start,
-        };
-        gather(context.isa, &to, context.data, packed.order, samples);
-        clock.lap(|phases| &mut phases.gather);
-        let layers = packed.layout.layers.len();
-        (0..layers).for_each(|l| self.forward(l));
-        let score = self.loss(samples, scale);
+        let split = packed.layout.split;
+        if split == 0 {
+            self.gather(batch);
+            clock.lap(|phases| &mut phases.gather);
+        }
+        let layers = &packed.layout.layers;
+        (split..layers.len()).for_each(|l| self.forward(l, 0..layers[l].out_panels));
+        let score = self.loss(&batch[rows.clone()], scale);
         clock.lap(|phases| &mut phases.forward);
         // nobody needs the `dz` of a frozen layer
-        (context.frozen + 1..layers).rev().for_each(|l| self.backward(l));
+        (split.max(context.frozen + 1)..layers.len()).rev().for_each(|l| self.backward(l));
         clock.lap(|phases| &mut phases.backward);
         score
     }
 
-    /// `z = a w^T`, then `a = f(z + b)`, panel by panel.
-    fn forward(&self, l: usize) {
-        let Self { context, packed, rows, .. } = self;
+    /// Gathers these rows.
+    pub fn gather(&self, batch: &[u32]) {
+        let Self { context, packed, worker, rows } = self;
+        let to = Gathered {
+            layout: packed.layout,
+            arena: packed.arena,
+            masks: packed.skips_zeros.then_some(packed.masks),
+            worker: *worker,
+            row: rows.start,
+        };
+        gather(context.isa, &to, context.data, packed.order, &batch[rows.clone()]);
+    }
+
+    /// `z = a w^T`, then `a = f(z + b)`, for some panels of outputs, one by one.
+    pub fn forward(&self, l: usize, panels: Range<usize>) {
+        let Self { context, packed, worker, rows } = self;
         let (layout, layer) = (packed.layout, &packed.layout.layers[l]);
         let output = layout.layers.get(l + 1).map_or(&layer.dz, |above| &above.input);
+        let input = layout.input(l, *worker);
         let activation = context.activation(l);
         count_product();
         let w = |panel: usize| {
@@ -81,14 +95,14 @@ impl Rows<'_> {
         if skips_zeros {
             for k in layout.sparse_blocks(layer.n_in) {
                 let lists = self.list_inputs(&k);
-                for panel in 0..layer.out_panels {
-                    self.multiply_listed(&layer.input, &k, w(panel), output, panel, &lists);
+                for panel in panels.clone() {
+                    self.multiply_listed(input, &k, w(panel), output, panel, &lists);
                 }
             }
         }
-        for panel in 0..layer.out_panels {
+        for panel in panels {
             if !skips_zeros {
-                self.multiply(&layer.input, layer.n_in, w(panel), output, panel);
+                self.multiply(input, 0..layer.n_in, w(panel), output, panel);
             }
             let b = layer.b.start + panel * layout.width;
             // SAFETY: phase 1: nobody writes parameters; own rows of two buffers.
@@ -108,7 +122,7 @@ impl Rows<'_> {
     }
 
     /// The range of the arena with these rows of a panel of a buffer.
-    fn of_panel(&self, buffer: &Range<usize>, panel: usize) -> Range<usize> {
+    pub fn of_panel(&self, buffer: &Range<usize>, panel: usize) -> Range<usize> {
         let layout = self.packed.layout;
         let range = layout.at(buffer.start, panel, self.rows.start)
             ..layout.at(buffer.start, panel, self.rows.end);
@@ -116,10 +130,17 @@ impl Rows<'_> {
         range
     }
 
-    /// `C = A B` for these rows and one panel of columns: A has `k` columns and is in the buffer `a`, C in the buffer `c`. `b` has `k` rows of a
-    /// panel's width.
-    fn multiply(&self, a: &Range<usize>, k: usize, b: *const f32, c: &Range<usize>, panel: usize) {
-        let tile = self.tile(a, k, b, c, panel);
+    /// `C = A B` for these rows and one panel of columns: the columns `k` of A, which is in the buffer `a`, and C in the buffer `c`. `b` has rows
+    /// of a panel's width, the first for the first column of A. Columns begin with a panel of A.
+    fn multiply(
+        &self,
+        a: &Range<usize>,
+        k: Range<usize>,
+        b: *const f32,
+        c: &Range<usize>,
+        panel: usize,
+    ) {
+        let tile = self.tile(a, k.clone(), b, c, panel);
         let functions = self.packed.tiles.rows;
         for k in self.packed.layout.weight_blocks(k) {
             for rows in blocks(self.rows.clone(), functions.len()) {
@@ -140,7 +161,7 @@ impl Rows<'_> {
         panel: usize,
         lists: &Lists<'_>,
     ) {
-        let tile = self.tile(a, k.end, b, c, panel);
+        let tile = self.tile(a, 0..k.end, b, c, panel);
         let functions = self.packed.tiles.rows;
         for (rows, list) in
             blocks(self.rows.clone(), sparse_rows(functions.len())).zip(lists.iter())
@@ -162,19 +183,20 @@ impl Rows<'_> {
         }
     }
 
-    /// Makes the tile of some of these rows and of a block of `k`, for [`Rows::multiply`], whose arguments it takes. Own rows of A and C are within
+    /// Makes the tile of some of these rows and of a block of `k`, for [`Rows::multiply`], whose arguments it takes; the first block overwrites C. Own rows of A and C are within
     /// their buffers; `b` reaches as far as the caller says.
     fn tile(
         &self,
         a: &Range<usize>,
-        k: usize,
+        k: Range<usize>,
         b: *const f32,
         c: &Range<usize>,
         panel: usize,
     ) -> impl Fn(&Range<usize>, &Range<usize>) -> Tile {
         let (arena, layout) = (self.packed.arena, self.packed.layout);
-        let a_panels = k.div_ceil(layout.width);
-        assert!(layout.at(a.start, a_panels, 0) <= a.end, "{k} columns are outside a buffer");
+        let a_panels = k.end.div_ceil(layout.width);
+        assert!(layout.at(a.start, a_panels, 0) <= a.end, "columns {k:?} are outside a buffer");
+        let begin = k.start;
         let c = arena.pointer(self.of_panel(c, panel));
         let (a, first) = (arena.pointer(a.clone()), self.rows.start);
         move |rows, k| Tile {
@@ -184,7 +206,7 @@ impl Rows<'_> {
             c: c.wrapping_add((rows.start - first) * layout.width),
             k: k.len(),
             indices: std::ptr::null(),
-            accumulate: k.start > 0,
+            accumulate: k.start > begin,
         }
     }
 
@@ -197,7 +219,8 @@ impl Rows<'_> {
         let list = unsafe { packed.lists.write(own) };
         let (size, mut counts) = (k.len() + 8 + MASK_BITS, [0; MAX_LISTS]);
         let tiles = blocks(rows.clone(), sparse_rows(packed.tiles.max_rows()));
-        let masks = k.start / MASK_BITS..k.end.div_ceil(MASK_BITS);
+        let first = layout.first_mask_block(*worker);
+        let masks = first + k.start / MASK_BITS..first + k.end.div_ceil(MASK_BITS);
         for ((rows, list), count) in tiles.zip(list.chunks_mut(size)).zip(&mut counts) {
             // phase 1, own rows of the masks
             *count =
@@ -211,7 +234,7 @@ impl Rows<'_> {
         let Self { context, packed, worker, .. } = self;
         let Some(layer) = packed.layout.layers.last() else { return Score::default() };
         let (width, n_out) = (packed.layout.width, layer.n_out);
-        let scratch = packed.layout.workers[*worker].1.start;
+        let scratch = packed.layout.workers[*worker].outputs.start;
         // SAFETY: a worker's own buffer; below, own rows, one panel at a time.
         let outputs = unsafe { packed.arena.write(scratch..scratch + samples.len() * n_out) };
         let panels =
@@ -239,29 +262,41 @@ impl Rows<'_> {
 
     /// The `dz` of the layer below: `da = dz w`, then `da * f'(z)`, panel by panel.
     fn backward(&self, l: usize) {
+        let (layers, n_out) = (&self.packed.layout.layers, self.packed.layout.layers[l].n_out);
+        count_product();
+        for panel in 0..layers[l].in_panels {
+            self.input_gradient(l, 0..n_out, &layers[l - 1].dz, panel);
+            self.multiply_by_slope(l, panel);
+        }
+    }
+
+    /// `da = dz w` for one panel of inputs, summed over some outputs, which begin with a panel; overwrites it in a buffer.
+    pub fn input_gradient(&self, l: usize, outputs: Range<usize>, to: &Range<usize>, panel: usize) {
+        let packed = self.packed;
+        let layer = &packed.layout.layers[l];
+        let weights = layer.n_out * packed.layout.width;
+        let w = layer.transposed.start + panel * weights;
+        let w = packed.transposed.pointer(w..w + weights).cast_const();
+        self.multiply(&layer.dz, outputs, w, to, panel);
+    }
+
+    /// Makes `dz = da * f'(z)` of one panel of the inputs of layer `l`, in the `dz` of the layer below.
+    pub fn multiply_by_slope(&self, l: usize, panel: usize) {
         let Self { context, packed, .. } = self;
-        let (layout, layer, below) =
-            (packed.layout, &packed.layout.layers[l], &packed.layout.layers[l - 1]);
+        let (layer, below) = (&packed.layout.layers[l], &packed.layout.layers[l - 1]);
         let activation = context.activation(l - 1);
         let kept = match activation.derivative_follows_from_value() {
             true => &layer.input,
             false => &below.slope,
         };
-        count_product();
-        for panel in 0..layer.in_panels {
-            let weights = layer.n_out * layout.width;
-            let w = layer.transposed.start + panel * weights;
-            let w = packed.transposed.pointer(w..w + weights).cast_const();
-            self.multiply(&layer.dz, layer.n_out, w, &below.dz, panel);
-            // SAFETY: phase 1, own rows of two buffers.
-            let (da, kept) = unsafe {
-                (
-                    packed.arena.write(self.of_panel(&below.dz, panel)),
-                    packed.arena.read(self.of_panel(kept, panel)),
-                )
-            };
-            activation::backward(context.isa, da, kept, activation);
-        }
+        // SAFETY: phase 1, own rows, or own panels, of two buffers.
+        let (da, kept) = unsafe {
+            (
+                packed.arena.write(self.of_panel(&below.dz, panel)),
+                packed.arena.read(self.of_panel(kept, panel)),
+            )
+        };
+        activation::backward(context.isa, da, kept, activation);
     }
 }
 

@@ -13,11 +13,12 @@ use crate::isa::{self, kernel};
 /// each cache line is asked for this many rows before it is written, if its place was not blank in this row.
 const PREFETCH_ROWS_TO_WRITE: usize = 4;
 
-/// Where gathered samples go: rows of the first layer's `input`, from `row` on, and their words of the masks, if there are any.
+/// Where gathered samples go: rows of the first layer's `input` of a worker, from `row` on, and their words of the masks, if there are any.
 pub struct Gathered<'a> {
     pub layout: &'a PackedLayout,
     pub arena: Shared<'a, f32>,
     pub masks: Option<Shared<'a, u16>>,
+    pub worker: usize,
     pub row: usize,
 }
 
@@ -80,16 +81,18 @@ kernel! {
 
 impl Gathered<'_> {
     fn row(&self, row: usize) -> Row {
-        let Self { layout, arena, masks, .. } = self;
+        let Self { layout, arena, masks, worker, .. } = self;
         assert!(row < layout.capacity, "gather: row {row} of {}", layout.capacity);
-        let input = &layout.layers[0].input;
+        let input = layout.input(0, *worker);
         Row {
             values: arena.pointer(input.clone()).wrapping_add(row * layout.width),
             panel_step: layout.capacity * layout.width,
             panels: layout.layers[0].in_panels,
             width: layout.width,
             masks: masks.map(|masks| {
-                masks.pointer(0..layout.mask_blocks * layout.capacity).wrapping_add(row)
+                let first = layout.first_mask_block(*worker);
+                let own = first * layout.capacity..(first + layout.mask_blocks) * layout.capacity;
+                masks.pointer(own).wrapping_add(row)
             }),
             masks_step: layout.capacity,
             mask_blocks: layout.mask_blocks,
@@ -119,56 +122,60 @@ struct Row {
 impl Row {
     #[inline(always)]
     fn push_pixels<const FMA: bool>(&mut self, pixels: [u8; MASK_BITS]) {
-        self.push(pixels.map(|byte| quotient_of_255::<FMA>(f32::from(byte))), || {
-            bytes_not_zero(pixels)
-        });
+        self.push(
+            || pixels.map(|byte| quotient_of_255::<FMA>(f32::from(byte))),
+            || bytes_not_zero(pixels),
+        );
     }
 
     #[inline(always)]
     fn push_values(&mut self, values: [f32; MASK_BITS]) {
-        self.push(values, || bytes_not_zero(values.map(|value| u8::from(value != 0.0))));
+        self.push(|| values, || bytes_not_zero(values.map(|value| u8::from(value != 0.0))));
     }
 
+    /// Writes a block. What is in it is only computed if something has to be written: not where there were zeros and are zeros.
     #[inline(always)]
-    fn push(&mut self, values: [f32; MASK_BITS], mask: impl Fn() -> u16) {
+    fn push(&mut self, values: impl Fn() -> [f32; MASK_BITS], mask: impl Fn() -> u16) {
         assert!(self.block < self.mask_blocks, "gather: more than {} blocks", self.mask_blocks);
         let is_blank = match self.masks {
             None => false,
             // SAFETY: there are `mask_blocks` words for this row, `masks_step` apart, and they are this worker's.
             Some(masks) => unsafe {
                 let word = masks.add(self.block * self.masks_step);
-                let before = word.replace(mask());
-                before | *word == 0
+                let now = mask();
+                let before = word.replace(now);
+                before | now == 0
             },
         };
         self.block += 1;
-        // where there were zeros and are zeros, nothing has to be written
-        if self.width >= MASK_BITS {
-            // SAFETY: `push_part` says where.
-            unsafe { self.push_part(values, is_blank) };
-        } else {
+        if self.width < MASK_BITS {
+            let values = if is_blank { [0.0; MASK_BITS] } else { values() };
             let (first, second) = (values.first_chunk::<8>(), values.last_chunk::<8>());
             for half in [first, second].into_iter().flatten() {
-                // SAFETY: `push_part` says where.
-                unsafe { self.push_part(*half, is_blank) };
+                // a narrow panel may begin beyond the last input
+                if self.panels > 0 {
+                    // SAFETY: there is such a panel.
+                    unsafe { self.push_part(|| *half, is_blank) };
+                }
             }
+        } else {
+            // SAFETY: a block that is as wide as a panel, or half of it, begins before the last input.
+            unsafe { self.push_part(values, is_blank) };
         }
     }
 
-    /// Writes a part of a panel's columns, if there are panels left: one narrower than a block may begin beyond the last input.
+    /// Writes a part of a panel's columns.
     ///
     /// # Safety
-    /// The width of a panel is a multiple of N.
+    /// There are panels left, and the width of a panel is a multiple of N.
     #[inline(always)]
-    unsafe fn push_part<const N: usize>(&mut self, values: [f32; N], is_blank: bool) {
-        if self.panels == 0 {
-            return;
-        }
+    unsafe fn push_part<const N: usize>(&mut self, values: impl Fn() -> [f32; N], is_blank: bool) {
+        debug_assert!(self.panels > 0, "gather: a block beyond the last panel");
         if !is_blank {
             let to = self.values.wrapping_add(self.column);
-            isa::prefetch_to_write(to.wrapping_add(PREFETCH_ROWS_TO_WRITE * self.width));
+            isa::prefetch_to_write(to.wrapping_add(PREFETCH_ROWS_TO_WRITE * self.width), 4 * N);
             // SAFETY: the columns of this panel lie within the buffer, and the row is this worker's.
-            unsafe { to.cast::<[f32; N]>().write(values) };
+            unsafe { to.cast::<[f32; N]>().write(values()) };
         }
         self.column += N;
         if self.column == self.width {

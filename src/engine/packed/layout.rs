@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::zeros::sparse_rows;
 use crate::engine::buffer::Buffer;
-use crate::engine::partition::even_range;
+use crate::engine::partition::{Partition, even_range};
 use crate::error::{Error, Result};
+use crate::gemm::panels::Tiles;
 use crate::model::{Activation, Layout, Spec};
 
 /// Inputs of the first layer have a bit each for whether they are zero, in words of this many.
@@ -25,6 +26,10 @@ const WEIGHTS_BLOCK: usize = 4 * 1024;
 /// The most values of `dz` that stay in the first-level cache while inputs pass: 16 KiB.
 const SAMPLES_BLOCK: usize = 4 * 1024;
 
+/// The first layer is split by outputs for at most so many samples in a batch for each of its outputs and each worker but one. Two workers on cores that share
+/// no cache gain 15 % of a step with 8 samples, and 40 % with 1; where they share one, they lose 10 % with 8, and gain 6 % with 1 (Zen 4).
+const SAMPLES_PER_OUTPUT: u128 = 8;
+
 /// One layer, with its matrices in panels of `L` columns; see `gemm::panels`. In the packed vectors of parameters and moments:
 /// `w` is `[out_panels][n_in][L]` and `b` is `[out_panels][L]`. In the arena, with the samples of a batch as rows: `input` is
 /// `[in_panels][capacity][L]`, `dz` and `slope` are `[out_panels][capacity][L]`.
@@ -38,11 +43,25 @@ pub struct PackedLayer {
     pub b: Range<usize>,
     /// The weights a second time, for the backward pass: `[in_panels][n_out][L]`, in a vector of their own. Empty where nobody needs them.
     pub transposed: Range<usize>,
+    /// Of the first layer, that of worker 0: see [`PackedLayout::input`].
     pub input: Range<usize>,
     /// The gradient of the pre-activation; of the output layer, first the logits.
     pub dz: Range<usize>,
     /// `f'(z)`, for the activations that keep it; else empty.
     pub slope: Range<usize>,
+}
+
+/// A worker's own buffers in the arena.
+#[derive(Clone, Debug)]
+pub struct WorkerBuffers {
+    /// The inputs of the first layer, if that is split by outputs: every worker gathers all of them. Else those that all workers share.
+    pub input: Range<usize>,
+    /// A block of a weight gradient.
+    pub gradient: Range<usize>,
+    /// The outputs of a block of rows as the losses want them, row-major.
+    pub outputs: Range<usize>,
+    /// Parts of the gradient of a layer's inputs, `[in_panels][capacity][L]`, in turn for one layer and the next; empty where no such layer is split by outputs.
+    pub parts: [Range<usize>; 2],
 }
 
 /// The offset table.
@@ -59,10 +78,12 @@ pub struct PackedLayout {
     pub arena_len: usize,
     /// The rows of a batch that pass through all layers together.
     pub rows_block: usize,
-    /// A worker's buffers in the arena: a block of a weight gradient, and the outputs of a block of rows as the losses want them, row-major.
-    pub workers: Vec<(Range<usize>, Range<usize>)>,
-    /// The words of the masks: `[mask_blocks][capacity]`.
+    /// How many layers, counted from the inputs, are split by outputs: see `by_outputs`.
+    pub split: usize,
+    pub workers: Vec<WorkerBuffers>,
+    /// The words of the masks: `[mask_blocks][capacity]`, as often as there are inputs of the first layer.
     pub mask_blocks: usize,
+    pub masks_len: usize,
     /// The length of a worker's list of indices.
     pub list_len: usize,
 }
@@ -75,10 +96,10 @@ impl PackedLayout {
         layout: &Layout,
         batch: usize,
         frozen: usize,
-        workers: usize,
-        width: usize,
-        max_tile_rows: usize,
+        partition: Partition,
+        tiles: &Tiles,
     ) -> Result<Self> {
+        let (width, max_tile_rows, workers) = (tiles.width, tiles.max_rows(), partition.workers);
         let overflow = || {
             Error::usage(format!(
                 "the buffers for a batch of {batch} samples exceed what can be addressed; expected a smaller batch size"
@@ -129,14 +150,26 @@ impl PackedLayout {
         let tiles = rows_block.min(batch).div_ceil(sparse_rows(max_tile_rows));
         let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
         let list_len = (tiles * longest).max(width * (samples_block(width) + 1));
+        let split = split_layers(&layers, batch, partition);
+        let parts = layers[..split].iter().skip(1).map(|layer| layer.in_panels).max().unwrap_or(0);
         let workers = (0..workers)
-            .map(|_| {
-                Ok((
-                    take(&mut arena_len, [gradient, 1, 1])?,
-                    take(&mut arena_len, [rows_block.min(batch), spec.n_out(), 1])?,
-                ))
+            .map(|worker| {
+                let input = match split == 0 || worker == 0 {
+                    true => layers[0].input.clone(),
+                    false => take(&mut arena_len, [layers[0].in_panels, capacity, width])?,
+                };
+                let parts = [parts, capacity, width];
+                Ok(WorkerBuffers {
+                    input,
+                    gradient: take(&mut arena_len, [gradient, 1, 1])?,
+                    outputs: take(&mut arena_len, [rows_block.min(batch), spec.n_out(), 1])?,
+                    parts: [take(&mut arena_len, parts)?, take(&mut arena_len, parts)?],
+                })
             })
             .collect::<Result<Vec<_>>>()?;
+        let mask_blocks = n_in.div_ceil(MASK_BITS);
+        let copies = if split > 0 { workers.len() } else { 1 };
+        let masks_len = (mask_blocks.checked_mul(capacity)).and_then(|len| len.checked_mul(copies));
         Ok(Self {
             width,
             capacity,
@@ -145,8 +178,10 @@ impl PackedLayout {
             transposed_len,
             arena_len,
             rows_block,
+            split,
             workers,
-            mask_blocks: n_in.div_ceil(MASK_BITS),
+            mask_blocks,
+            masks_len: masks_len.ok_or_else(overflow)?,
             list_len,
         })
     }
@@ -156,23 +191,63 @@ impl PackedLayout {
         start + (panel * self.capacity + row) * self.width
     }
 
-    /// The blocks along k of weights with `k` rows, of whole panels of A.
-    pub fn weight_blocks(&self, k: usize) -> impl Iterator<Item = Range<usize>> {
+    /// The blocks along k of some rows of weights, of whole panels of A. The first row is the first of a panel.
+    pub fn weight_blocks(&self, k: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         panel_blocks(k, self.width, WEIGHTS_BLOCK / self.width)
     }
 
     /// The same where zeros are left out, and with them a part of the weights: twice as long, and whole words of the masks.
     pub fn sparse_blocks(&self, k: usize) -> impl Iterator<Item = Range<usize>> {
-        panel_blocks(k, self.width.max(MASK_BITS), 2 * WEIGHTS_BLOCK / self.width)
+        panel_blocks(0..k, self.width.max(MASK_BITS), 2 * WEIGHTS_BLOCK / self.width)
+    }
+
+    /// The inputs of a layer as a worker has them.
+    pub fn input(&self, l: usize, worker: usize) -> &Range<usize> {
+        match l {
+            0 => &self.workers[worker].input,
+            _ => &self.layers[l].input,
+        }
+    }
+
+    /// The number of the first block of a worker's masks.
+    pub fn first_mask_block(&self, worker: usize) -> usize {
+        if self.split > 0 { worker * self.mask_blocks } else { 0 }
+    }
+
+    /// A worker's panels of the outputs of a layer that is split by outputs.
+    pub fn own_panels(&self, l: usize, worker: usize) -> Range<usize> {
+        even_range(self.layers[l].out_panels, worker, self.workers.len())
     }
 }
 
-/// Even blocks of `0..k` of about `most` values, cut at multiples of `width`.
-fn panel_blocks(k: usize, width: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let (panels, count) = (k.div_ceil(width), k.div_ceil(most));
+/// How many layers, counted from the inputs, are split by outputs: those for which that moves less between cores, and shares the work evenly. It
+/// depends on the sizes and the number of workers alone.
+fn split_layers(layers: &[PackedLayer], batch: usize, partition: Partition) -> usize {
+    let workers = partition.workers;
+    if partition.fixed || workers == 1 {
+        return 0;
+    }
+    let splits = |(l, layer): (usize, &PackedLayer)| {
+        let (n_in, n_out, panels) = (layer.n_in as u128, layer.n_out as u128, layer.out_panels);
+        let moves_less = match l {
+            // no weights and no inputs, for gathering every sample once more for each further worker
+            0 => batch as u128 * (workers as u128 - 1) <= SAMPLES_PER_OUTPUT * n_out,
+            // outputs and parts of the gradient of the inputs, instead of the weights twice
+            _ => batch as u128 * (n_in + n_out) <= n_in * n_out,
+        };
+        // the worker with the most panels has at most a fifteenth more than its share
+        moves_less && 15 * panels.div_ceil(workers) * workers <= 16 * panels
+    };
+    // the output layer is not: the loss needs all outputs of a sample
+    layers[..layers.len() - 1].iter().enumerate().take_while(|&layer| splits(layer)).count()
+}
+
+/// Even blocks of a range of about `most` values, cut at multiples of `width` from its start.
+fn panel_blocks(k: Range<usize>, width: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let (panels, count) = (k.len().div_ceil(width), k.len().div_ceil(most));
     (0..count).map(move |i| {
         let block = even_range(panels, i, count);
-        block.start * width..(block.end * width).min(k)
+        k.start + block.start * width..(k.start + block.end * width).min(k.end)
     })
 }
 

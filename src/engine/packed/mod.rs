@@ -5,11 +5,13 @@
 //! Between them the parameters and moments lie in panels, the weights that the backward pass needs also transposed, which the update keeps
 //! equal.
 //!
-//! What a step computes does not depend on who computes it, nor on how many workers there are: a sum over inputs or outputs
-//! takes them in their order, one over samples in blocks of a fixed size, and a value that is left out would have added 0.
+//! What a step computes does not depend on who computes it: a sum over inputs or outputs takes them in their order, one over samples in blocks
+//! of a fixed size, and a value that is left out would have added 0. It depends on how many workers there are only where layers above the first
+//! are split by outputs (`by_outputs`), which a deterministic step does not do.
 #![allow(unsafe_code)]
 
 mod backpropagation;
+mod by_outputs;
 mod convert;
 mod gather;
 mod layout;
@@ -20,6 +22,7 @@ mod zeros;
 
 use crate::data::Dataset;
 use crate::engine::Buffer;
+use crate::engine::partition::Partition;
 use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::gemm::panels::Tiles;
@@ -79,12 +82,11 @@ impl PackedNetwork {
         flat: &Layout,
         batch: usize,
         frozen: usize,
-        workers: usize,
+        partition: Partition,
         isa: Isa,
     ) -> Result<Self> {
         let tiles = Tiles::of(isa);
-        let layout =
-            PackedLayout::new(spec, flat, batch, frozen, workers, tiles.width, tiles.max_rows())?;
+        let layout = PackedLayout::new(spec, flat, batch, frozen, partition, tiles)?;
         let vector = || Buffer::zeros(layout.params_len, "the network in panels");
         Ok(Self {
             params: vector()?,
@@ -92,8 +94,8 @@ impl PackedNetwork {
             v: vector()?,
             transposed: Buffer::zeros(layout.transposed_len, "the network in panels")?,
             arena: Buffer::zeros(layout.arena_len, "the workspace")?,
-            masks: zeros_of(layout.mask_blocks * layout.capacity)?,
-            lists: zeros_of(layout.list_len * workers)?,
+            masks: zeros_of(layout.masks_len)?,
+            lists: zeros_of(layout.list_len * partition.workers)?,
             order: InputOrder::Given,
             skips_zeros: false,
             knows_zeros: true,

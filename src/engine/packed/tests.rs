@@ -99,7 +99,7 @@ fn every_instruction_set_takes_the_steps_of_the_other_backend() {
 }
 
 #[test]
-fn results_do_not_depend_on_the_number_of_workers() {
+fn results_of_large_batches_do_not_depend_on_the_number_of_workers() {
     for data in [images(), rows(2), rows(8)] {
         on_each_isa(|isa| {
             let expected = trained(&data, isa, options(Backend::Rust, 1));
@@ -129,4 +129,51 @@ fn an_engine_goes_from_one_data_set_to_another() {
         gradient(&dense);
         assert!(gradient(&sparse) == first, "{isa:?}");
     });
+}
+
+/// Two workers split layers by outputs where one has no reason to.
+#[test]
+fn layers_split_by_outputs_take_the_steps_of_layers_split_by_rows() {
+    const BATCH: usize = 20;
+    for (data, activations) in [
+        (images(), [Activation::Relu, Activation::Gelu, Activation::Tanh]),
+        (rows(8), [Activation::Silu, Activation::Tanh, Activation::Relu]),
+    ] {
+        let spec =
+            Spec::new(data.n_features(), &[128, 64, 64], &activations, data.n_outputs()).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        let mut params = vec![0.0; layout.len()];
+        initialize(&mut params, &spec, &layout, Init::Auto, 5).unwrap();
+        on_each_isa(|isa| {
+            for (frozen, deterministic) in [(0, false), (1, false), (3, false), (0, true)] {
+                let trained = |threads: usize| {
+                    let options = EngineOptions::new(BATCH).with(|c| {
+                        (c.backend, c.threads) = (Backend::Rust, threads);
+                        (c.frozen, c.deterministic) = (frozen, deterministic);
+                    });
+                    let mut engine = Engine::with_isa(&spec, options, isa).unwrap();
+                    let split = engine.packed.as_ref().unwrap().layout.split;
+                    assert_eq!(split, if threads == 2 && !deterministic { 3 } else { 0 });
+                    let order: Vec<u32> = (0..7 * BATCH as u32 - 3).rev().collect();
+                    let mut state = State::new(&params).unwrap();
+                    let next = |_| ControlFlow::Continue(());
+                    engine.train(&mut state, &Adam::default(), &data, &order, BATCH, next);
+                    let mut grads = vec![0.0; params.len()];
+                    engine.gradient(&mut grads, state.params(), &data, &order[..BATCH - 1]);
+                    (state.params().to_vec(), grads)
+                };
+                let (one, two, again) = (trained(1), trained(2), trained(2));
+                let what = format!("{isa:?} {frozen} {deterministic}");
+                assert!(two == again, "{what}");
+                assert!(one.0 != params, "{what}");
+                match deterministic {
+                    true => assert!(two == one, "{what}"),
+                    false => {
+                        assert_close(&two.0, &one.0, 1e-4, &what);
+                        assert_close(&two.1, &one.1, 2e-5, &what);
+                    }
+                }
+            }
+        });
+    }
 }

@@ -33,22 +33,34 @@ pub fn weight_gradients(
     rule: Rule,
     phase: usize,
 ) {
-    let (layers, workers) = (&packed.layout.layers, context.offsets.partition.workers);
-    // a unit is a panel of inputs; the last one is the biases
-    let chunks = |l: usize| Chunks::of_units(layers[l].in_panels + 1, workers);
+    let (layout, layers) = (packed.layout, &packed.layout.layers);
+    // by inputs, a unit is a panel of them, and the last one is the biases; by outputs, it is a panel of these with its biases
+    let by_outputs = |l: usize| l < layout.split;
+    let chunks = |l: usize| match by_outputs(l) {
+        true => Chunks::assigned(layers[l].out_panels, layout.workers.len()),
+        false => Chunks::of_units(layers[l].in_panels + 1, layout.workers.len()),
+    };
     context.for_each_layer_chunk(worker, phase, chunks, |l, units| {
         let layer = Learning { context, packed, worker, batch, rule, l, layer: &layers[l] };
-        let panels = units.start..units.end.min(layers[l].in_panels);
-        let (most_in, most_out) = block_panels(packed.layout.width);
-        for in_panels in blocks(panels, most_in) {
-            for out_panels in blocks(0..layers[l].out_panels, most_out) {
+        let (in_panels, out_panels) = (0..layers[l].in_panels, 0..layers[l].out_panels);
+        let (in_panels, out_panels, biases) = match by_outputs(l) {
+            true => (in_panels, units.clone(), units),
+            false => {
+                let has_biases = units.end > in_panels.end && !units.is_empty();
+                let biases = if has_biases { out_panels.clone() } else { 0..0 };
+                (units.start..units.end.min(in_panels.end), out_panels, biases)
+            }
+        };
+        let (most_in, most_out) = block_panels(layout.width);
+        for in_panels in blocks(in_panels, most_in) {
+            for out_panels in blocks(out_panels.clone(), most_out) {
                 layer.learn_block(&in_panels, out_panels);
             }
         }
-        if units.end > layers[l].in_panels && !units.is_empty() {
-            layer.learn_biases();
+        if biases.start == 0 && !biases.is_empty() {
             count_product(); // once for the layer
         }
+        layer.learn_biases(biases);
     });
 }
 
@@ -77,7 +89,7 @@ impl Learning<'_> {
         let width = packed.layout.width;
         let inputs = in_panels.start * width..layer.n_in.min(in_panels.end * width);
         let values = inputs.len() * width;
-        let buffer = packed.layout.workers[self.worker].0.start;
+        let buffer = packed.layout.workers[self.worker].gradient.start;
         let buffer = buffer..buffer + out_panels.len() * values;
         let block = Block { inputs, out_panels, gradient: packed.arena.pointer(buffer.clone()) };
         let mut first = 0;
@@ -182,7 +194,10 @@ impl Learning<'_> {
             let start = self.layer.w.start + (out_panel * self.layer.n_in + tile.start) * width;
             let range = start..start + tile.len() * width;
             for vector in [packed.params, packed.m, packed.v] {
-                isa::prefetch_later(vector.pointer(range.clone()), size_of::<f32>() * range.len());
+                isa::prefetch_to_write(
+                    vector.pointer(range.clone()),
+                    size_of::<f32>() * range.len(),
+                );
             }
         }
     }
@@ -193,7 +208,7 @@ impl Learning<'_> {
         let block = tile.start / MASK_BITS;
         let next = (block + 1).min(layout.mask_blocks - 1);
         let words = |block: usize| {
-            let start = block * layout.capacity;
+            let start = (layout.first_mask_block(self.worker) + block) * layout.capacity;
             start + samples.start..start + samples.end
         };
         // SAFETY: phase 2: nobody writes masks.
@@ -219,7 +234,7 @@ impl Learning<'_> {
             assert!(range.end <= buffer.end, "samples {samples:?} are outside a buffer");
             packed.arena.pointer(range)
         };
-        let a = rows(&layer.input, tile.start / width);
+        let a = rows(layout.input(self.l, self.worker), tile.start / width);
         let row = (out_panel - block.out_panels.start) * block.inputs.len() + tile.start
             - block.inputs.start;
         Tile {
@@ -235,12 +250,12 @@ impl Learning<'_> {
         }
     }
 
-    /// The gradients of the biases, the column sums of `dz`, and what the rule does with them.
-    fn learn_biases(&self) {
+    /// The gradients of the biases of some panels, the column sums of `dz`, and what the rule does with them.
+    fn learn_biases(&self, panels: Range<usize>) {
         let Self { context, packed, layer, batch, .. } = self;
         let layout = packed.layout;
-        let buffer = layout.workers[self.worker].0.start;
-        for panel in 0..layer.out_panels {
+        let buffer = layout.workers[self.worker].gradient.start;
+        for panel in panels {
             let rows =
                 layout.at(layer.dz.start, panel, 0)..layout.at(layer.dz.start, panel, *batch);
             // SAFETY: phase 2: nobody writes `dz`; a worker's own buffer, which is at least a panel wide.
