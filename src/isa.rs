@@ -66,6 +66,21 @@ pub fn prefetch<T>(values: &[T]) {
     let _ = values;
 }
 
+/// Asks the CPU to bring `bytes` bytes from an address into its second-level cache. Any address is allowed.
+#[inline(always)]
+pub fn prefetch_later<T>(address: *const T, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        for offset in (0..bytes).step_by(64) {
+            // SAFETY: a prefetch reads nothing, and every address is allowed.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast::<i8>().wrapping_add(offset)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (address, bytes);
+}
+
 /// Asks the CPU to bring `bytes` bytes from an address into its cache, to be written: another core's copies become invalid. Any address is allowed.
 #[inline(always)]
 pub fn prefetch_to_write<T>(address: *const T, bytes: usize) {

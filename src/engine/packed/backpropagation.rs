@@ -16,6 +16,7 @@ use crate::engine::partition::blocks;
 use crate::engine::score::Score;
 use crate::engine::workers::Member;
 use crate::gemm::panels::{Tile, count_product};
+use crate::isa;
 
 /// Phase 1 for one worker: its assigned chunk of the batch, then drawn chunks until none is left. Writes the `dz` of every layer that learns.
 /// Layers that are split by outputs come before and after.
@@ -141,9 +142,16 @@ impl Rows<'_> {
         panel: usize,
     ) {
         let tile = self.tile(a, k.clone(), b, c, panel);
-        let functions = self.packed.tiles.rows;
+        let (functions, width) = (self.packed.tiles.rows, self.packed.layout.width);
+        let tiles = self.rows.len().div_ceil(functions.len());
         for k in self.packed.layout.weight_blocks(k) {
+            // the next block of weights follows this one
+            let bytes = k.len() * width * size_of::<f32>();
+            let share = (bytes / tiles).next_multiple_of(64);
+            let mut next = b.wrapping_add(k.end * width).cast::<u8>();
             for rows in blocks(self.rows.clone(), functions.len()) {
+                isa::prefetch_later(next, share);
+                next = next.wrapping_add(share);
                 // SAFETY: as `tile` says; the functions are those of this CPU.
                 unsafe { (functions[rows.len() - 1].along)(&tile(&rows, &k)) };
             }
