@@ -38,6 +38,11 @@ impl Isa {
         available
     }
 
+    /// Whether kernels are compiled for the vectors of this CPU, and not for the most basic ones.
+    pub fn has_vectors(self) -> bool {
+        self.0 != Level::Portable
+    }
+
     /// A name to display: `AVX-512`, `AVX2` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {

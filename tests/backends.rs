@@ -6,7 +6,7 @@ mod common;
 use std::ops::ControlFlow;
 
 use common::dataset;
-use densely::engine::{Adam, Engine, EngineOptions, State};
+use densely::engine::{Adam, Engine, EngineOptions, Isa, State};
 use densely::gemm::{Backend, BackendChoice, Calls, calls};
 use densely::model::Spec;
 
@@ -35,8 +35,18 @@ fn the_backend_that_was_asked_for_does_all_the_work() {
     match blas {
         Ok(blas) => {
             assert_eq!(count(blas), Calls { blas: 8, rust: 0 });
-            assert_eq!(Backend::auto(), blas);
             assert!(blas.describe().starts_with("OpenBLAS "), "{}", blas.describe());
+            // the best that the CPU has, but OpenBLAS for a large network in small batches
+            let vectors = Isa::detect().has_vectors();
+            assert_eq!(Backend::auto(), if vectors { Backend::Rust } else { blas });
+            let auto = |parameters, batch| {
+                Backend::for_training(BackendChoice::Auto, parameters, batch).unwrap()
+            };
+            assert_eq!(auto(20_000_000, 100), blas);
+            assert_eq!(auto(20_000_000, 1000), Backend::auto());
+            assert_eq!(auto(20_000, 100), Backend::auto());
+            let chosen = Backend::for_training(BackendChoice::Rust, 20_000_000, 100).unwrap();
+            assert_eq!(chosen, Backend::Rust);
         }
         Err(error) => {
             assert!(error.to_string().contains("feature `openblas`"), "{error}");

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Sandbox, header, json_lines, text, timeless, write_idx};
+use densely::gemm::Backend;
 use serde_json::Value;
 
 #[test]
@@ -57,8 +58,7 @@ fn json_lines_are_start_epochs_and_done() {
     let start = &lines[0];
     assert_eq!((start["seed"].as_u64(), start["threads"].as_u64()), (Some(9), Some(2)));
     assert_eq!(start["parameters"], 20 * 16 + 16 + 16 * 8 + 8 + 8 * 3 + 3);
-    let backend = if cfg!(feature = "openblas") { "blas" } else { "rust" };
-    assert_eq!(start["backend"], backend);
+    assert_eq!(start["backend"], Backend::auto().name());
     assert_eq!(start["hidden"], serde_json::json!([16, 8]));
     assert_eq!(start["activations"], serde_json::json!(["relu", "relu"]));
     for (i, epoch) in lines[1..4].iter().enumerate() {
@@ -162,7 +162,7 @@ fn impossible_flags_are_usage_errors() {
         (&["--batch-size", "0"][..], "--batch-size 0: expected at least 1"),
         (&["--epochs", "0"], "--epochs 0"),
         (&["--threads", "0"], "--threads 0"),
-        (&["--threads", "100000"], "expected 1 to 64"),
+        (&["--threads", "100000"], "expected 1 to 1024"),
         (&["--lr", "-1"], "--lr -1"),
         (&["--lr", "nan"], "--lr NaN"),
         (&["--lr", "fast"], "expected a number"),

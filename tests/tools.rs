@@ -371,7 +371,7 @@ fn bench_measures_every_cell() {
     for (flags, expected) in [
         (["--seconds", "0"], "expected more than 0"),
         (["--batch-size", "301"], "data has 300 samples"),
-        (["--threads", "65"], "1..=64"),
+        (["--threads", "1025"], "1..=1024"),
         (["--hidden", "3;x"], "expected sizes"),
         (["--backend", "no"], "possible values"),
     ] {

@@ -65,8 +65,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// What computes the matrix products; auto is OpenBLAS where the build has it, except in `predict`: there it is the
-    /// pure-Rust product, which skips blank pixels
+    /// What computes the matrix products; auto is OpenBLAS on a CPU without AVX2, if the build has it, else the pure-Rust product
     #[arg(long, value_parser = values::backend(), default_value = "auto")]
     backend: BackendChoice,
 }
@@ -77,17 +76,9 @@ impl EngineArgs {
         Backend::of(self.backend)
     }
 
-    /// The backend that was asked for; by default the one that classifies images fastest.
-    pub fn backend_to_predict(&self) -> Result<Backend> {
-        match self.backend {
-            BackendChoice::Auto => Ok(Backend::Rust),
-            choice => Backend::of(choice),
-        }
-    }
-
     /// Worker threads.
-    pub fn threads(&self) -> usize {
-        self.threads.unwrap_or_else(default_threads)
+    pub fn threads(&self, backend: Backend) -> usize {
+        self.threads.unwrap_or_else(|| default_threads().min(backend.max_threads()))
     }
 
     /// An engine that computes a model's outputs for a number of samples, and does not train.
@@ -101,6 +92,6 @@ impl EngineArgs {
 
     /// The settings of an engine that does not train.
     pub fn options(&self, backend: Backend) -> EngineOptions {
-        EngineOptions { backend, threads: self.threads(), ..EngineOptions::new(1) }
+        EngineOptions { backend, threads: self.threads(backend), ..EngineOptions::new(1) }
     }
 }

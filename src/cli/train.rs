@@ -17,7 +17,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Model, Spec};
-use crate::report::{JsonLines, Stream, Terminal, Text, summary};
+use crate::report::{JsonLines, Stream, Terminal, Text, plural, summary};
 use crate::store::names::{BEST, LAST, REPORT};
 use crate::store::{RunConfig, RunDir, SavedRun, run_path};
 use crate::text::shell;
@@ -79,6 +79,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let finished = trainer.state().is_finished();
     if !finished && !output.quiet {
         trainer.parts().lacking(&data).iter().for_each(|note| print_note(note));
+        if let Some(asked) = trainer.config().threads.filter(|&asked| asked > trainer.threads()) {
+            let used = plural(trainer.threads(), "thread");
+            print_note(&format!("--threads {asked}: a step of this network has work for {used}"));
+        }
     }
     let mut run_dir = match plan.directory {
         Directory::New(path) => RunDir::create(&path, options)?,
@@ -371,7 +375,8 @@ fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) ->
     if !config.options.source().may_be_table()? {
         train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();
     }
-    train.backend = Backend::of(train.backend)?.choice();
+    // `auto` is resolved with the sizes of the network; this rejects what the build does not have
+    let _ = Backend::of(train.backend)?;
     Ok(Plan { is_new: false, config, start, directory })
 }
 

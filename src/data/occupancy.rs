@@ -10,7 +10,6 @@ use super::{Dataset, Features};
 pub struct Occupancy {
     words_per_sample: usize,
     words: Vec<u64>,
-    density: f64,
 }
 
 impl Occupancy {
@@ -36,14 +35,7 @@ impl Occupancy {
                 })
             }
         }
-        let filled: u64 = words.iter().map(|word| u64::from(word.count_ones())).sum();
-        let density = filled as f64 / (n * data.len()).max(1) as f64;
-        Self { words_per_sample, words, density }
-    }
-
-    /// The share of values that are not zero.
-    pub fn density(&self) -> f64 {
-        self.density
+        Self { words_per_sample, words }
     }
 
     /// The number of 64-bit words per sample. Bit `i` of word `w` is feature `64 w + i`.

@@ -18,6 +18,16 @@ pub struct Phases {
     pub wait: Duration,
 }
 
+impl std::ops::AddAssign for Phases {
+    fn add_assign(&mut self, other: Self) {
+        self.gather += other.gather;
+        self.forward += other.forward;
+        self.backward += other.backward;
+        self.update += other.update;
+        self.wait += other.wait;
+    }
+}
+
 /// Selects one of the phases.
 pub type Phase = fn(&mut Phases) -> &mut Duration;
 

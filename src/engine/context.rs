@@ -36,7 +36,8 @@
 //! | `dz` of the others | own panels written and read | own panels read |
 //! | a worker's parts of input gradients | written; after a barrier, read by all | - |
 //!
-//! An evaluation has neither phase: `params` are read by all, and a worker's evaluation buffers are its own.
+//! An evaluation has neither phase: `params` are read by all, and a worker's evaluation buffers are its own. With the Rust backend these are own rows of
+//! the buffers of the batch, `EVALUATION_BLOCK` for each worker.
 //!
 //! The functions of `step`, `backpropagation`, `update`, `evaluation` and `forward` trust each other to keep to the table.
 //! [`Engine`](super::Engine) alone starts a job, always with one of the functions that `step` and `evaluation` list as jobs,

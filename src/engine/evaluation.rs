@@ -9,6 +9,7 @@ use super::forward;
 use super::gather::gather_samples;
 use super::kernels::loss::softmax;
 use super::kernels::regression::values;
+use super::packed::{EVALUATION_BLOCK, Rows};
 use super::score::Score;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
@@ -28,9 +29,9 @@ pub enum Output {
 /// with equal arguments.
 pub fn evaluate(context: &Context<'_>, member: &Member<'_>, rows: &[u32], out: &[Mutex<Score>]) {
     draw_chunks(context, rows, out, |samples, out| {
-        // SAFETY: the member's own number; the outputs before are no longer used; this is an evaluation.
-        let outputs = unsafe { outputs(context, member.number(), samples) };
-        *out = context.loss(outputs, samples, 1.0);
+        for_each_outputs(context, member.number(), samples, |samples, _, outputs| {
+            *out += context.loss(outputs, samples, 1.0);
+        });
     });
 }
 
@@ -43,15 +44,16 @@ pub fn predict(
     out: &[Mutex<&mut [f32]>],
     output: Output,
 ) {
+    let n_out = context.spec.n_out();
     draw_chunks(context, rows, out, |samples, out| {
-        // SAFETY: as in `evaluate`.
-        let outputs = unsafe { outputs(context, member.number(), samples) };
-        match (output, context.loss) {
-            (Output::Raw, _) => {}
-            (_, Loss::CrossEntropy) => softmax(context.isa, outputs, context.spec.n_out()),
-            (_, loss) => values(outputs, loss, context.scales),
-        }
-        out.copy_from_slice(outputs);
+        for_each_outputs(context, member.number(), samples, |_, first, outputs| {
+            match (output, context.loss) {
+                (Output::Raw, _) => {}
+                (_, Loss::CrossEntropy) => softmax(context.isa, outputs, n_out),
+                (_, loss) => values(outputs, loss, context.scales),
+            }
+            out[first * n_out..][..outputs.len()].copy_from_slice(outputs);
+        });
     });
 }
 
@@ -69,8 +71,36 @@ fn draw_chunks<T>(
     }
 }
 
-/// Runs at most [`EVALUATION_ROWS`] samples forward on one worker; returns their outputs (samples, n_out). Where one is not finite,
-/// all of its sample are NaN.
+/// Runs the samples of a chunk forward on the worker with this number, which calls; hands on some of them at a time, with the number of the first among them and their
+/// outputs (samples, n_out). Where one is not finite, all of its sample are NaN: such a sample has no class and no value.
+fn for_each_outputs(
+    context: &Context<'_>,
+    worker: usize,
+    samples: &[u32],
+    mut work: impl FnMut(&[u32], usize, &mut [f32]),
+) {
+    let mut work = |samples: &[u32], first: usize, outputs: &mut [f32]| {
+        for row in outputs.chunks_exact_mut(context.spec.n_out()) {
+            if !row.iter().all(|z| z.is_finite()) {
+                row.fill(f32::NAN);
+            }
+        }
+        work(samples, first, outputs);
+    };
+    match context.packed {
+        Some(packed) => {
+            for (i, samples) in samples.chunks(EVALUATION_BLOCK).enumerate() {
+                let rows = packed.layout.evaluation_rows(worker, samples.len());
+                let rows = Rows { context, packed, worker, rows };
+                work(samples, i * EVALUATION_BLOCK, rows.evaluate(samples));
+            }
+        }
+        // SAFETY: the worker's own number; the outputs before are no longer used; this is an evaluation.
+        None => work(samples, 0, unsafe { outputs(context, worker, samples) }),
+    }
+}
+
+/// Runs at most [`EVALUATION_ROWS`] samples forward on one worker with OpenBLAS; returns their outputs (samples, n_out).
 ///
 /// # Safety
 /// `worker` is the number of the member that calls; what an earlier call returned is no longer used; nobody writes the
@@ -103,13 +133,5 @@ unsafe fn outputs<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) 
         let input = matrix(buffer(l, n_in), rows, n_in);
         forward::layer_forward(context, l, z, slope, input, &(0..n_out), None);
     }
-    let n_out = context.spec.n_out();
-    let outputs = buffer(context.layout.layers().len(), n_out);
-    // a sample with an output that overflowed has no class and no value: all its outputs are NaN
-    for row in outputs.chunks_exact_mut(n_out) {
-        if !row.iter().all(|z| z.is_finite()) {
-            row.fill(f32::NAN);
-        }
-    }
-    outputs
+    buffer(context.layout.layers().len(), context.spec.n_out())
 }

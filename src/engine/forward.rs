@@ -10,7 +10,7 @@ use super::context::Context;
 use super::kernels::activation;
 use super::kernels::columns::Columns;
 use super::partition::blocks;
-use crate::gemm::{Zeros, gemm_expecting};
+use crate::gemm::gemm;
 use crate::model::matrix;
 
 /// The columns that the first layer's input has been gathered to, and a scratch buffer for the same columns of the weights.
@@ -33,7 +33,6 @@ pub fn layer_forward(
     gathered: Option<GatheredColumns<'_>>,
 ) {
     let layer = &context.layout.layers()[l];
-    let zeros = if l == 0 { Zeros::Many } else { Zeros::Few };
     // SAFETY: nobody writes parameters in phase 1 or in an evaluation.
     let params = |range: Range<usize>| unsafe { context.params.read(range) };
     if let Some(GatheredColumns { columns, scratch }) = gathered {
@@ -47,11 +46,11 @@ pub fn layer_forward(
             }
             let w = matrix(gathered_w, block.len(), count).reversed_axes();
             let z = z.slice_mut(s![.., block.start - outputs.start..block.end - outputs.start]);
-            gemm_expecting(zeros, context.backend, z, input, w, 0.0);
+            gemm(context.backend, z, input, w, 0.0);
         }
     } else {
         let w = matrix(params(layer.w_rows(outputs.clone())), outputs.len(), layer.n_in);
-        gemm_expecting(zeros, context.backend, z.view_mut(), input, w.reversed_axes(), 0.0);
+        gemm(context.backend, z.view_mut(), input, w.reversed_axes(), 0.0);
     }
     let (b, activation) = (params(layer.b_rows(outputs.clone())), context.activation(l));
     if let Some(z) = z.as_slice_mut() {

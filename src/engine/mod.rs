@@ -39,15 +39,16 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
 
+pub use crate::gemm::MAX_THREADS;
 pub use crate::isa::Isa;
 pub use broken::Broken;
 pub use buffer::{Buffer, require_memory};
 pub use clock::Phases;
 pub use kernels::adam::{Adam, AdamStep};
-pub use options::{EngineOptions, MAX_THREADS, default_threads};
+pub use options::{EngineOptions, default_threads};
 pub use predictor::{Predictions, Predictor};
 pub use score::Score;
-pub use speed::{peak_gflops, product_gflops};
+pub use speed::{memory_gbs, peak_gflops, product_gflops};
 pub use state::State;
 
 use crate::data::Dataset;
@@ -110,8 +111,12 @@ impl Engine {
 
     fn with_isa(spec: &Spec, options: EngineOptions, isa: Isa) -> Result<Self> {
         let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen } = options;
-        if !(1..=MAX_THREADS).contains(&threads) {
-            return Err(Error::usage(format!("{threads} threads: expected 1 to {MAX_THREADS}")));
+        let most = backend.max_threads();
+        if !(1..=most).contains(&threads) {
+            let name = backend.name();
+            return Err(Error::usage(format!(
+                "{threads} threads: expected 1 to {most} with the backend {name}"
+            )));
         }
         if batch_size == 0 {
             return Err(Error::usage("batch size 0: expected at least 1"));
@@ -335,6 +340,7 @@ impl Engine {
     /// If the parameters or the data do not fit the network, or if a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
         self.require_truth(data);
+        self.load_to_evaluate(params, data, rows);
         let chunks = rows.len().div_ceil(EVALUATION_ROWS);
         let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
         self.run(
@@ -381,6 +387,15 @@ impl Engine {
         }
     }
 
+    /// With the Rust backend, takes over what an evaluation needs.
+    fn load_to_evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) {
+        assert_eq!(params.len(), self.layout.len(), "params do not have the layout's length");
+        if let Some(packed) = &mut self.packed {
+            packed.begin(data, rows);
+            packed.load_to_evaluate(&self.layout, params);
+        }
+    }
+
     fn outputs(
         &mut self,
         params: &[f32],
@@ -392,6 +407,7 @@ impl Engine {
         let Some(len) = rows.len().checked_mul(n_out) else {
             panic!("{} rows of {n_out} outputs overflow", rows.len())
         };
+        self.load_to_evaluate(params, data, rows);
         let mut values = vec![0.0; len];
         let out: Vec<_> = values.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
         self.run(

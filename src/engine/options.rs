@@ -1,10 +1,7 @@
 //! The settings of an engine.
 
-use crate::gemm::Backend;
+use crate::gemm::{Backend, MAX_THREADS};
 use crate::task::Loss;
-
-/// The most threads that an engine accepts: builds of OpenBLAS reserve buffers for a limited number of callers.
-pub const MAX_THREADS: usize = 64;
 
 /// The settings of an [`Engine`](super::Engine).
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +9,7 @@ pub const MAX_THREADS: usize = 64;
 pub struct EngineOptions {
     /// The library that computes the matrix products.
     pub backend: Backend,
-    /// The number of workers, including the calling thread: 1 to [`MAX_THREADS`].
+    /// The number of workers, including the calling thread: 1 to [`Backend::max_threads`].
     pub threads: usize,
     /// The most samples in a batch.
     pub batch_size: usize,
@@ -36,7 +33,7 @@ impl EngineOptions {
     /// The best backend of this build, and one thread per core.
     pub fn new(batch_size: usize) -> Self {
         let backend = Backend::auto();
-        let (threads, loss) = (default_threads(), Loss::default());
+        let (threads, loss) = (default_threads().min(backend.max_threads()), Loss::default());
         Self { backend, threads, batch_size, deterministic: false, loss, frozen: 0 }
     }
 }

@@ -5,64 +5,43 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 
-use super::kernels::fma;
+use crate::gemm::panels::Tiles;
 use crate::gemm::{Backend, gemm};
-use crate::isa::Isa;
-use crate::isa::kernel;
+use crate::isa::{Isa, kernel};
 use crate::rng::{Purpose, Rng};
 
 /// Each figure is measured this many times, for this long; the best one counts.
 const REPETITIONS: usize = 5;
 const REPETITION: Duration = Duration::from_millis(40);
 
-/// Chains of dependent multiply-adds that run side by side: enough to fill two pipelines of latency four, few enough for the
-/// registers of AVX2 at 8 lanes and of AVX-512 at 16.
-const CHAINS: usize = 10;
-
-#[inline(always)]
-fn chains<const LANES: usize, const FMA: bool>(rounds: u32, factor: f32) -> f32 {
-    let mut sums = [[1.0f32; LANES]; CHAINS];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            for lane in sum {
-                *lane = fma::<FMA>(*lane, factor, 0.5);
-            }
-        }
-    }
-    sums.iter().flatten().sum()
-}
-
-kernel! {
-    /// Runs `rounds` rounds of `CHAINS * 16` multiply-adds.
-    pub fn chains_of_16(rounds: u32, factor: f32) -> f32 {
-        chains::<16, FMA>(rounds, factor)
-    }
-}
-
-kernel! {
-    /// Runs `rounds` rounds of `CHAINS * 8` multiply-adds.
-    pub fn chains_of_8(rounds: u32, factor: f32) -> f32 {
-        chains::<8, FMA>(rounds, factor)
-    }
-}
-
 /// The rate of `f32` multiply-adds in registers on `threads` threads, in GFLOP/s. It is the upper bound for every program on
 /// this machine, as long as the CPU's clock does not change.
 pub fn peak_gflops(threads: usize) -> f64 {
     const ROUNDS: u32 = 20_000;
+    let tiles = Tiles::of(Isa::detect());
+    let run = || tiles.multiply_adds(ROUNDS, black_box(0.5));
+    rate(threads, run().1, || {
+        || {
+            black_box(run());
+        }
+    })
+}
+
+kernel! {
+    /// Reads and writes all values.
+    pub fn change_all(values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = *value * 0.5 + 1.0);
+    }
+}
+
+/// The rate at which `threads` threads, each over its own part, read and write `bytes` bytes of memory again and again, in GB/s.
+pub fn memory_gbs(bytes: usize, threads: usize) -> f64 {
     let isa = Isa::detect();
-    let flop = |lanes: usize| 2.0 * (CHAINS * lanes) as f64 * f64::from(ROUNDS);
-    let wide = rate(threads, flop(16), || {
-        || {
-            black_box(chains_of_16(isa, ROUNDS, black_box(0.5)));
-        }
-    });
-    let narrow = rate(threads, flop(8), || {
-        || {
-            black_box(chains_of_8(isa, ROUNDS, black_box(0.5)));
-        }
-    });
-    wide.max(narrow)
+    let len = (bytes / size_of::<f32>() / threads).max(1);
+    rate(threads, (2 * size_of::<f32>() * len) as f64, || {
+        let mut values = vec![0.0f32; len];
+        move || change_all(isa, black_box(&mut values))
+    })
 }
 
 /// The rate of a matrix product of the size of a training step's, in GFLOP/s, on `threads` threads that each
@@ -117,6 +96,7 @@ mod tests {
         // bounds that no current machine comes near; not an assertion about speed
         for threads in [1, 2] {
             assert!((0.01..1e5).contains(&peak_gflops(threads)));
+            assert!((0.01..1e5).contains(&memory_gbs(1 << 16, threads)));
             for backend in Backend::all() {
                 assert!((0.01..1e5).contains(&product_gflops(backend, threads)));
             }

@@ -88,7 +88,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Buffers for batches of up to `batch` samples, of which those of a step have `rows` rows: none, if the step has buffers of its own.
+    /// Buffers for batches of up to `batch` samples, of which those of a step have `rows` rows: none, if steps and evaluations have buffers of their own.
     ///
     /// # Errors
     /// If the sizes overflow or memory cannot be allocated.
@@ -133,15 +133,16 @@ impl Workspace {
         let first = &layout.layers()[0];
         let gathered_w = first.n_out.min(gradient_rows(first.n_in)) * first.n_in;
         let gradient = gradient.max().unwrap_or(0).max(gathered_w);
-        let (gradient, gathered_w) = if rows == 0 { (0, 0) } else { (gradient, gathered_w) };
+        let (gradient, gathered_w, evaluated) =
+            if rows == 0 { (0, 0, 0) } else { (gradient, gathered_w, EVALUATION_ROWS) };
         let workers = (0..partition.workers)
             .map(|_| {
                 let gradient = take(1, gradient)?;
                 Ok(WorkerOffsets {
                     gathered_w: gradient.start..gradient.start + gathered_w,
                     gradient,
-                    evaluation: [take(EVALUATION_ROWS, widest)?, take(EVALUATION_ROWS, widest)?],
-                    evaluation_slope: take(if any_slope { EVALUATION_ROWS } else { 0 }, widest)?,
+                    evaluation: [take(evaluated, widest)?, take(evaluated, widest)?],
+                    evaluation_slope: take(if any_slope { evaluated } else { 0 }, widest)?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;

@@ -187,8 +187,8 @@ settings! {
 /// More folds than this are taken for a mistake.
 const MAX_FOLDS: usize = 1000;
 
-const THREADS_EXPECTED: &str = "1 to 64";
-const _: () = assert!(MAX_THREADS == 64, "the message above names it");
+const THREADS_EXPECTED: &str = "1 to 1024";
+const _: () = assert!(MAX_THREADS == 1024, "the message above names it");
 
 impl TrainConfig {
     /// The same configuration with some settings changed.
@@ -290,7 +290,7 @@ mod tests {
             (TrainConfig { epochs: 0, ..default.clone() }, "epochs is 0;"),
             (TrainConfig { patience: Some(0), ..default.clone() }, "patience is 0;"),
             (TrainConfig { threads: Some(0), ..default.clone() }, "threads is 0;"),
-            (TrainConfig { threads: Some(65), ..default.clone() }, "threads is 65;"),
+            (TrainConfig { threads: Some(1025), ..default.clone() }, "threads is 1025;"),
         ] {
             let message = config.check().unwrap_err().to_string();
             assert!(message.starts_with(expected), "{message}");

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::setting::{Configuration, Setting};
 use super::{Fold, Folds, Sharing, SweepRun, TrainConfig};
 use crate::data::Split;
-use crate::engine::{MAX_THREADS, default_threads};
+use crate::engine::default_threads;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Spec};
@@ -276,11 +276,12 @@ impl Grid {
                 "no split beside folds, which divide the data",
             ));
         }
+        let most = Backend::of(self.base.backend)?.max_threads();
         if let (Some(jobs), Some(threads)) = (self.sharing.jobs, self.sharing.threads)
-            && jobs * threads > MAX_THREADS
+            && jobs * threads > most
         {
             return Err(Error::usage(format!(
-                "{jobs} jobs with {threads} threads each: expected at most {MAX_THREADS} threads in all"
+                "{jobs} jobs with {threads} threads each: expected at most {most} threads in all"
             )));
         }
         (0..count).map(|number| self.run(number, count, n_features, n_classes)).collect()
@@ -308,7 +309,8 @@ impl Grid {
         let spec = Spec::new(n_features, &config.hidden, &config.activations, n_classes)?;
         let parameters = Layout::new(&spec)?.len();
         config.activations = spec.activations();
-        config.backend = Backend::of(config.backend)?.choice();
+        let backend = Backend::for_training(config.backend, parameters, config.batch_size)?;
+        config.backend = backend.choice();
         config.threads = Some(self.threads_for(parameters, count));
         let width = combinations.to_string().len();
         let mut name = format!("{:0width$}", combination + 1);

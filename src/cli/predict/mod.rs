@@ -10,6 +10,7 @@ use ndarray::Array2;
 
 use crate::data::{Dataset, InputImages, read_unknown_table};
 use crate::error::{Error, Result};
+use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{PredictionFormat, Predictions, grouped, plural};
 
@@ -136,12 +137,12 @@ impl Args {
     /// The probabilities of the classes, (images, classes).
     fn classify(&self, model: &Model, data: &Dataset) -> Result<Array2<f32>> {
         model.check_inputs(data)?;
-        let backend = self.engine.backend_to_predict()?;
+        let backend = self.engine.backend()?;
         let mut engine = self.engine.engine(model, backend, data.len())?;
         let rows: Vec<u32> = (0..data.len() as u32).collect();
         let start = Instant::now();
         let probabilities = engine.predict(&model.params, data, &rows);
-        self.print_stats(data.len(), "images", start.elapsed().as_secs_f64(), &backend.describe());
+        self.print_stats(data.len(), "images", start.elapsed().as_secs_f64(), backend);
         Ok(probabilities)
     }
 
@@ -157,14 +158,15 @@ impl Args {
     }
 
     /// Says how fast samples were predicted, if that was asked for.
-    fn print_stats(&self, count: usize, samples: &str, seconds: f64, backend: &str) {
+    fn print_stats(&self, count: usize, samples: &str, seconds: f64, backend: Backend) {
         if self.stats {
             print_note(&format!(
-                "{} {samples} in {:.1} ms: {} {samples}/s, {}, {backend}",
+                "{} {samples} in {:.1} ms: {} {samples}/s, {}, {}",
                 grouped(count as u64),
                 1e3 * seconds,
                 grouped((count as f64 / seconds.max(1e-9)) as u64),
-                plural(self.engine.threads(), "thread"),
+                plural(self.engine.threads(backend), "thread"),
+                backend.describe(),
             ));
         }
     }

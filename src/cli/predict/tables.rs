@@ -13,6 +13,7 @@ use crate::data::read_input_table;
 use crate::data::table::{Kind, LARGEST_EXACT, MISSING, Table, TableStream};
 use crate::engine::Predictor;
 use crate::error::{Error, Result};
+use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{PredictionFormat, RowPredictions};
 use crate::task::Task;
@@ -39,7 +40,7 @@ pub(super) fn run(
     }
     let mut options = prepare.read_options();
     options.text.extend(args.keep.iter().cloned());
-    let backend = args.engine.backend_to_predict()?;
+    let backend = args.engine.backend()?;
     let mut predictor = RowPredictor {
         predictor: Predictor::new(model, args.engine.options(backend))?,
         keep: &args.keep,
@@ -113,7 +114,7 @@ pub(super) fn run(
         written = write_npy(&shape, &Array::F32(&all), &mut out).and_then(|()| out.flush());
     }
     check_written(written)?;
-    predictor.report(args, &backend.describe())
+    predictor.report(args, backend)
 }
 
 /// The names of the copied columns: with `_input` at the end, where an output has the same name.
@@ -161,7 +162,7 @@ impl RowPredictor<'_> {
     }
 
     /// Says what was found.
-    fn report(&self, args: &Args, backend: &str) -> anyhow::Result<()> {
+    fn report(&self, args: &Args, backend: Backend) -> anyhow::Result<()> {
         self.predictor.unknown_levels().iter().for_each(|line| print_note(line));
         args.print_stats(self.n_rows, "rows", self.seconds, backend);
         match self.without_class {

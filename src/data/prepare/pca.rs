@@ -61,9 +61,10 @@ impl Pca {
         let bytes = (n as u64).saturating_mul(n as u64).saturating_mul(8 + 8 + 8 + 4);
         require_bytes(bytes, &format!("pca of {n} inputs"), "expected fewer inputs, or no pca")?;
         // one BLAS thread, whoever computed before: the results have the same bits then
-        let lapack = Backend::auto();
-        lapack.require_addresses(1)?;
-        [lapack, Backend::Rust].into_iter().for_each(Backend::prepare_thread);
+        for backend in Backend::all() {
+            backend.require_addresses(1)?;
+            backend.prepare_thread();
+        }
         let mut mean = vec![0.0; n];
         prepare.encode_training_rows(table, is_train, |rows| {
             for row in rows.chunks_exact(n) {

@@ -1,5 +1,5 @@
 //! Phase 1 of a step on panels: gather, forward, loss, backward. The table of who writes what is in `engine::context`.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::mut_from_ref)]
 
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ impl Rows<'_> {
         let Self { context, packed, rows, .. } = self;
         let split = packed.layout.split;
         if split == 0 {
-            self.gather(batch);
+            self.gather(&batch[rows.clone()]);
             clock.lap(|phases| &mut phases.gather);
         }
         let layers = &packed.layout.layers;
@@ -66,8 +66,8 @@ impl Rows<'_> {
         score
     }
 
-    /// Gathers these rows.
-    pub fn gather(&self, batch: &[u32]) {
+    /// Gathers the samples of these rows.
+    pub fn gather(&self, samples: &[u32]) {
         let Self { context, packed, worker, rows } = self;
         let to = Gathered {
             layout: packed.layout,
@@ -76,7 +76,16 @@ impl Rows<'_> {
             worker: *worker,
             row: rows.start,
         };
-        gather(context.isa, &to, context.data, packed.order, &batch[rows.clone()]);
+        gather(context.isa, &to, context.data, packed.order, samples);
+    }
+
+    /// Takes the samples of an evaluation through all layers; returns their outputs, row-major.
+    pub fn evaluate(&self, samples: &[u32]) -> &mut [f32] {
+        self.gather(samples);
+        for (l, layer) in self.packed.layout.layers.iter().enumerate() {
+            self.forward(l, 0..layer.out_panels);
+        }
+        self.outputs()
     }
 
     /// `z = a w^T`, then `a = f(z + b)`, for some panels of outputs, one by one.
@@ -237,17 +246,14 @@ impl Rows<'_> {
         Lists { list, size, counts }
     }
 
-    /// The score of these rows; overwrites their outputs with the `dz` of the output layer.
-    fn loss(&self, samples: &[u32], scale: f32) -> Score {
-        let Self { context, packed, worker, .. } = self;
-        let Some(layer) = packed.layout.layers.last() else { return Score::default() };
-        let (width, n_out) = (packed.layout.width, layer.n_out);
-        let scratch = packed.layout.workers[*worker].outputs.start;
-        // SAFETY: a worker's own buffer; below, own rows, one panel at a time.
-        let outputs = unsafe { packed.arena.write(scratch..scratch + samples.len() * n_out) };
-        let panels =
-            || (0..layer.out_panels).map(|panel| (panel * width, self.of_panel(&layer.dz, panel)));
-        for (first, range) in panels() {
+    /// The outputs of these rows, row-major, in a buffer of this worker's.
+    pub fn outputs(&self) -> &mut [f32] {
+        let Self { packed, worker, rows, .. } = self;
+        let (width, n_out) = (packed.layout.width, packed.layout.n_out());
+        let buffer = packed.layout.workers[*worker].outputs.start;
+        // SAFETY: a worker's own buffer, of which no earlier part is in use; below, own rows, one panel at a time.
+        let outputs = unsafe { packed.arena.write(buffer..buffer + rows.len() * n_out) };
+        for (first, range) in self.output_panels() {
             let count = width.min(n_out - first);
             // SAFETY: as above.
             let from = unsafe { packed.arena.read(range) };
@@ -255,10 +261,28 @@ impl Rows<'_> {
                 to[first..first + count].copy_from_slice(&from[..count]);
             }
         }
+        outputs
+    }
+
+    /// For each panel of the output layer, its first column and where these rows of it lie.
+    fn output_panels(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let layout = self.packed.layout;
+        let layers = layout.layers.last().into_iter();
+        layers.flat_map(move |layer| {
+            (0..layer.out_panels)
+                .map(move |panel| (panel * layout.width, self.of_panel(&layer.dz, panel)))
+        })
+    }
+
+    /// The score of these rows; overwrites their outputs with the `dz` of the output layer.
+    fn loss(&self, samples: &[u32], scale: f32) -> Score {
+        let Self { context, packed, .. } = self;
+        let (width, n_out) = (packed.layout.width, packed.layout.n_out());
+        let outputs = self.outputs();
         let score = context.loss(outputs, samples, scale);
-        for (first, range) in panels() {
+        for (first, range) in self.output_panels() {
             let count = width.min(n_out - first);
-            // SAFETY: as above.
+            // SAFETY: own rows, one panel at a time.
             let to = unsafe { packed.arena.write(range) };
             for (to, from) in to.chunks_exact_mut(width).zip(outputs.chunks_exact(n_out)) {
                 to[..count].copy_from_slice(&from[first..first + count]);

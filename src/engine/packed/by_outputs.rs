@@ -27,7 +27,7 @@ pub fn forward(
         for rows in blocks(0..batch.len(), packed.layout.rows_block) {
             let rows = Rows { context, packed, worker, rows };
             if l == 0 {
-                rows.gather(batch);
+                rows.gather(&batch[rows.rows.clone()]);
                 clock.lap(|phases| &mut phases.gather);
             }
             rows.forward(l, packed.layout.own_panels(l, worker));

@@ -15,6 +15,9 @@ pub const MASK_BITS: usize = 16;
 /// The most values of the widest layer in a block of rows, 384 KiB: forward and backward of these rows stay in a second-level cache of 512 KiB.
 const ROWS_BLOCK: usize = 96 * 1024;
 
+/// How many samples of an evaluation a worker takes through all layers together, in rows of its own of the buffers of the batch.
+pub const EVALUATION_BLOCK: usize = 64;
+
 /// The fewest rows in such a block, and the most: all weights of a layer are read once for each block. Where fewer rows would fit, as many as that
 /// pass together, from a slower cache: half the time at 4,096 outputs, 6 % at 1,024 (Zen 4).
 const FEWEST_ROWS: usize = 120;
@@ -110,7 +113,8 @@ impl PackedLayout {
                 "the buffers for a batch of {batch} samples exceed what can be addressed; expected a smaller batch size"
             ))
         };
-        let capacity = padded_rows(batch, width).ok_or_else(overflow)?;
+        let evaluated = workers.checked_mul(EVALUATION_BLOCK).ok_or_else(overflow)?;
+        let capacity = padded_rows(batch.max(evaluated), width).ok_or_else(overflow)?;
         let (mut params_len, mut transposed_len, mut arena_len) = (0, 0, 0);
         let take = |end: &mut usize, sizes: [usize; 3]| {
             let len = sizes.into_iter().try_fold(1usize, usize::checked_mul);
@@ -155,7 +159,8 @@ impl PackedLayout {
         });
         let gradient = gradient.max().unwrap_or(0);
         let n_in = layers[0].n_in;
-        let tiles = rows_block.min(batch).div_ceil(sparse_rows(max_tile_rows));
+        let longest_block = rows_block.min(batch.max(EVALUATION_BLOCK));
+        let tiles = longest_block.div_ceil(sparse_rows(max_tile_rows));
         let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
         let list_len = (tiles * longest).max(width * (samples_block(width) + 1));
         let split = split_layers(&layers, batch, partition);
@@ -170,7 +175,7 @@ impl PackedLayout {
                 Ok(WorkerBuffers {
                     input,
                     gradient: take(&mut arena_len, [gradient, 1, 1])?,
-                    outputs: take(&mut arena_len, [rows_block.min(batch), spec.n_out(), 1])?,
+                    outputs: take(&mut arena_len, [longest_block, spec.n_out(), 1])?,
                     parts: [take(&mut arena_len, parts)?, take(&mut arena_len, parts)?],
                 })
             })
@@ -209,6 +214,17 @@ impl PackedLayout {
         panel_blocks(0..k, self.width.max(MASK_BITS), 2 * WEIGHTS_BLOCK / self.width)
     }
 
+    /// The outputs of the network.
+    pub fn n_out(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.n_out)
+    }
+
+    /// The rows in which a worker evaluates `count` samples.
+    pub fn evaluation_rows(&self, worker: usize, count: usize) -> Range<usize> {
+        let start = worker * EVALUATION_BLOCK;
+        start..start + count.min(EVALUATION_BLOCK)
+    }
+
     /// The inputs of a layer as a worker has them.
     pub fn input(&self, l: usize, worker: usize) -> &Range<usize> {
         match l {
@@ -232,9 +248,11 @@ impl PackedLayout {
 /// depends on the sizes and the number of workers alone.
 fn split_layers(layers: &[PackedLayer], batch: usize, partition: Partition) -> usize {
     let workers = partition.workers;
-    if partition.fixed || workers == 1 {
+    if workers == 1 {
         return 0;
     }
+    // the output layer is not: the loss needs all outputs of a sample. Above the first, sums of parts depend on the number of workers
+    let most = if partition.fixed { 1 } else { usize::MAX }.min(layers.len() - 1);
     let splits = |(l, layer): (usize, &PackedLayer)| {
         let (n_in, n_out, panels) = (layer.n_in as u128, layer.n_out as u128, layer.out_panels);
         let moves_less = match l {
@@ -248,8 +266,7 @@ fn split_layers(layers: &[PackedLayer], batch: usize, partition: Partition) -> u
         let evenly = 15 * most <= 16 * panels as u128;
         moves_less && (evenly || batch as u128 <= n_out && 3 * most <= 4 * panels as u128)
     };
-    // the output layer is not: the loss needs all outputs of a sample
-    layers[..layers.len() - 1].iter().enumerate().take_while(|&layer| splits(layer)).count()
+    layers[..most].iter().enumerate().take_while(|&layer| splits(layer)).count()
 }
 
 /// Even blocks of a range of about `most` values, cut at multiples of `width` from its start.

@@ -7,7 +7,7 @@
 //!
 //! What a step computes does not depend on who computes it: a sum over inputs or outputs takes them in their order, one over samples in blocks
 //! of a fixed size, and a value that is left out would have added 0. It depends on how many workers there are only where layers above the first
-//! are split by outputs (`by_outputs`), which a deterministic step does not do.
+//! are split by outputs (`by_outputs`), which in a deterministic step they are not.
 #![allow(unsafe_code)]
 
 mod backpropagation;
@@ -32,7 +32,8 @@ use crate::model::{Layout, Spec};
 use layout::{PackedLayer, PackedLayout};
 use order::InputOrder;
 
-pub use backpropagation::forward_backward;
+pub use backpropagation::{Rows, forward_backward};
+pub use layout::EVALUATION_BLOCK;
 pub use update::{Rule, weight_gradients};
 
 /// The buffers of a step on panels.
@@ -131,12 +132,21 @@ impl PackedNetwork {
         sorts
     }
 
-    /// Takes over parameters, and moments if the pass needs them; all are flat vectors.
-    pub fn load(&mut self, flat: &Layout, params: &[f32], moments: Option<(&[f32], &[f32])>) {
+    /// Takes over parameters to evaluate them.
+    pub fn load_to_evaluate(&mut self, flat: &Layout, params: &[f32]) {
         let Self { tiles, layout, .. } = self;
         for (l, (layer, from)) in layout.layers.iter().zip(flat.layers()).enumerate() {
             let order = if l == 0 { self.order } else { InputOrder::Given };
             convert::load(tiles, layer, order, &mut self.params, from, params);
+        }
+    }
+
+    /// Takes over parameters, and moments if the pass needs them; all are flat vectors.
+    pub fn load(&mut self, flat: &Layout, params: &[f32], moments: Option<(&[f32], &[f32])>) {
+        self.load_to_evaluate(flat, params);
+        let Self { tiles, layout, .. } = self;
+        for (l, (layer, from)) in layout.layers.iter().zip(flat.layers()).enumerate() {
+            let order = if l == 0 { self.order } else { InputOrder::Given };
             if let Some((m, v)) = moments {
                 convert::load(tiles, layer, order, &mut self.m, from, m);
                 convert::load(tiles, layer, order, &mut self.v, from, v);

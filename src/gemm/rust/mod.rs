@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use bytemuck::Zeroable;
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
-use super::{CallCounter, Zeros};
+use super::CallCounter;
 use crate::isa::Isa;
 
 pub(crate) mod panels;
@@ -32,8 +32,8 @@ const B_BLOCK: usize = 96 * 1024;
 /// With at most this many rows of A, a B with contiguous rows is read in place: a packed copy would be used too few times.
 const ROWS_IN_PLACE: usize = 16;
 
-// the unsafe code below relies on this: `Simd::compress_columns` stores whole vectors, and a tile is two vectors wide
-const _: () = assert!(K_BLOCK.is_multiple_of(16) && MAX_COLUMNS == 2 * 16);
+// the unsafe code below relies on this: a tile is two vectors wide
+const _: () = assert!(MAX_COLUMNS == 2 * 16);
 
 /// The packed copies of a thread.
 #[derive(Clone, Copy, Zeroable)]
@@ -41,8 +41,6 @@ const _: () = assert!(K_BLOCK.is_multiple_of(16) && MAX_COLUMNS == 2 * 16);
 struct Packed {
     a: [f32; MAX_ROWS * K_BLOCK],
     b: [f32; B_BLOCK],
-    /// The indices along k that a compressed panel of A has kept.
-    k_indices: [u32; K_BLOCK],
     /// A tile, for a C without contiguous rows.
     c: [f32; MAX_ROWS * MAX_COLUMNS],
 }
@@ -57,25 +55,17 @@ pub fn prepare_thread() {
 }
 
 /// `C <- A B + beta C`; the caller has excluded sizes of 0.
-pub fn sgemm(
-    c: ArrayViewMut2<'_, f32>,
-    a: ArrayView2<'_, f32>,
-    b: ArrayView2<'_, f32>,
-    beta: f32,
-    zeros: Zeros,
-) {
+pub fn sgemm(c: ArrayViewMut2<'_, f32>, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, beta: f32) {
     static KERNELS: OnceLock<&'static Kernels> = OnceLock::new();
     CALLS.add_one();
     let kernels = KERNELS.get_or_init(|| Kernels::of(Isa::detect()));
-    Product { kernels, zeros }.run(c, a, b, beta);
+    Product { kernels }.run(c, a, b, beta);
 }
 
 /// How a product is computed.
 #[derive(Clone, Copy)]
 struct Product {
     kernels: &'static Kernels,
-    /// How many zeros A is expected to hold.
-    zeros: Zeros,
 }
 
 impl Product {
@@ -88,7 +78,7 @@ impl Product {
     ) {
         let ((m, n), k) = (c.dim(), a.ncols());
         assert!(a.nrows() == m && b.dim() == (k, n), "sgemm: the shapes differ");
-        if c.strides()[1] != 1 && c.strides()[0] == 1 && self.zeros == Zeros::Few {
+        if c.strides()[1] != 1 && c.strides()[0] == 1 {
             // C is stored by columns: C^T <- B^T A^T + beta C^T is stored by rows.
             return self.run(c.reversed_axes(), b.reversed_axes(), a.reversed_axes(), beta);
         }
@@ -126,13 +116,7 @@ impl Product {
         let lanes = self.kernels.lanes;
         let kernels = &self.kernels.rows[rows - 1];
         let order = if columns_contiguous(a) { PanelOrder::Columns } else { PanelOrder::Rows };
-        let mut k_indices = None;
-        if self.zeros == Zeros::Many && a.strides()[1] == 1 && a.strides()[0] > 0 && b.is_none() {
-            let kept = pack_nonzero_columns(self.kernels, packed, a);
-            k_indices = (kept < k).then_some(&packed.k_indices[..kept]);
-        } else {
-            pack_a(kernels, &mut packed.a, a, order);
-        }
+        pack_a(kernels, &mut packed.a, a, order);
         let c_in_rows = c.strides()[1] == 1 || n == 1;
         // pointers from the whole views, because a tile reaches beyond its first element
         let (c_start, b_start) = (c.as_mut_ptr(), b.map(|b| (b.as_ptr(), b.strides()[0] as usize)));
@@ -145,22 +129,18 @@ impl Product {
                 None => (packed.b[start * k..].as_ptr(), vectors * lanes),
             };
             let tile = Tile {
-                k: k_indices.map_or(k, <[u32]>::len),
+                k,
                 a: packed.a.as_ptr(),
                 b,
                 b_step,
-                k_indices: k_indices.map_or(std::ptr::null(), <[u32]>::as_ptr),
                 c: if c_in_rows { c_start.wrapping_add(start) } else { packed.c.as_mut_ptr() },
                 c_step: if c_in_rows { c.strides()[0] } else { 2 * lanes as isize },
                 columns,
                 beta: if c_in_rows { beta } else { 0.0 },
             };
-            let multiply = match k_indices {
-                Some(_) => kernels.sparse[vectors - 1],
-                None => kernels.tile(order, vectors, partial),
-            };
+            let multiply = kernels.tile(order, vectors, partial);
             // SAFETY: this CPU has the instruction set of the kernels; A and B were packed with these sizes, or B is read in
-            // place and within its view; every index along k is below k; the rows and columns of C exist, and `c` is
+            // place and within its view; the rows and columns of C exist, and `c` is
             // borrowed mutably, as is the buffer `packed.c` that replaces it.
             unsafe { multiply(&tile) };
             if !c_in_rows {
@@ -187,18 +167,6 @@ fn even_ranges(total: usize, max_len: usize, unit: usize) -> impl Iterator<Item 
     assert!(units.checked_mul(count).is_some(), "gemm: a size of {total} is too large");
     let bound = move |i: usize| (units * i / count * unit).min(total);
     (0..count).map(move |i| bound(i)..bound(i + 1))
-}
-
-/// Packs up to [`MAX_ROWS`] rows of A, which are contiguous, and up to [`K_BLOCK`] columns, without the columns in which all
-/// values are zero. Returns how many are left; their indices are in `packed.k_indices`.
-fn pack_nonzero_columns(kernels: &Kernels, packed: &mut Packed, a: ArrayView2<'_, f32>) -> usize {
-    let (rows, k) = a.dim();
-    assert!(rows <= MAX_ROWS && k <= K_BLOCK, "pack_nonzero_columns: {rows}x{k}");
-    let (to, k_indices) = (packed.a.as_mut_ptr(), packed.k_indices.as_mut_ptr());
-    let stride = a.strides()[0] as usize;
-    // SAFETY: the caller found the rows to be contiguous; `packed` has space for the largest panel, in rows `K_BLOCK` apart, and
-    // for as many indices; this CPU has the instruction set.
-    unsafe { (kernels.compress_columns)(to, k_indices, a.as_ptr(), stride, rows, k) }
 }
 
 /// Packs up to [`MAX_ROWS`] rows of A and up to [`K_BLOCK`] columns.
@@ -293,7 +261,7 @@ mod tests {
                 let a = random(&mut rng, (m, k), orders % 3);
                 let b = random(&mut rng, (k, n), orders / 3 % 3);
                 let start = random(&mut rng, (m, n), orders / 9);
-                for (beta, zeros) in [(0.0, Zeros::Few), (1.0, Zeros::Many), (-0.5, Zeros::Few)] {
+                for beta in [0.0, 1.0, -0.5] {
                     let expected = naive::product(a.view(), b.view(), beta, start.view());
                     on_each_isa(|isa| {
                         let mut c = start.clone();
@@ -301,35 +269,12 @@ mod tests {
                             c.fill(f32::NAN);
                         }
                         let kernels = Kernels::of(isa);
-                        Product { kernels, zeros }.run(c.view_mut(), a.view(), b.view(), beta);
+                        Product { kernels }.run(c.view_mut(), a.view(), b.view(), beta);
                         let what = format!("{} {m}x{n}x{k} orders {orders}", isa.name());
                         assert_close(c.view(), expected.view(), k, &what);
                     });
                 }
             }
-        }
-    }
-
-    #[test]
-    fn columns_of_zeros_are_left_out() {
-        let mut rng = Rng::new(5, Purpose::Init, 0);
-        // columns of A without a value, with one value and with every value in a panel, and a panel of zeros
-        for (m, n, k) in [(1, 5, 33), (12, 32, 100), (20, 40, 399), (30, 33, 801), (26, 7, 5)] {
-            let (b, start) = (random(&mut rng, (n, k), 0), random(&mut rng, (m, n), 0));
-            let mut a = random(&mut rng, (m, k), 0);
-            for ((i, p), a) in a.indexed_iter_mut() {
-                let keep = p % 7 == 2 || (p % 5 == 1 && i % 12 == p % 12);
-                if !keep || i / 12 == 1 {
-                    *a = 0.0;
-                }
-            }
-            let expected = naive::product(a.view(), b.t(), 0.5, start.view());
-            on_each_isa(|isa| {
-                let mut c = start.clone();
-                let product = Product { kernels: Kernels::of(isa), zeros: Zeros::Many };
-                product.run(c.view_mut(), a.view(), b.t(), 0.5);
-                assert_close(c.view(), expected.view(), k, &format!("{} {m}x{n}x{k}", isa.name()));
-            });
         }
     }
 

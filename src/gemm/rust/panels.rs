@@ -65,7 +65,11 @@ pub struct Tiles {
     pub rows: &'static [RowTiles],
     /// Transposes: see [`Tiles::transpose`].
     transpose: PackRowsFn,
+    multiply_adds: unsafe fn(u32, f32) -> f32,
 }
+
+/// The vectors of sums in [`Tiles::multiply_adds`]: enough to fill two pipelines of latency four, as many as a tile has.
+const CHAINS: usize = 12;
 
 impl Tiles {
     /// The functions for an instruction set.
@@ -82,6 +86,15 @@ impl Tiles {
     /// The most rows in a tile.
     pub fn max_rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Rounds of [`CHAINS`] multiply-adds of vectors in registers, which read and write no memory. Returns something to use, and how many floating-point
+    /// operations they were.
+    pub fn multiply_adds(&self, rounds: u32, factor: f32) -> (f32, f64) {
+        let lanes = self.width / 2;
+        // SAFETY: tiles exist for instruction sets of this CPU alone.
+        let sum = unsafe { (self.multiply_adds)(rounds, factor) };
+        (sum, 2.0 * (CHAINS * lanes) as f64 * f64::from(rounds))
     }
 
     /// `to[j, i] = from[i, j]` for `rows` rows, at most a panel's width, and some columns; the rows of both are that many values apart.
@@ -231,6 +244,29 @@ unsafe fn across<V: Simd, const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
     }
 }
 
+/// # Safety
+/// The CPU has the instruction set.
+#[inline(always)]
+unsafe fn multiply_adds<V: Simd>(rounds: u32, factor: f32) -> f32 {
+    // SAFETY: the caller's promise; `lanes` is as long as the longest vector.
+    unsafe {
+        let (factor, term) = (V::splat(factor), V::splat(0.5));
+        let mut sums = [V::zero(); CHAINS];
+        for _ in 0..rounds {
+            for_each_row!(i < CHAINS, {
+                sums[i] = sums[i].fma(factor, term);
+            });
+        }
+        let mut total = 0.0;
+        for sum in sums {
+            let mut lanes = [0.0f32; 16];
+            sum.store(lanes.as_mut_ptr());
+            total += lanes.iter().sum::<f32>();
+        }
+        total
+    }
+}
+
 /// Compiles the table of functions for one instruction set.
 macro_rules! tiles {
     ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
@@ -250,6 +286,12 @@ macro_rules! tiles {
                 unsafe { super::across::<$vector, ROWS, SPARSE>(tile) }
             }
 
+            $(#[target_feature(enable = $features)])?
+            unsafe fn multiply_adds(rounds: u32, factor: f32) -> f32 {
+                // SAFETY: the caller's promise.
+                unsafe { super::multiply_adds::<$vector>(rounds, factor) }
+            }
+
             pub static TILES: Tiles = Tiles {
                 width: 2 * <$vector>::LANES,
                 rows: &[$(RowTiles {
@@ -259,6 +301,7 @@ macro_rules! tiles {
                     across_sparse: across::<$rows, true>,
                 }),*],
                 transpose: super::super::tile::$module::KERNELS.pack_rows,
+                multiply_adds,
             };
         }
     };

@@ -43,36 +43,6 @@ pub trait Simd: Copy {
         }
     }
 
-    /// Copies the columns in which not all values are zero, in order, from `rows` rows of k values, `stride` apart, to rows
-    /// `to_stride` apart. Writes the indices of these columns to `k_indices` and returns their number. The values after them in
-    /// a row and in `k_indices` are unspecified.
-    ///
-    /// `to_stride` is a multiple of 16 and at least k; `to` has space for `rows` rows of it, and `k_indices` for `to_stride`
-    /// indices.
-    #[inline(always)]
-    unsafe fn compress_columns(
-        (to, to_stride): (*mut f32, usize),
-        k_indices: *mut u32,
-        (from, stride): (*const f32, usize),
-        rows: usize,
-        k: usize,
-    ) -> usize {
-        let mut kept = 0;
-        for p in 0..k {
-            // SAFETY: the caller's promise; `kept` is at most p.
-            unsafe {
-                if (0..rows).any(|row| *from.add(row * stride + p) != 0.0) {
-                    for row in 0..rows {
-                        *to.add(row * to_stride + kept) = *from.add(row * stride + p);
-                    }
-                    *k_indices.add(kept) = p as u32;
-                    kept += 1;
-                }
-            }
-        }
-        kept
-    }
-
     /// Asks the CPU to bring the cache line of an address into its cache. Any address is allowed.
     #[inline(always)]
     fn prefetch(_address: *const f32) {}
@@ -270,43 +240,6 @@ mod x86 {
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
             Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
-        }
-
-        #[inline(always)]
-        unsafe fn compress_columns(
-            (to, to_stride): (*mut f32, usize),
-            k_indices: *mut u32,
-            (from, stride): (*const f32, usize),
-            rows: usize,
-            k: usize,
-        ) -> usize {
-            let mut kept = 0;
-            for p in (0..k).step_by(16) {
-                unsafe {
-                    let in_row = u16::MAX >> (16 - (k - p).min(16));
-                    let values = |row| _mm512_maskz_loadu_ps(in_row, from.add(row * stride + p));
-                    let mut any = _mm512_setzero_si512();
-                    for row in 0..rows {
-                        any = _mm512_or_si512(any, _mm512_castps_si512(values(row)));
-                    }
-                    let keep = _mm512_test_epi32_mask(any, any);
-                    // each store is a whole vector: the next one overwrites the values after the kept ones, and the last ones are never read
-                    for row in 0..rows {
-                        let kept_values = _mm512_maskz_compress_ps(keep, values(row));
-                        _mm512_storeu_ps(to.add(row * to_stride + kept), kept_values);
-                    }
-                    let numbers = _mm512_maskz_compress_epi32(
-                        keep,
-                        _mm512_add_epi32(
-                            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                            _mm512_set1_epi32(p as i32),
-                        ),
-                    );
-                    _mm512_storeu_si512(k_indices.add(kept).cast(), numbers);
-                    kept += keep.count_ones() as usize;
-                }
-            }
-            kept
         }
 
         #[inline(always)]

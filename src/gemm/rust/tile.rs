@@ -35,8 +35,6 @@ pub struct Tile {
     pub b: *const f32,
     /// Distance between the rows of B.
     pub b_step: usize,
-    /// For a sparse tile, the rows of B by which the columns of the panel are multiplied, `k` of them; else not read.
-    pub k_indices: *const u32,
     /// The tile's first element of C, whose rows are contiguous.
     pub c: *mut f32,
     /// Distance between the rows of C.
@@ -54,8 +52,6 @@ type TileFn = unsafe fn(&Tile);
 pub struct RowKernels {
     /// Tiles by [`PanelOrder`], by the number of vectors of columns minus one, and by whether the last vector of B is partial.
     tiles: [[[TileFn; 2]; 2]; 2],
-    /// Sparse tiles, for panels with contiguous rows and whole vectors: by the number of vectors of columns minus one.
-    pub sparse: [TileFn; 2],
     /// Packs a panel of A whose columns are contiguous, `stride` apart.
     pub pack_columns: unsafe fn(to: *mut f32, from: *const f32, stride: usize, k: usize),
 }
@@ -76,18 +72,7 @@ pub struct Kernels {
     pub rows: &'static [RowKernels],
     /// Packs `LANES` columns of a B whose columns are contiguous, `stride` apart, into vectors `to_step` apart.
     pub pack_rows: PackRowsFn,
-    /// Packs a panel with contiguous rows, without the columns in which all values are zero; see [`Simd::compress_columns`].
-    pub compress_columns: CompressColumnsFn,
 }
-
-type CompressColumnsFn = unsafe fn(
-    to: *mut f32,
-    k_indices: *mut u32,
-    from: *const f32,
-    stride: usize,
-    rows: usize,
-    k: usize,
-) -> usize;
 
 /// Packs columns into vectors, as [`Kernels::pack_rows`] says.
 pub type PackRowsFn =
@@ -135,21 +120,16 @@ unsafe fn tile<
     const VECTORS: usize,
     const BY_COLUMNS: bool,
     const PARTIAL: bool,
-    const SPARSE: bool,
 >(
     tile: &Tile,
 ) {
     let (row_step, k_step) = if BY_COLUMNS { (1, MAX_ROWS) } else { (K_BLOCK, 1) };
     let last = tile.columns - (VECTORS - 1) * V::LANES;
-    let (mut a, mut next_b) = (tile.a, tile.b);
+    let (mut a, mut b) = (tile.a, tile.b);
     // SAFETY: the caller's promises.
     unsafe {
         let mut sums = [[V::zero(); VECTORS]; ROWS];
-        for p in 0..tile.k {
-            let b = match SPARSE {
-                true => tile.b.add(*tile.k_indices.add(p) as usize * tile.b_step),
-                false => next_b,
-            };
+        for _ in 0..tile.k {
             let mut columns = [V::zero(); VECTORS];
             for (j, column) in columns.iter_mut().enumerate() {
                 let b = b.add(j * V::LANES);
@@ -163,9 +143,7 @@ unsafe fn tile<
                 }
             });
             a = a.add(k_step);
-            if !SPARSE {
-                next_b = next_b.wrapping_add(tile.b_step); // beyond the end of B after the last row
-            }
+            b = b.wrapping_add(tile.b_step); // beyond the end of B after the last row
         }
         let beta = V::splat(tile.beta);
         for_each_row!(i < ROWS, {
@@ -237,7 +215,7 @@ macro_rules! kernels {
     ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
         pub mod $module {
             use super::super::simd::{self, Simd};
-            use super::{K_BLOCK, Kernels, RowKernels, Tile};
+            use super::{Kernels, RowKernels, Tile};
 
             $(#[target_feature(enable = $features)])?
             unsafe fn tile<
@@ -245,12 +223,11 @@ macro_rules! kernels {
                 const VECTORS: usize,
                 const BY_COLUMNS: bool,
                 const PARTIAL: bool,
-                const SPARSE: bool,
             >(
                 tile: &Tile,
             ) {
                 // SAFETY: the caller's promises.
-                unsafe { super::tile::<$vector, ROWS, VECTORS, BY_COLUMNS, PARTIAL, SPARSE>(tile) }
+                unsafe { super::tile::<$vector, ROWS, VECTORS, BY_COLUMNS, PARTIAL>(tile) }
             }
 
             $(#[target_feature(enable = $features)])?
@@ -276,42 +253,22 @@ macro_rules! kernels {
                 unsafe { super::pack_rows::<$vector>(to, to_step, from, stride, k) }
             }
 
-            $(#[target_feature(enable = $features)])?
-            unsafe fn compress_columns(
-                to: *mut f32,
-                k_indices: *mut u32,
-                from: *const f32,
-                stride: usize,
-                rows: usize,
-                k: usize,
-            ) -> usize {
-                // SAFETY: the caller's promises.
-                unsafe {
-                    <$vector>::compress_columns((to, K_BLOCK), k_indices, (from, stride), rows, k)
-                }
-            }
-
             pub static KERNELS: Kernels = Kernels {
                 lanes: <$vector>::LANES,
                 rows: &[$(RowKernels {
                     tiles: [
                         [
-                            [tile::<$rows, 1, false, false, false>, tile::<$rows, 1, false, true, false>],
-                            [tile::<$rows, 2, false, false, false>, tile::<$rows, 2, false, true, false>],
+                            [tile::<$rows, 1, false, false>, tile::<$rows, 1, false, true>],
+                            [tile::<$rows, 2, false, false>, tile::<$rows, 2, false, true>],
                         ],
                         [
-                            [tile::<$rows, 1, true, false, false>, tile::<$rows, 1, true, true, false>],
-                            [tile::<$rows, 2, true, false, false>, tile::<$rows, 2, true, true, false>],
+                            [tile::<$rows, 1, true, false>, tile::<$rows, 1, true, true>],
+                            [tile::<$rows, 2, true, false>, tile::<$rows, 2, true, true>],
                         ],
-                    ],
-                    sparse: [
-                        tile::<$rows, 1, false, false, true>,
-                        tile::<$rows, 2, false, false, true>,
                     ],
                     pack_columns: pack_columns::<$rows>,
                 }),*],
                 pack_rows,
-                compress_columns,
             };
         }
     };

@@ -87,9 +87,9 @@ fn impossible_grids_are_rejected_in_a_line() {
         (with(&|grid| grid.vary("hidden", ["5", "0"])), "hidden: a layer of 0 units"),
         (with(&|grid| grid.vary("activations", ["relu,relu"])), "2 activations"),
         (with(&|grid| grid.vary("seed", 0..10_001)), "seed is a list of 10001 values"),
-        (with(&sharing(Some(0), None)), "jobs is 0; expected 1 to 64"),
-        (with(&sharing(None, Some(65))), "threads is 65; expected 1 to 64"),
-        (with(&sharing(Some(9), Some(8))), "64 threads in all"),
+        (with(&sharing(Some(0), None)), "jobs is 0; expected 1 to 1024"),
+        (with(&sharing(None, Some(1025))), "threads is 1025; expected 1 to 1024"),
+        (with(&sharing(Some(33), Some(32))), " threads in all"),
         (
             with(&|grid| grid.vary("seed", 0..1000)),
             "a grid of 5 x 3 x 3 x 1000 runs; expected at most 10000",

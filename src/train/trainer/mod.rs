@@ -23,14 +23,25 @@ use crate::task::{Metric, Task};
 /// of those four that is being saved, and the bytes of a checkpoint or a model.
 const COPIES: usize = 12;
 
-/// Arithmetic that is worth a thread, in floating-point operations a step: below that, threads wait for one another longer than
-/// they compute, and longer still where other programs run.
-const FLOPS_PER_THREAD: usize = 16_000_000;
+/// Arithmetic that is worth a thread, in floating-point operations a step. A core computes it in 50 microseconds; what a thread more costs in each step is the
+/// meetings of all, a microsecond each, and what others wrote, ten microseconds for 250 kB from a core that shares no cache. With a quarter of it two threads
+/// were faster than one in each of nine networks (Zen 4); where other programs run, threads wait longer for one another.
+const FLOPS_PER_THREAD: usize = 4_000_000;
 
-/// The number of threads for a network with this many parameters: more of them where a step has more work.
-fn threads_for(parameters: usize, batch_size: usize) -> usize {
+/// The number of threads for a network with this many parameters: as many as were asked for, or as there are cores, but no more than its steps have work for. Two
+/// that were asked for are never too many.
+fn threads_for(
+    asked: Option<usize>,
+    backend: Backend,
+    parameters: usize,
+    batch_size: usize,
+) -> usize {
     let flops = parameters.saturating_mul(6).saturating_mul(batch_size);
-    (flops / FLOPS_PER_THREAD).clamp(1, default_threads())
+    let useful = (flops / FLOPS_PER_THREAD).max(1);
+    match asked {
+        Some(threads) => threads.min(useful.max(2)),
+        None => default_threads().min(backend.max_threads()).min(useful),
+    }
 }
 
 /// A run over one data set.
@@ -192,12 +203,12 @@ impl<'d> Trainer<'d> {
         let task = config.task(data, &parts)?;
         let metric = task.metric(config.metric)?;
         parts.require_weight(data)?;
-        let backend = Backend::of(config.backend)?;
-        config.backend = backend.choice();
         let batch_size = config.batch_size.min(parts.train.len());
+        let parameters = Layout::new(&spec)?.len();
+        let backend = Backend::for_training(config.backend, parameters, batch_size)?;
+        config.backend = backend.choice();
         if state.threads == 0 {
-            let layout = Layout::new(&spec)?;
-            state.threads = config.threads.unwrap_or_else(|| threads_for(layout.len(), batch_size));
+            state.threads = threads_for(config.threads, backend, parameters, batch_size);
         }
         let options = EngineOptions {
             backend,

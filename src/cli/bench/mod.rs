@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::data::{self, Dataset, epoch_order};
+use crate::data::{self, Dataset, Features, epoch_order};
 use crate::engine::{
-    Adam, Buffer, Engine, EngineOptions, Isa, MAX_THREADS, State, default_threads, peak_gflops,
+    Adam, Buffer, Engine, EngineOptions, Isa, MAX_THREADS, Phases, State, default_threads,
+    peak_gflops,
 };
 use crate::error::{Error, Result};
 use crate::gemm::{Backend, BackendChoice};
@@ -15,6 +16,10 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::json;
 
+mod roofline;
+
+use roofline::{Measured, Roofline, Shares};
+
 use super::doctor::busy;
 use super::values::{self, Sizes};
 use super::{print_note, print_raw, print_text};
@@ -23,6 +28,7 @@ use super::{print_note, print_raw, print_text};
 ///
 /// A cell is a network, a batch size, a backend and a number of threads. Each cell trains whole steps, shuffled as in
 /// an epoch, for some time after a warm-up. The result is the median of three rounds, each of which runs every cell once.
+/// A second table says where the time of a step goes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -90,6 +96,20 @@ struct Measurement {
     share_of_peak: f64,
     /// Between the slowest and the fastest round, as a share of the median.
     spread: f64,
+    phases: Shares,
+}
+
+impl Measurement {
+    /// What the cell is called in the first columns of a table.
+    fn names(&self) -> [String; 4] {
+        let network: Vec<String> = self.hidden.iter().map(usize::to_string).collect();
+        [
+            if network.is_empty() { "none".to_owned() } else { network.join("-") },
+            self.batch_size.to_string(),
+            self.backend.to_owned(),
+            self.threads.to_string(),
+        ]
+    }
 }
 
 /// Runs the command.
@@ -112,8 +132,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         peak = peak.max(peak_gflops(most));
     }
+    let mut roofline = Roofline::default();
     let measured: Vec<Measurement> =
-        cells.into_iter().map(|cell| cell.measurement(data, peak)).collect();
+        cells.into_iter().map(|cell| cell.measurement(data, (peak, most), &mut roofline)).collect();
     if args.json {
         let version = env!("CARGO_PKG_VERSION");
         let backends: Vec<String> = Backend::all().into_iter().map(Backend::describe).collect();
@@ -166,12 +187,12 @@ fn table(
     );
     let rows: Vec<[String; 10]> = (measured.iter())
         .map(|cell| {
-            let name: Vec<String> = cell.hidden.iter().map(usize::to_string).collect();
+            let [network, batch, backend, threads] = cell.names();
             [
-                if name.is_empty() { "none".to_owned() } else { name.join("-") },
-                cell.batch_size.to_string(),
-                cell.backend.to_owned(),
-                cell.threads.to_string(),
+                network,
+                batch,
+                backend,
+                threads,
                 if cell.deterministic { "yes" } else { "no" }.to_owned(),
                 format!("{:.3}", cell.epoch_seconds),
                 format!("{:.0}%", 100.0 * cell.spread),
@@ -186,6 +207,7 @@ fn table(
     for row in &rows {
         text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));
     }
+    text = text.with(Paint::Plain, "\n\n").then(phases(measured, width));
     let uneven = measured.iter().filter(|cell| cell.spread > UNEVEN).count();
     let mut remarks = "\n".to_owned();
     if uneven > 0 {
@@ -195,8 +217,25 @@ fn table(
             100.0 * UNEVEN
         );
     }
-    remarks += "\nspread: between the slowest and the fastest round\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done";
+    remarks += "\nspread: between the slowest and the fastest round\nof peak: the arithmetic of all weights over what the cores can do; zeros that are left out count as done\nphases: the share of a step's time, and in brackets what that phase takes at least, by its arithmetic or its memory traffic, as a share of what it took";
     text.then(Text::from(remarks).wrapped(width, 2))
+}
+
+/// The table of the phases.
+fn phases(measured: &[Measurement], width: Option<usize>) -> Text {
+    let [network, batch, backend, threads, ..] = COLUMNS;
+    let [a, b, c, d, e] = Shares::COLUMNS;
+    let columns = [network, batch, backend, threads, a, b, c, d, e];
+    let rows: Vec<[String; 9]> = (measured.iter())
+        .map(|cell| {
+            let [network, batch, backend, threads] = cell.names();
+            let [a, b, c, d, e] = cell.phases.cells();
+            [network, batch, backend, threads, a, b, c, d, e]
+        })
+        .collect();
+    let layout = Layout::of(&columns, &rows, width);
+    let head = Text::default().with(Paint::Head, layout.head());
+    rows.iter().fold(head, |text, row| text.with(Paint::Plain, format!("\n{}", layout.row(row))))
 }
 
 /// A network in training, between its rounds.
@@ -205,8 +244,12 @@ struct Cell {
     spec: Spec,
     options: EngineOptions,
     flop_per_sample: f64,
+    layout: crate::model::Layout,
     state: State,
     rounds: Vec<f64>,
+    /// Of all rounds.
+    phases: Phases,
+    samples: usize,
 }
 
 impl Cell {
@@ -220,7 +263,18 @@ impl Cell {
         let flop = layers.map(|(l, layer)| if l == 0 { 4 } else { 6 } * layer.n_in * layer.n_out);
         let flop_per_sample = flop.sum::<usize>() as f64;
         let hidden = hidden.0.clone();
-        Ok(Self { hidden, spec, options, flop_per_sample, state, rounds: Vec::new() })
+        let (rounds, phases) = (Vec::new(), Phases::default());
+        Ok(Self {
+            hidden,
+            spec,
+            options,
+            flop_per_sample,
+            layout,
+            state,
+            rounds,
+            phases,
+            samples: 0,
+        })
     }
 
     /// Trains for a number of seconds, and keeps the time that an epoch would have taken.
@@ -244,6 +298,7 @@ impl Cell {
             if warm {
                 time += began.elapsed();
                 trained += samples;
+                self.phases += engine.phases();
             }
             warm = true;
             let rate = samples as f64 / began.elapsed().as_secs_f64();
@@ -251,11 +306,32 @@ impl Cell {
             let turn = samples % order.len();
             order.rotate_left(turn);
         }
+        self.samples += trained;
         self.rounds.push(time.as_secs_f64() / trained as f64 * data.len() as f64);
         Ok(())
     }
 
-    fn measurement(self, data: &Dataset, peak: f64) -> Measurement {
+    /// `peak` is that of a number of threads.
+    fn measurement(
+        self,
+        data: &Dataset,
+        (peak, threads): (f64, usize),
+        roofline: &mut Roofline,
+    ) -> Measurement {
+        let value = match data.features() {
+            Features::U8(_) => 1,
+            Features::F32(_) => 4,
+        };
+        let phases = roofline.shares(&Measured {
+            layout: &self.layout,
+            phases: self.phases,
+            samples: self.samples,
+            batch_size: self.options.batch_size,
+            threads: self.options.threads,
+            input_bytes: value * data.len() * data.n_features(),
+            sample_bytes: value * data.n_features(),
+            peak: peak * self.options.threads.min(threads) as f64 / threads as f64,
+        });
         let mut sorted = self.rounds.clone();
         sorted.sort_by(f64::total_cmp);
         let epoch_seconds = sorted[sorted.len() / 2];
@@ -273,6 +349,7 @@ impl Cell {
             gflops,
             share_of_peak: gflops / peak,
             spread: (sorted[sorted.len() - 1] - sorted[0]) / epoch_seconds,
+            phases,
         }
     }
 }
