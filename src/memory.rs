@@ -27,6 +27,17 @@ pub fn try_reserve<T>(values: &mut Vec<T>, additional: usize) -> Result<(), TryR
     reserved
 }
 
+/// A vector of zeros in memory that nobody has touched, where it is large: its pages come when, and near the core where, they are first written.
+///
+/// # Errors
+/// If the memory is refused.
+pub fn try_zeroed(len: usize) -> Result<Vec<f32>, ()> {
+    IN_TRY_RESERVE.set(true);
+    let values = bytemuck::allocation::try_zeroed_vec(len);
+    IN_TRY_RESERVE.set(false);
+    values
+}
+
 /// Whether the caller of the current allocation copes with its failure.
 #[cfg(feature = "cli")]
 pub fn may_fail() -> bool {

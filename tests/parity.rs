@@ -12,7 +12,7 @@ use densely::gemm::Backend;
 use densely::model::Activation::{
     self, Elu, Gelu, Identity, LeakyRelu, Relu, Selu, Sigmoid, Silu, Tanh,
 };
-use densely::model::Spec;
+use densely::model::{Init, Spec, initialize};
 use densely::task::{Loss, TargetScale};
 
 struct Case {
@@ -163,6 +163,56 @@ fn ten_steps_equal_pytorch() {
                 let sum: f64 = state.params().iter().map(|&w| f64::from(w)).sum();
                 assert!((sum - case.params_sum).abs() < 1e-4, "{what}: {sum} {}", case.params_sum);
             }
+        }
+    }
+}
+
+/// Every tensor by a definition in f64, with a rate, a decay and a gradient of its own.
+#[test]
+fn tensors_learn_at_their_own_rates() {
+    let (lr, decay, beta1, beta2, eps) = (0.01, 0.1, 0.9, 0.999, 1e-8);
+    let adam = Adam::default().with(|c| (c.lr, c.weight_decay) = (lr, decay));
+    let data = dataset(40, 6, 3);
+    let rows: Vec<u32> = (0..40).collect();
+    let spec = Spec::new(6, &[33, 5], &[Activation::Relu, Activation::Tanh], 3).unwrap();
+    for backend in Backend::all() {
+        let options = EngineOptions::new(40).with(|c| (c.backend, c.threads) = (backend, 2));
+        let mut engine =
+            Engine::new(&spec, options).unwrap().with_tensors(|tensor| match &tensor.name[..] {
+                "layers.0.weight" => tensor.rate = 0.25,
+                "layers.0.bias" => (tensor.rate, tensor.decay) = (3.0, 0.0),
+                "layers.1.weight" => tensor.decay = 5.0,
+                "layers.1.bias" | "layers.2.weight" => tensor.trained = false,
+                _ => {}
+            });
+        let tensors = engine.layout().tensors().to_vec();
+        let mut params = vec![0.0; engine.layout().len()];
+        initialize(&mut params, &spec, engine.layout(), Init::Glorot, 3).unwrap();
+        params.iter_mut().for_each(|w| *w += 0.05);
+        let mut state = State::new(&params).unwrap();
+        let mut exact: Vec<[f64; 3]> = params.iter().map(|&w| [f64::from(w), 0.0, 0.0]).collect();
+        for t in 1..=5 {
+            let mut grads = vec![0.0; params.len()];
+            engine.gradient(&mut grads, state.params(), &data, &rows);
+            for tensor in tensors.iter().filter(|tensor| tensor.trained) {
+                for i in tensor.range.clone() {
+                    let ([w, m, v], g) = (&mut exact[i], f64::from(grads[i]));
+                    (*m, *v) = (beta1 * *m + (1.0 - beta1) * g, beta2 * *v + (1.0 - beta2) * g * g);
+                    let root = (*v / (1.0 - f64::powi(beta2, t))).sqrt() + eps;
+                    let step = lr * tensor.rate;
+                    *w = *w * (1.0 - step * decay * tensor.decay)
+                        - step * *m / (1.0 - f64::powi(beta1, t)) / root;
+                }
+            }
+            engine.train(&mut state, &adam, &data, &rows, 40, |_| ControlFlow::Continue(()));
+        }
+        for (i, (found, [expected, ..])) in state.params().iter().zip(&exact).enumerate() {
+            let error = (f64::from(*found) - expected).abs();
+            assert!(error < 2e-5, "{backend:?} {i}: {found} {expected}");
+        }
+        for tensor in tensors.iter().filter(|tensor| !tensor.trained) {
+            let range = tensor.range.clone();
+            assert_eq!(state.params()[range.clone()], params[range], "{}", tensor.name);
         }
     }
 }

@@ -10,6 +10,11 @@ use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, spin_loop};
 /// whatever the number.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 10_000 };
 
+/// A value on cache lines of its own: who arrives does not take the line away that the others read while they wait.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
 /// A barrier for `participants` threads, which can be passed any number of times.
 ///
 /// A thread that waits spins for a moment, because the others of a training step arrive soon, and then sleeps. If one thread
@@ -18,8 +23,8 @@ const SPINS: u32 = if cfg!(loom) { 1 } else { 10_000 };
 pub struct Barrier {
     participants: usize,
     spins: u32,
-    arrived: AtomicUsize,
-    generation: AtomicUsize,
+    arrived: Apart<AtomicUsize>,
+    generation: Apart<AtomicUsize>,
     broken: AtomicBool,
     sleepers: AtomicUsize,
     lock: Mutex<()>,
@@ -32,8 +37,8 @@ impl Barrier {
         Self {
             participants,
             spins: if participants <= cores { SPINS } else { 0 },
-            arrived: AtomicUsize::new(0),
-            generation: AtomicUsize::new(0),
+            arrived: Apart(AtomicUsize::new(0)),
+            generation: Apart(AtomicUsize::new(0)),
             broken: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
             lock: Mutex::new(()),
@@ -51,16 +56,16 @@ impl Barrier {
     /// Afterwards all threads see what each wrote before.
     #[must_use]
     pub fn wait(&self) -> bool {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation.0.load(Ordering::Acquire);
         // AcqRel: the last thread to arrive sees what the others wrote, and publishes it with the new generation
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.participants {
-            self.arrived.store(0, Ordering::Relaxed);
-            self.generation.store(generation.wrapping_add(1), Ordering::Release);
+        if self.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == self.participants {
+            self.arrived.0.store(0, Ordering::Relaxed);
+            self.generation.0.store(generation.wrapping_add(1), Ordering::Release);
             self.wake_sleepers();
             return !self.broken.load(Ordering::Acquire);
         }
         let waiting = || {
-            self.generation.load(Ordering::Acquire) == generation
+            self.generation.0.load(Ordering::Acquire) == generation
                 && !self.broken.load(Ordering::Acquire)
         };
         for _ in 0..self.spins {
@@ -94,7 +99,7 @@ impl Barrier {
 
     /// Repairs a broken barrier. No thread may be waiting at it.
     pub fn reset(&self) {
-        self.arrived.store(0, Ordering::Relaxed);
+        self.arrived.0.store(0, Ordering::Relaxed);
         self.broken.store(false, Ordering::Release);
     }
 

@@ -2,24 +2,21 @@
 
 use std::ops::{Deref, DerefMut};
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::error::Result;
-use crate::memory::{too_large, try_reserve};
+use crate::memory::{too_large, try_zeroed};
 
 pub use crate::memory::require_memory;
 
-/// A cache line: 64 bytes, as many as an AVX-512 register holds.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
-
+/// The values of a cache line: 64 bytes, as many as an AVX-512 register holds.
 const LINE: usize = 16;
 
-/// A fixed-size vector of `f32`, zero at first, aligned to 64 bytes: a vector load never crosses a cache line.
-#[derive(Clone, Debug)]
+/// A fixed-size vector of `f32`, zero at first, aligned to 64 bytes: a vector load never crosses a cache line. The pages of a large one come
+/// when they are first written, near the core that does it.
+#[derive(Debug)]
 pub struct Buffer {
-    lines: Vec<Line>,
+    /// The vector from `start` on, and what it takes to begin at a cache line.
+    values: Vec<f32>,
+    start: usize,
     len: usize,
 }
 
@@ -30,11 +27,11 @@ impl Buffer {
     /// [`crate::Error::Memory`] if memory cannot be allocated, or if the system would grant more than the machine has.
     pub fn zeros(len: usize, what: &str) -> Result<Self> {
         require_memory(len, what)?;
-        let needed = len.div_ceil(LINE);
-        let mut lines = Vec::new();
-        try_reserve(&mut lines, needed).map_err(|_| too_large(len, what))?;
-        lines.resize(needed, Line([0.0; LINE]));
-        Ok(Self { lines, len })
+        let values = len.checked_add(LINE).and_then(|len| try_zeroed(len).ok());
+        let values = values.ok_or_else(|| too_large(len, what))?;
+        // what lies between cache lines has no fewer than `LINE` values
+        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Ok(Self { values, start, len })
     }
 
     /// A copy of `values`.
@@ -53,17 +50,26 @@ impl Buffer {
     }
 }
 
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        let mut values = vec![0.0; self.values.len()];
+        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        values[start..][..self.len].copy_from_slice(self);
+        Self { values, start, len: self.len }
+    }
+}
+
 impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &self.values[self.start..][..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut self.values[self.start..][..self.len]
     }
 }
 

@@ -54,7 +54,7 @@ pub use state::State;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
-use crate::model::{Layout, Model, Spec};
+use crate::model::{Layout, Model, Spec, Tensor};
 use crate::task::{Loss, TargetScale};
 use chunk_counter::ChunkCounter;
 use context::{Context, Params};
@@ -182,6 +182,33 @@ impl Engine {
         }
         self.scales = targets;
         Ok(self)
+    }
+
+    /// The same engine with other learning rates, weight decays or fixed values for some tensors: calls `change` for each. Names, shapes and places stay as they are.
+    ///
+    /// ```
+    /// use densely::engine::{Engine, EngineOptions};
+    /// use densely::model::Spec;
+    ///
+    /// let engine = Engine::new(&Spec::new(4, &[8], &[], 3)?, EngineOptions::new(10))?;
+    /// // no weight decay of biases, as is common
+    /// let engine = engine.with_tensors(|tensor| {
+    ///     if tensor.name.ends_with(".bias") {
+    ///         tensor.decay = 0.0;
+    ///     }
+    /// });
+    /// assert_eq!(engine.layout().tensors()[1].decay, 0.0);
+    /// # Ok::<(), densely::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_tensors(mut self, mut change: impl FnMut(&mut Tensor)) -> Self {
+        for tensor in self.layout.tensors_mut() {
+            let mut changed = tensor.clone();
+            change(&mut changed);
+            (tensor.trained, tensor.rate, tensor.decay) =
+                (changed.trained, changed.rate, changed.decay);
+        }
+        self
     }
 
     /// The network that this engine trains and evaluates.

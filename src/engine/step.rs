@@ -8,6 +8,9 @@
 //! block, and updates each block while its gradient is in the cache. There is no reduction between threads and no second pass
 //! over the parameters.
 //!
+//! What needs a figure over the whole batch or the whole gradient has its place at a barrier: within phase 1 between layers, where layers that are split by
+//! outputs meet as well (`packed::by_outputs`), and in phase 2 between the gradients and their use.
+//!
 //! A worker's own rows are those of a chunk that is assigned to it and, where there are enough rows, of smaller chunks that it
 //! draws when it is free: who computes a chunk changes nothing in it. Where the result must not depend on the number of
 //! workers, all chunks are drawn. See `partition` for the cuts, and `context` for who writes what.

@@ -15,7 +15,7 @@ use super::partition::blocks;
 use super::shared::Shared;
 use super::workspace::gradient_rows;
 use crate::gemm::gemm;
-use crate::model::matrix;
+use crate::model::{Tensor, matrix};
 
 /// What phase 2 does with a gradient.
 pub enum Update<'a> {
@@ -65,7 +65,11 @@ fn gradient_of_rows<'a>(
         // dw = dz^T input; db = the column sums of dz
         let dz_block = dz_matrix.slice(s![.., block.clone()]);
         let ranges = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
-        for (is_bias, range) in ranges.into_iter().enumerate() {
+        let tensors = [context.layout.weight(l), context.layout.bias(l)];
+        for (is_bias, (range, tensor)) in ranges.into_iter().zip(tensors).enumerate() {
+            if matches!(update, Update::Adam { .. }) && !tensor.trained {
+                continue;
+            }
             // SAFETY: phase 2, rows of a chunk that this worker has, assigned or drawn; the gradient before is no longer used.
             let gradient = unsafe { gradient_buffer(context, worker, update, &range) };
             if is_bias == 1 {
@@ -79,12 +83,12 @@ fn gradient_of_rows<'a>(
                     let starts = range.clone().step_by(n_in);
                     for (start, row) in starts.zip(gradient.chunks_exact_mut(n_in)) {
                         columns.scatter_in_place(context.isa, row);
-                        apply(context, update, l, start..start + n_in, row);
+                        apply(context, update, (l, tensor), start..start + n_in, row);
                     }
                     continue;
                 }
             }
-            apply(context, update, l, range, gradient);
+            apply(context, update, (l, tensor), range, gradient);
         }
     }
 }
@@ -114,11 +118,11 @@ unsafe fn gradient_buffer<'a>(
     }
 }
 
-/// Applies the gradient of a range of a layer's parameters, if `update` is Adam.
+/// Applies the gradient of a range of a tensor of a layer, if `update` is Adam.
 fn apply(
     context: &Context<'_>,
     update: &Update<'_>,
-    l: usize,
+    (l, tensor): (usize, &Tensor),
     range: Range<usize>,
     gradient: &[f32],
 ) {
@@ -126,7 +130,7 @@ fn apply(
         // SAFETY: phase 2, rows of a chunk that this worker has, of three different vectors.
         let (w, m, v) =
             unsafe { (params.write(range.clone()), m.write(range.clone()), v.write(range)) };
-        if !adam_step(context.isa, w, m, v, gradient, *step) {
+        if !adam_step(context.isa, w, m, v, gradient, step.of(tensor.rate, tensor.decay)) {
             context.halt.set_broken_weights(l);
         }
     }

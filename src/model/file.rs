@@ -60,16 +60,11 @@ impl Model {
             "bytes_with: the length of `params` is not that of the layout"
         );
         let bytes = files::le_bytes(params);
-        let mut tensors = Vec::with_capacity(2 * layout.layers().len());
-        for (i, layer) in layout.layers().iter().enumerate() {
-            let mut push = |name: &str, range: std::ops::Range<usize>, shape: Vec<usize>| {
-                let data = &bytes[4 * range.start..4 * range.end];
-                let view = TensorView::new(Dtype::F32, shape, data).map_err(unwritable)?;
-                tensors.push((format!("layers.{i}.{name}"), view));
-                Ok(())
-            };
-            push("weight", layer.w(), vec![layer.n_out, layer.n_in])?;
-            push("bias", layer.b(), vec![layer.n_out])?;
+        let mut tensors = Vec::with_capacity(layout.tensors().len());
+        for tensor in layout.tensors() {
+            let data = &bytes[4 * tensor.range.start..4 * tensor.range.end];
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data);
+            tensors.push((tensor.name.clone(), view.map_err(unwritable)?));
         }
         let header = match &self.metadata {
             Some(metadata) => {

@@ -1,4 +1,4 @@
-//! The offset table of a network: where each layer's weights and biases are in a flat vector.
+//! The parameter table of a network: the tensors of each layer, where they are in a flat vector, and how they learn.
 //!
 //! `params`, `grads` and Adam's `m` and `v` share one table. For each layer, in order: `w`, row-major (n_out, n_in) as in
 //! PyTorch, then `b` (n_out).
@@ -9,6 +9,24 @@ use ndarray::{ArrayView1, ArrayView2};
 
 use super::Spec;
 use crate::error::{Error, Result};
+
+/// A tensor of the parameters.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Tensor {
+    /// The name in model files, such as `layers.0.weight`.
+    pub name: String,
+    /// The sizes along its axes; its values are row-major.
+    pub shape: Vec<usize>,
+    /// Where its values are in a flat vector.
+    pub range: Range<usize>,
+    /// Whether steps change it. [`Layout::new`] says that they do.
+    pub trained: bool,
+    /// What the learning rate is multiplied by, 1 at first.
+    pub rate: f64,
+    /// What the weight decay is multiplied by, beside the learning rate; 1 at first.
+    pub decay: f64,
+}
 
 /// The position of one layer in a flat vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +39,12 @@ pub struct LayerLayout {
     offset: usize,
 }
 
-/// The offset table of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The parameter table of a network.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     layers: Vec<LayerLayout>,
+    /// The weights and then the biases of each layer.
+    tensors: Vec<Tensor>,
     len: usize,
 }
 
@@ -74,6 +94,7 @@ impl Layout {
     /// [`Error::Usage`] if there are too many parameters to address.
     pub fn new(spec: &Spec) -> Result<Self> {
         let mut layers = Vec::with_capacity(spec.layers().len());
+        let mut tensors = Vec::with_capacity(2 * spec.layers().len());
         let (mut n_in, mut offset) = (spec.n_in(), 0usize);
         for layer in spec.layers() {
             let n_out = layer.n_out;
@@ -87,15 +108,42 @@ impl Layout {
                      {MAX_PARAMETERS} parameters; expected smaller hidden layers"
                 )));
             };
-            layers.push(LayerLayout { n_in, n_out, offset });
+            let layer = LayerLayout { n_in, n_out, offset };
+            let mut push = |kind: &str, shape: Vec<usize>, range: Range<usize>| {
+                let name = format!("layers.{}.{kind}", layers.len());
+                tensors.push(Tensor { name, shape, range, trained: true, rate: 1.0, decay: 1.0 });
+            };
+            push("weight", vec![n_out, n_in], layer.w());
+            push("bias", vec![n_out], layer.b());
+            layers.push(layer);
             (n_in, offset) = (n_out, end);
         }
-        Ok(Self { layers, len: offset })
+        Ok(Self { layers, tensors, len: offset })
     }
 
     /// The layers, from input to output.
     pub fn layers(&self) -> &[LayerLayout] {
         &self.layers
+    }
+
+    /// All tensors, in the order of the flat vector.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The same, to change how they learn.
+    pub(crate) fn tensors_mut(&mut self) -> &mut [Tensor] {
+        &mut self.tensors
+    }
+
+    /// The weights of a layer.
+    pub fn weight(&self, layer: usize) -> &Tensor {
+        &self.tensors[2 * layer]
+    }
+
+    /// The biases of a layer.
+    pub fn bias(&self, layer: usize) -> &Tensor {
+        &self.tensors[2 * layer + 1]
     }
 
     /// The length of a flat vector: the number of parameters.
@@ -139,6 +187,15 @@ mod tests {
             position = layer.b().end;
         }
         assert_eq!(layout.len(), position);
+        let names: Vec<&str> = layout.tensors().iter().map(|tensor| &tensor.name[..]).collect();
+        let kinds = ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"];
+        assert_eq!(names[..4], kinds);
+        for (l, layer) in layout.layers().iter().enumerate() {
+            assert_eq!((&layout.weight(l).range, &layout.bias(l).range), (&layer.w(), &layer.b()));
+        }
+        for tensor in layout.tensors() {
+            assert_eq!(tensor.shape.iter().product::<usize>(), tensor.range.len());
+        }
         let flat: Vec<f32> = (0..position).map(|i| i as f32).collect();
         assert_eq!(layout.layers()[1].w_view(&flat)[(1, 2)], 15.0 + 5.0);
         assert_eq!(layout.layers()[1].b_view(&flat)[1], 15.0 + 6.0 + 1.0);

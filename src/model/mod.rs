@@ -18,7 +18,7 @@ pub use activation::{Activation, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE};
 pub(crate) use file::CHECKPOINT_KEY;
 pub use init::{Init, initialize};
 pub(crate) use layout::matrix;
-pub use layout::{LayerLayout, Layout};
+pub use layout::{LayerLayout, Layout, Tensor};
 pub use network::{InputScaling, Metadata, Model};
 pub use spec::{LayerSpec, Spec, default_activations};
 #[cfg(feature = "cli")]

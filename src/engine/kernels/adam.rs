@@ -43,6 +43,17 @@ pub struct AdamStep {
     eps: f32,
     /// `1 - lr * weight_decay`
     decay: f32,
+    /// `lr / (1 - beta1^t)` and `lr * weight_decay` as they were before they were rounded.
+    exact: (f64, f64),
+}
+
+impl AdamStep {
+    /// The constants for a tensor whose learning rate is `rate` times as high, and whose weight decay `decay` times.
+    pub fn of(self, rate: f64, decay: f64) -> Self {
+        let (step_size, decay_size) = self.exact;
+        let decay = (1.0 - decay_size * rate * decay) as f32;
+        Self { step_size: (step_size * rate) as f32, decay, ..self }
+    }
 }
 
 impl Adam {
@@ -56,15 +67,17 @@ impl Adam {
     /// The constants of step `t`, which counts from 1.
     pub fn step(&self, t: u64) -> AdamStep {
         let t = t as f64;
+        let exact = (self.lr / (1.0 - self.beta1.powf(t)), self.lr * self.weight_decay);
         AdamStep {
             beta1: self.beta1 as f32,
             one_minus_beta1: (1.0 - self.beta1) as f32,
             beta2: self.beta2 as f32,
             one_minus_beta2: (1.0 - self.beta2) as f32,
-            step_size: (self.lr / (1.0 - self.beta1.powf(t))) as f32,
+            step_size: exact.0 as f32,
             root_correction: (1.0 / (1.0 - self.beta2.powf(t)).sqrt()) as f32,
             eps: self.eps as f32,
-            decay: (1.0 - self.lr * self.weight_decay) as f32,
+            decay: (1.0 - exact.1) as f32,
+            exact,
         }
     }
 }

@@ -258,8 +258,8 @@ fn split_layers(layers: &[PackedLayer], batch: usize, partition: Partition) -> u
         let moves_less = match l {
             // no weights and no inputs, for gathering every sample once more for each further worker
             0 => batch as u128 * (workers as u128 - 1) <= SAMPLES_PER_OUTPUT * n_out,
-            // outputs and parts of the gradient of the inputs, instead of the weights twice
-            _ => batch as u128 * (n_in + n_out) <= n_in * n_out,
+            // outputs and parts of the gradient of the inputs, instead of the weights and their transpose
+            _ => batch as u128 * (n_in + n_out) <= 2 * n_in * n_out,
         };
         // who has the most panels has at most a fifteenth more than its share, or a third where much less is moved
         let most = (panels.div_ceil(workers) * workers) as u128;

@@ -14,6 +14,7 @@ use crate::engine::kernels::rows;
 use crate::engine::partition::{Chunks, blocks};
 use crate::gemm::panels::{Tile, count_product};
 use crate::isa;
+use crate::model::Tensor;
 
 /// What phase 2 does with a gradient.
 #[derive(Clone, Copy)]
@@ -52,15 +53,20 @@ pub fn weight_gradients(
             }
         };
         let (most_in, most_out) = block_panels(layout.width);
-        for in_panels in blocks(in_panels, most_in) {
-            for out_panels in blocks(out_panels.clone(), most_out) {
-                layer.learn_block(&in_panels, out_panels);
+        let (weight, bias) = (context.layout.weight(l), context.layout.bias(l));
+        if layer.learns(weight) {
+            for in_panels in blocks(in_panels, most_in) {
+                for out_panels in blocks(out_panels.clone(), most_out) {
+                    layer.learn_block(&in_panels, out_panels);
+                }
             }
         }
         if biases.start == 0 && !biases.is_empty() {
             count_product(); // once for the layer
         }
-        layer.learn_biases(biases);
+        if layer.learns(bias) {
+            layer.learn_biases(biases);
+        }
     });
 }
 
@@ -83,6 +89,11 @@ struct Learning<'a> {
 }
 
 impl Learning<'_> {
+    /// Whether phase 2 needs the gradient of a tensor.
+    fn learns(&self, tensor: &Tensor) -> bool {
+        tensor.trained || matches!(self.rule, Rule::Store)
+    }
+
     /// The gradients of a block of the weights, and what the rule does with them.
     fn learn_block(&self, in_panels: &Range<usize>, out_panels: Range<usize>) {
         let Self { packed, layer, .. } = self;
@@ -105,7 +116,7 @@ impl Learning<'_> {
         let gradient = unsafe { packed.arena.read(buffer) };
         for (out_panel, gradient) in block.out_panels.zip(gradient.chunks_exact(values)) {
             let start = layer.w.start + (out_panel * layer.n_in + block.inputs.start) * width;
-            self.apply(start..start + values, gradient);
+            self.apply(self.context.layout.weight(self.l), start..start + values, gradient);
             if !layer.transposed.is_empty() && matches!(self.rule, Rule::Adam(_)) {
                 for in_panel in in_panels.clone() {
                     let (params, transposed) = (packed.params, packed.transposed);
@@ -264,21 +275,22 @@ impl Learning<'_> {
             };
             rows::column_sums(context.isa, gradient, dz, layout.width, 0);
             let start = layer.b.start + panel * layout.width;
-            self.apply(start..start + layout.width, gradient);
+            self.apply(context.layout.bias(self.l), start..start + layout.width, gradient);
         }
     }
 
-    /// What the rule does with the gradients of a range of the packed parameters.
-    fn apply(&self, range: Range<usize>, gradient: &[f32]) {
+    /// What the rule does with the gradients of a range of the packed values of a tensor.
+    fn apply(&self, tensor: &Tensor, range: Range<usize>, gradient: &[f32]) {
         let Self { context, packed, rule, .. } = self;
         // SAFETY: phase 2: the inputs of a unit, or the biases, are this worker's; three different vectors.
         let m = unsafe { packed.m.write(range.clone()) };
         match rule {
             Rule::Store => m.copy_from_slice(gradient),
             Rule::Adam(step) => {
+                let step = step.of(tensor.rate, tensor.decay);
                 // SAFETY: as above.
                 let (w, v) = unsafe { (packed.params.write(range.clone()), packed.v.write(range)) };
-                if !adam_step(context.isa, w, m, v, gradient, *step) {
+                if !adam_step(context.isa, w, m, v, gradient, step) {
                     context.halt.set_broken_weights(self.l);
                 }
             }
