@@ -264,7 +264,7 @@ fn split_layers(layers: &[PackedLayer], batch: usize, partition: Partition) -> u
         // who has the most panels has at most a fifteenth more than its share, or a third where much less is moved
         let most = (panels.div_ceil(workers) * workers) as u128;
         let evenly = 15 * most <= 16 * panels as u128;
-        moves_less && (evenly || batch as u128 <= n_out && 3 * most <= 4 * panels as u128)
+        moves_less && (evenly || batch as u128 <= 4 * n_out && 3 * most <= 4 * panels as u128)
     };
     layers[..most].iter().enumerate().take_while(|&layer| splits(layer)).count()
 }
