@@ -21,10 +21,7 @@ thread_local! {
 /// # Errors
 /// If the memory is refused.
 pub fn try_reserve<T>(values: &mut Vec<T>, additional: usize) -> Result<(), TryReserveError> {
-    IN_TRY_RESERVE.set(true);
-    let reserved = values.try_reserve_exact(additional);
-    IN_TRY_RESERVE.set(false);
-    reserved
+    coping(|| values.try_reserve_exact(additional))
 }
 
 /// A vector of zeros in memory that nobody has touched, where it is large: its pages come when, and near the core where, they are first written.
@@ -32,10 +29,15 @@ pub fn try_reserve<T>(values: &mut Vec<T>, additional: usize) -> Result<(), TryR
 /// # Errors
 /// If the memory is refused.
 pub fn try_zeroed(len: usize) -> Result<Vec<f32>, ()> {
+    coping(|| bytemuck::allocation::try_zeroed_vec(len))
+}
+
+/// Makes an allocation whose failure the caller copes with.
+fn coping<T>(allocate: impl FnOnce() -> T) -> T {
     IN_TRY_RESERVE.set(true);
-    let values = bytemuck::allocation::try_zeroed_vec(len);
+    let allocated = allocate();
     IN_TRY_RESERVE.set(false);
-    values
+    allocated
 }
 
 /// Whether the caller of the current allocation copes with its failure.

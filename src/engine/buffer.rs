@@ -28,10 +28,13 @@ impl Buffer {
     pub fn zeros(len: usize, what: &str) -> Result<Self> {
         require_memory(len, what)?;
         let values = len.checked_add(LINE).and_then(|len| try_zeroed(len).ok());
-        let values = values.ok_or_else(|| too_large(len, what))?;
-        // what lies between cache lines has no fewer than `LINE` values
+        Ok(Self::within(values.ok_or_else(|| too_large(len, what))?, len))
+    }
+
+    /// The `len` values that begin at the first cache line of a vector, which has `LINE` values more.
+    fn within(values: Vec<f32>, len: usize) -> Self {
         let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Ok(Self { values, start, len })
+        Self { values, start, len }
     }
 
     /// A copy of `values`.
@@ -52,10 +55,9 @@ impl Buffer {
 
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut values = vec![0.0; self.values.len()];
-        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        values[start..][..self.len].copy_from_slice(self);
-        Self { values, start, len: self.len }
+        let mut buffer = Self::within(vec![0.0; self.values.len()], self.len);
+        buffer.copy_from_slice(self);
+        buffer
     }
 }
 

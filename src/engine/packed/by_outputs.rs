@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::Packed;
-use super::backpropagation::Rows;
+use super::rows::Rows;
 use crate::engine::clock::Clock;
 use crate::engine::context::Context;
 use crate::engine::kernels::rows::add;

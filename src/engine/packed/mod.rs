@@ -17,6 +17,7 @@ mod gather;
 mod layout;
 mod lists;
 mod order;
+mod rows;
 mod update;
 mod zeros;
 
@@ -32,8 +33,9 @@ use crate::model::{Layout, Spec};
 use layout::{PackedLayer, PackedLayout};
 use order::InputOrder;
 
-pub use backpropagation::{Rows, forward_backward};
+pub use backpropagation::forward_backward;
 pub use layout::EVALUATION_BLOCK;
+pub use rows::Rows;
 pub use update::{Rule, weight_gradients};
 
 /// The buffers of a step on panels.

@@ -1,0 +1,328 @@
+//! Rows of the batch that one worker takes through layers: the pieces of phase 1 and of evaluations. The table of who writes what is in
+//! `engine::context`.
+#![allow(unsafe_code, clippy::mut_from_ref)]
+
+use std::ops::Range;
+
+use super::Packed;
+use super::gather::{Gathered, gather};
+use super::layout::MASK_BITS;
+use super::lists::list_inputs;
+use super::zeros::sparse_rows;
+use crate::engine::clock::Clock;
+use crate::engine::context::Context;
+use crate::engine::kernels::activation;
+use crate::engine::partition::blocks;
+use crate::engine::score::Score;
+use crate::gemm::panels::{Tile, count_product};
+use crate::isa;
+
+/// A block of rows of the batch that one worker takes through all layers that are split by rows.
+pub struct Rows<'a> {
+    pub context: &'a Context<'a>,
+    pub packed: &'a Packed<'a>,
+    pub worker: usize,
+    pub rows: Range<usize>,
+}
+
+impl Rows<'_> {
+    /// Takes the samples of these rows through all layers that are split by rows, forward and backward.
+    pub fn pass(&self, batch: &[u32], scale: f32, clock: &mut Clock) -> Score {
+        let Self { context, packed, rows, .. } = self;
+        let split = packed.layout.split;
+        if split == 0 {
+            self.gather(&batch[rows.clone()]);
+            clock.lap(|phases| &mut phases.gather);
+        }
+        let layers = &packed.layout.layers;
+        (split..layers.len()).for_each(|l| self.forward(l, 0..layers[l].out_panels));
+        let score = self.loss(&batch[rows.clone()], scale);
+        clock.lap(|phases| &mut phases.forward);
+        // nobody needs the `dz` of a frozen layer
+        (split.max(context.frozen + 1)..layers.len()).rev().for_each(|l| self.backward(l));
+        clock.lap(|phases| &mut phases.backward);
+        score
+    }
+
+    /// Gathers the samples of these rows.
+    pub fn gather(&self, samples: &[u32]) {
+        let Self { context, packed, worker, rows } = self;
+        let to = Gathered {
+            layout: packed.layout,
+            arena: packed.arena,
+            masks: packed.skips_zeros.then_some(packed.masks),
+            worker: *worker,
+            row: rows.start,
+        };
+        gather(context.isa, &to, context.data, packed.order, samples);
+    }
+
+    /// Takes the samples of an evaluation through all layers; returns their outputs, row-major.
+    pub fn evaluate(&self, samples: &[u32]) -> &mut [f32] {
+        self.gather(samples);
+        for (l, layer) in self.packed.layout.layers.iter().enumerate() {
+            self.forward(l, 0..layer.out_panels);
+        }
+        self.outputs()
+    }
+
+    /// `z = a w^T`, then `a = f(z + b)`, for some panels of outputs, one by one.
+    pub fn forward(&self, l: usize, panels: Range<usize>) {
+        let Self { context, packed, worker, rows } = self;
+        let (layout, layer) = (packed.layout, &packed.layout.layers[l]);
+        let output = layout.layers.get(l + 1).map_or(&layer.dz, |above| &above.input);
+        let input = layout.input(l, *worker);
+        let activation = context.activation(l);
+        count_product();
+        let w = |panel: usize| {
+            let weights = layer.n_in * layout.width;
+            let start = layer.w.start + panel * weights;
+            packed.params.pointer(start..start + weights).cast_const()
+        };
+        let skips_zeros = l == 0 && packed.skips_zeros;
+        if skips_zeros {
+            for k in layout.sparse_blocks(layer.n_in) {
+                let lists = self.list_inputs(&k);
+                for panel in panels.clone() {
+                    self.multiply_listed(input, &k, w(panel), output, panel, &lists);
+                }
+            }
+        }
+        for panel in panels {
+            if !skips_zeros {
+                self.multiply(input, 0..layer.n_in, w(panel), output, panel);
+            }
+            let b = layer.b.start + panel * layout.width;
+            // SAFETY: phase 1: nobody writes parameters; own rows of two buffers.
+            let (b, z, slope) = unsafe {
+                (
+                    packed.params.read(b..b + layout.width),
+                    packed.arena.write(self.of_panel(output, panel)),
+                    match layer.slope.is_empty() {
+                        true => &mut [][..],
+                        false => packed.arena.write(self.of_panel(&layer.slope, panel)),
+                    },
+                )
+            };
+            debug_assert_eq!(z.len(), rows.len() * layout.width);
+            activation::forward(context.isa, z, slope, b, activation);
+        }
+    }
+
+    /// The range of the arena with these rows of a panel of a buffer.
+    pub fn of_panel(&self, buffer: &Range<usize>, panel: usize) -> Range<usize> {
+        let layout = self.packed.layout;
+        let range = layout.at(buffer.start, panel, self.rows.start)
+            ..layout.at(buffer.start, panel, self.rows.end);
+        assert!(range.end <= buffer.end, "rows {:?} are outside a buffer", self.rows);
+        range
+    }
+
+    /// `C = A B` for these rows and one panel of columns: the columns `k` of A, which is in the buffer `a`, and C in the buffer `c`. `b` has rows
+    /// of a panel's width, the first for the first column of A. Columns begin with a panel of A.
+    fn multiply(
+        &self,
+        a: &Range<usize>,
+        k: Range<usize>,
+        b: *const f32,
+        c: &Range<usize>,
+        panel: usize,
+    ) {
+        let tile = self.tile(a, k.clone(), b, c, panel);
+        let (functions, width) = (self.packed.tiles.rows, self.packed.layout.width);
+        let tiles = self.rows.len().div_ceil(functions.len());
+        for k in self.packed.layout.weight_blocks(k) {
+            // the next block of weights follows this one
+            let bytes = k.len() * width * size_of::<f32>();
+            let share = (bytes / tiles).next_multiple_of(64);
+            let mut next = b.wrapping_add(k.end * width).cast::<u8>();
+            for rows in blocks(self.rows.clone(), functions.len()) {
+                isa::prefetch_later(next, share);
+                next = next.wrapping_add(share);
+                // SAFETY: as `tile` says; the functions are those of this CPU.
+                unsafe { (functions[rows.len() - 1].along)(&tile(&rows, &k)) };
+            }
+        }
+    }
+
+    /// The same for one block of `k`, with the values that the lists name: A is the input of the first layer. The first block overwrites C, later
+    /// ones are added.
+    fn multiply_listed(
+        &self,
+        a: &Range<usize>,
+        k: &Range<usize>,
+        b: *const f32,
+        c: &Range<usize>,
+        panel: usize,
+        lists: &Lists<'_>,
+    ) {
+        let tile = self.tile(a, 0..k.end, b, c, panel);
+        let functions = self.packed.tiles.rows;
+        for (rows, list) in
+            blocks(self.rows.clone(), sparse_rows(functions.len())).zip(lists.iter())
+        {
+            let functions = &functions[rows.len() - 1];
+            let tile = tile(&rows, k);
+            if list.is_empty() && tile.accumulate {
+                continue;
+            }
+            let (function, tile) = match list.len() > k.len() - k.len() / 8 {
+                true => (functions.along, tile),
+                false => {
+                    let (k, indices) = (list.len(), list.as_ptr());
+                    (functions.along_sparse, Tile { k, indices, ..tile })
+                }
+            };
+            // SAFETY: as `tile` says; the functions are those of this CPU; the list holds numbers below `k.len()`.
+            unsafe { function(&tile) };
+        }
+    }
+
+    /// Makes the tile of some of these rows and of a block of `k`, for [`Rows::multiply`], whose arguments it takes; the first block overwrites C. Own rows of A and C are within
+    /// their buffers; `b` reaches as far as the caller says.
+    fn tile(
+        &self,
+        a: &Range<usize>,
+        k: Range<usize>,
+        b: *const f32,
+        c: &Range<usize>,
+        panel: usize,
+    ) -> impl Fn(&Range<usize>, &Range<usize>) -> Tile {
+        let (arena, layout) = (self.packed.arena, self.packed.layout);
+        let a_panels = k.end.div_ceil(layout.width);
+        assert!(layout.at(a.start, a_panels, 0) <= a.end, "columns {k:?} are outside a buffer");
+        let begin = k.start;
+        let c = arena.pointer(self.of_panel(c, panel));
+        let (a, first) = (arena.pointer(a.clone()), self.rows.start);
+        move |rows, k| Tile {
+            a: a.wrapping_add(layout.at(0, k.start / layout.width, rows.start)),
+            a_panel_step: layout.capacity * layout.width,
+            b: b.wrapping_add(k.start * layout.width),
+            c: c.wrapping_add((rows.start - first) * layout.width),
+            k: k.len(),
+            indices: std::ptr::null(),
+            accumulate: k.start > begin,
+        }
+    }
+
+    /// For each tile of these rows, the inputs of a block that are not zero in all of it, counted from the block's first.
+    fn list_inputs(&self, k: &Range<usize>) -> Lists<'_> {
+        let Self { context, packed, worker, rows } = self;
+        let layout = packed.layout;
+        let own = worker * layout.list_len..(worker + 1) * layout.list_len;
+        // SAFETY: a worker's own list; the lists before are no longer used.
+        let list = unsafe { packed.lists.write(own) };
+        let (size, mut counts) = (k.len() + 8 + MASK_BITS, [0; MAX_LISTS]);
+        let tiles = blocks(rows.clone(), sparse_rows(packed.tiles.max_rows()));
+        let first = layout.first_mask_block(*worker);
+        let masks = first + k.start / MASK_BITS..first + k.end.div_ceil(MASK_BITS);
+        for ((rows, list), count) in tiles.zip(list.chunks_mut(size)).zip(&mut counts) {
+            // phase 1, own rows of the masks
+            *count =
+                list_inputs(context.isa, list, packed.masks, layout.capacity, masks.clone(), rows);
+        }
+        Lists { list, size, counts }
+    }
+
+    /// The outputs of these rows, row-major, in a buffer of this worker's.
+    pub fn outputs(&self) -> &mut [f32] {
+        let Self { packed, worker, rows, .. } = self;
+        let (width, n_out) = (packed.layout.width, packed.layout.n_out());
+        let buffer = packed.layout.workers[*worker].outputs.start;
+        // SAFETY: a worker's own buffer, of which no earlier part is in use; below, own rows, one panel at a time.
+        let outputs = unsafe { packed.arena.write(buffer..buffer + rows.len() * n_out) };
+        for (first, range) in self.output_panels() {
+            let count = width.min(n_out - first);
+            // SAFETY: as above.
+            let from = unsafe { packed.arena.read(range) };
+            for (to, from) in outputs.chunks_exact_mut(n_out).zip(from.chunks_exact(width)) {
+                to[first..first + count].copy_from_slice(&from[..count]);
+            }
+        }
+        outputs
+    }
+
+    /// For each panel of the output layer, its first column and where these rows of it lie.
+    fn output_panels(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let layout = self.packed.layout;
+        let layers = layout.layers.last().into_iter();
+        layers.flat_map(move |layer| {
+            (0..layer.out_panels)
+                .map(move |panel| (panel * layout.width, self.of_panel(&layer.dz, panel)))
+        })
+    }
+
+    /// The score of these rows; overwrites their outputs with the `dz` of the output layer.
+    fn loss(&self, samples: &[u32], scale: f32) -> Score {
+        let Self { context, packed, .. } = self;
+        let (width, n_out) = (packed.layout.width, packed.layout.n_out());
+        let outputs = self.outputs();
+        let score = context.loss(outputs, samples, scale);
+        for (first, range) in self.output_panels() {
+            let count = width.min(n_out - first);
+            // SAFETY: own rows, one panel at a time.
+            let to = unsafe { packed.arena.write(range) };
+            for (to, from) in to.chunks_exact_mut(width).zip(outputs.chunks_exact(n_out)) {
+                to[..count].copy_from_slice(&from[first..first + count]);
+                to[count..].fill(0.0);
+            }
+        }
+        score
+    }
+
+    /// The `dz` of the layer below: `da = dz w`, then `da * f'(z)`, panel by panel.
+    fn backward(&self, l: usize) {
+        let (layers, n_out) = (&self.packed.layout.layers, self.packed.layout.layers[l].n_out);
+        count_product();
+        for panel in 0..layers[l].in_panels {
+            self.input_gradient(l, 0..n_out, &layers[l - 1].dz, panel);
+            self.multiply_by_slope(l, panel);
+        }
+    }
+
+    /// `da = dz w` for one panel of inputs, summed over some outputs, which begin with a panel; overwrites it in a buffer.
+    pub fn input_gradient(&self, l: usize, outputs: Range<usize>, to: &Range<usize>, panel: usize) {
+        let packed = self.packed;
+        let layer = &packed.layout.layers[l];
+        let weights = layer.n_out * packed.layout.width;
+        let w = layer.transposed.start + panel * weights;
+        let w = packed.transposed.pointer(w..w + weights).cast_const();
+        self.multiply(&layer.dz, outputs, w, to, panel);
+    }
+
+    /// Makes `dz = da * f'(z)` of one panel of the inputs of layer `l`, in the `dz` of the layer below.
+    pub fn multiply_by_slope(&self, l: usize, panel: usize) {
+        let Self { context, packed, .. } = self;
+        let (layer, below) = (&packed.layout.layers[l], &packed.layout.layers[l - 1]);
+        let activation = context.activation(l - 1);
+        let kept = match activation.derivative_follows_from_value() {
+            true => &layer.input,
+            false => &below.slope,
+        };
+        // SAFETY: phase 1, own rows, or own panels, of two buffers.
+        let (da, kept) = unsafe {
+            (
+                packed.arena.write(self.of_panel(&below.dz, panel)),
+                packed.arena.read(self.of_panel(kept, panel)),
+            )
+        };
+        activation::backward(context.isa, da, kept, activation);
+    }
+}
+
+/// The most tiles in a block of rows.
+const MAX_LISTS: usize = 64;
+
+/// Lists of the inputs that are not zero, one for each tile of a block of rows.
+#[derive(Clone, Copy)]
+struct Lists<'a> {
+    list: &'a [u32],
+    size: usize,
+    counts: [usize; MAX_LISTS],
+}
+
+impl Lists<'_> {
+    fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        self.list.chunks(self.size).zip(&self.counts).map(|(list, &count)| &list[..count])
+    }
+}
