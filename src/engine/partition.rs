@@ -22,12 +22,22 @@ pub fn even_range(total: usize, index: usize, count: usize) -> Range<usize> {
     bound(index)..bound(index + 1)
 }
 
-/// Cuts a range into even blocks of at most `size`.
+/// Cuts a range into even blocks of at most `size`: those of [`even_range`], without a division for each.
 pub fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
     let count = range.len().div_ceil(size);
-    (0..count).map(move |i| {
-        let block = even_range(range.len(), i, count);
-        range.start + block.start..range.start + block.end
+    let (whole, part) = match count {
+        0 => (0, 0),
+        _ => (range.len() / count, range.len() % count),
+    };
+    // after i blocks, `parts` is i * part modulo the count
+    let (mut start, mut parts) = (range.start, 0);
+    (0..count).map(move |_| {
+        let first = start;
+        (start, parts) = (start + whole, parts + part);
+        if parts >= count {
+            (start, parts) = (start + 1, parts - count);
+        }
+        first..start
     })
 }
 
@@ -191,6 +201,10 @@ mod tests {
             let blocks: Vec<_> = blocks(start..end, size).collect();
             assert_eq!(blocks.len(), expected);
             assert!(blocks.iter().all(|block| !block.is_empty() && block.len() <= size));
+            for (i, block) in blocks.iter().enumerate() {
+                let even = even_range(end - start, i, expected);
+                assert_eq!(*block, start + even.start..start + even.end);
+            }
             let covered: Vec<usize> = blocks.into_iter().flatten().collect();
             assert!(covered.into_iter().eq(start..end));
         }

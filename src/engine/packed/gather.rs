@@ -123,14 +123,30 @@ impl Row {
     #[inline(always)]
     fn push_pixels<const FMA: bool>(&mut self, pixels: [u8; MASK_BITS]) {
         self.push(
-            || pixels.map(|byte| quotient_of_255::<FMA>(f32::from(byte))),
+            || {
+                // a loop, because `map` is not always compiled into the caller, and so for its instruction set
+                let mut values = [0.0; MASK_BITS];
+                for (value, byte) in values.iter_mut().zip(pixels) {
+                    *value = quotient_of_255::<FMA>(f32::from(byte));
+                }
+                values
+            },
             || bytes_not_zero(pixels),
         );
     }
 
     #[inline(always)]
     fn push_values(&mut self, values: [f32; MASK_BITS]) {
-        self.push(|| values, || bytes_not_zero(values.map(|value| u8::from(value != 0.0))));
+        self.push(
+            || values,
+            || {
+                let mut bytes = [0; MASK_BITS];
+                for (byte, value) in bytes.iter_mut().zip(values) {
+                    *byte = u8::from(value != 0.0);
+                }
+                bytes_not_zero(bytes)
+            },
+        );
     }
 
     /// Writes a block. What is in it is only computed if something has to be written: not where there were zeros and are zeros.

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::zeros::sparse_rows;
 use crate::engine::buffer::Buffer;
 use crate::engine::partition::{Partition, even_range};
 use crate::error::{Error, Result};
@@ -107,7 +106,8 @@ impl PackedLayout {
         partition: Partition,
         tiles: &Tiles,
     ) -> Result<Self> {
-        let (width, max_tile_rows, workers) = (tiles.width, tiles.max_rows(), partition.workers);
+        let (width, sparse_rows, workers) =
+            (tiles.width, tiles.max_sparse_rows(), partition.workers);
         let overflow = || {
             Error::usage(format!(
                 "the buffers for a batch of {batch} samples exceed what can be addressed; expected a smaller batch size"
@@ -160,9 +160,9 @@ impl PackedLayout {
         let gradient = gradient.max().unwrap_or(0);
         let n_in = layers[0].n_in;
         let longest_block = rows_block.min(batch.max(EVALUATION_BLOCK));
-        let tiles = longest_block.div_ceil(sparse_rows(max_tile_rows));
+        let tiles = longest_block.div_ceil(sparse_rows);
         let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
-        let list_len = (tiles * longest).max(width * (samples_block(width) + 1));
+        let list_len = (tiles * longest).max(width * (samples_block(width) + 8));
         let split = split_layers(&layers, batch, partition);
         let parts = layers[..split].iter().skip(1).map(|layer| layer.in_panels).max().unwrap_or(0);
         let workers = (0..workers)

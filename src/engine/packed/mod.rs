@@ -111,8 +111,8 @@ impl PackedNetwork {
     /// Chooses how the inputs of a data set lie, and whether their zeros are left out.
     pub fn begin(&mut self, data: &Dataset, batch: &[u32]) {
         self.order = InputOrder::of(data);
-        self.skips_zeros = zeros::may_pay(data)
-            && zeros::pay(data, batch, zeros::sparse_rows(self.tiles.max_rows()));
+        self.skips_zeros =
+            zeros::may_pay(data) && zeros::pay(data, batch, self.tiles.max_sparse_rows());
         if self.skips_zeros && !self.knows_zeros {
             self.masks.fill(u16::MAX);
         }

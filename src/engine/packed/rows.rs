@@ -8,13 +8,12 @@ use super::Packed;
 use super::gather::{Gathered, gather};
 use super::layout::MASK_BITS;
 use super::lists::list_inputs;
-use super::zeros::sparse_rows;
 use crate::engine::clock::Clock;
 use crate::engine::context::Context;
 use crate::engine::kernels::activation;
 use crate::engine::partition::blocks;
 use crate::engine::score::Score;
-use crate::gemm::panels::{Tile, count_product};
+use crate::gemm::panels::{PANELS, Tile, count_product};
 use crate::isa;
 
 /// A block of rows of the batch that one worker takes through all layers that are split by rows.
@@ -83,8 +82,8 @@ impl Rows<'_> {
         if skips_zeros {
             for k in layout.sparse_blocks(layer.n_in) {
                 let lists = self.list_inputs(&k);
-                for panel in panels.clone() {
-                    self.multiply_listed(input, &k, w(panel), output, panel, &lists);
+                for panels in blocks(panels.clone(), PANELS) {
+                    self.multiply_listed(input, &k, w(panels.start), output, panels, &lists);
                 }
             }
         }
@@ -145,36 +144,34 @@ impl Rows<'_> {
         }
     }
 
-    /// The same for one block of `k`, with the values that the lists name: A is the input of the first layer. The first block overwrites C, later
-    /// ones are added.
+    /// The same for one block of `k` and as many panels of columns as a tile has, with the values that the lists name: A is the input of the first
+    /// layer. The first block overwrites C, later ones are added.
     fn multiply_listed(
         &self,
         a: &Range<usize>,
         k: &Range<usize>,
         b: *const f32,
         c: &Range<usize>,
-        panel: usize,
+        panels: Range<usize>,
         lists: &Lists<'_>,
     ) {
-        let tile = self.tile(a, 0..k.end, b, c, panel);
-        let functions = self.packed.tiles.rows;
-        for (rows, list) in
-            blocks(self.rows.clone(), sparse_rows(functions.len())).zip(lists.iter())
-        {
-            let functions = &functions[rows.len() - 1];
-            let tile = tile(&rows, k);
-            if list.is_empty() && tile.accumulate {
-                continue;
-            }
-            let (function, tile) = match list.len() > k.len() - k.len() / 8 {
-                true => (functions.along, tile),
-                false => {
-                    let (k, indices) = (list.len(), list.as_ptr());
-                    (functions.along_sparse, Tile { k, indices, ..tile })
-                }
+        let layout = self.packed.layout;
+        let first = self.tile(a, 0..k.end, b, c, panels.start);
+        self.of_panel(c, panels.end - 1);
+        let tiles = blocks(self.rows.clone(), self.packed.tiles.max_sparse_rows());
+        for (rows, list) in tiles.zip(lists.iter()) {
+            let functions = &self.packed.tiles.sparse[rows.len() - 1][panels.len() - 1];
+            let tile = Tile {
+                b_panel_step: layout.layers[0].n_in * layout.width,
+                c_panel_step: layout.capacity * layout.width,
+                k: list.len(),
+                indices: list.as_ptr(),
+                ..first(&rows, k)
             };
-            // SAFETY: as `tile` says; the functions are those of this CPU; the list holds numbers below `k.len()`.
-            unsafe { function(&tile) };
+            if !list.is_empty() || !tile.accumulate {
+                // SAFETY: as `tile` says, of both panels; the functions are those of this CPU; the list holds numbers below `k.len()`.
+                unsafe { (functions.along)(&tile) };
+            }
         }
     }
 
@@ -198,6 +195,8 @@ impl Rows<'_> {
             a: a.wrapping_add(layout.at(0, k.start / layout.width, rows.start)),
             a_panel_step: layout.capacity * layout.width,
             b: b.wrapping_add(k.start * layout.width),
+            b_panel_step: 0,
+            c_panel_step: 0,
             c: c.wrapping_add((rows.start - first) * layout.width),
             k: k.len(),
             indices: std::ptr::null(),
@@ -213,7 +212,7 @@ impl Rows<'_> {
         // SAFETY: a worker's own list; the lists before are no longer used.
         let list = unsafe { packed.lists.write(own) };
         let (size, mut counts) = (k.len() + 8 + MASK_BITS, [0; MAX_LISTS]);
-        let tiles = blocks(rows.clone(), sparse_rows(packed.tiles.max_rows()));
+        let tiles = blocks(rows.clone(), packed.tiles.max_sparse_rows());
         let first = layout.first_mask_block(*worker);
         let masks = first + k.start / MASK_BITS..first + k.end.div_ceil(MASK_BITS);
         for ((rows, list), count) in tiles.zip(list.chunks_mut(size)).zip(&mut counts) {
@@ -311,7 +310,7 @@ impl Rows<'_> {
 }
 
 /// The most tiles in a block of rows.
-const MAX_LISTS: usize = 64;
+const MAX_LISTS: usize = 86;
 
 /// Lists of the inputs that are not zero, one for each tile of a block of rows.
 #[derive(Clone, Copy)]

@@ -6,13 +6,12 @@ use std::ops::Range;
 
 use super::layout::{MASK_BITS, PackedLayer, block_panels, samples_block};
 use super::lists::list_samples;
-use super::zeros::sparse_rows;
 use super::{Packed, convert};
 use crate::engine::context::Context;
 use crate::engine::kernels::adam::{AdamStep, adam_step};
 use crate::engine::kernels::rows;
 use crate::engine::partition::{Chunks, blocks};
-use crate::gemm::panels::{Tile, count_product};
+use crate::gemm::panels::{PANELS, Tile, count_product};
 use crate::isa;
 use crate::model::Tensor;
 
@@ -163,35 +162,36 @@ impl Learning<'_> {
     /// The same, without the samples in which all inputs of a tile are zero.
     fn add_products_without_zeros(&self, block: &Block, samples: &Range<usize>) {
         let packed = self.packed;
-        let (layout, most) = (packed.layout, sparse_rows(packed.tiles.max_rows()));
+        let (layout, most) = (packed.layout, packed.tiles.max_sparse_rows());
         let own = self.worker * layout.list_len..(self.worker + 1) * layout.list_len;
         // SAFETY: a worker's own list.
         let list = unsafe { packed.lists.write(own) };
         for first in block.inputs.clone().step_by(layout.width) {
             let panel = first..block.inputs.end.min(first + layout.width);
             let mut counts = [0; MAX_TILES];
-            let size = samples.len() + 1;
+            let size = samples.len() + 8;
             for ((tile, list), count) in
                 self.tiles(&panel, most).zip(list.chunks_mut(size)).zip(&mut counts)
             {
                 *count = self.list_samples(list, &tile, samples);
             }
-            for out_panel in block.out_panels.clone() {
+            for out_panels in blocks(block.out_panels.clone(), PANELS) {
                 for ((tile, list), &count) in
                     self.tiles(&panel, most).zip(list.chunks(size)).zip(&counts)
                 {
-                    self.prefetch_state(out_panel, &tile, samples);
-                    let functions = &packed.tiles.rows[tile.len() - 1];
-                    let tile = self.tile(block, samples, out_panel, &tile);
-                    let (function, tile) = match count > samples.len() - samples.len() / 8 {
-                        true => (functions.across, tile),
-                        false => (
-                            functions.across_sparse,
-                            Tile { k: count, indices: list.as_ptr(), ..tile },
-                        ),
+                    for out_panel in out_panels.clone() {
+                        self.prefetch_state(out_panel, &tile, samples);
+                    }
+                    let functions = &packed.tiles.sparse[tile.len() - 1][out_panels.len() - 1];
+                    let tile = Tile {
+                        b_panel_step: layout.capacity * layout.width,
+                        c_panel_step: block.inputs.len() * layout.width,
+                        k: count,
+                        indices: list.as_ptr(),
+                        ..self.tile(block, samples, out_panels.start, &tile)
                     };
-                    // SAFETY: as in `add_products`; the list holds numbers below those of the samples.
-                    unsafe { function(&tile) };
+                    // SAFETY: as in `add_products`, of both panels; the list holds numbers below those of the samples.
+                    unsafe { (functions.across)(&tile) };
                 }
             }
         }
@@ -253,6 +253,8 @@ impl Learning<'_> {
             a: unsafe { a.add(tile.start % width) },
             a_panel_step: 0,
             b: rows(&layer.dz, out_panel),
+            b_panel_step: 0,
+            c_panel_step: 0,
             // SAFETY: as above.
             c: unsafe { block.gradient.add(row * width) },
             k: samples.len(),
@@ -299,4 +301,4 @@ impl Learning<'_> {
 }
 
 /// The most tiles in a panel.
-const MAX_TILES: usize = 8;
+const MAX_TILES: usize = 11;

@@ -1,5 +1,4 @@
 //! Whether leaving out the zeros of the inputs pays: decided once for a pass, from a few samples. What is computed does not depend on it.
-//! Which tiles do it.
 
 use crate::data::{Dataset, Features};
 
@@ -50,10 +49,4 @@ fn share<'a>(data: &Dataset, tiles: impl Iterator<Item = &'a [u32]>) -> f64 {
         count += 1;
     }
     filled as f64 / (count * n).max(1) as f64
-}
-
-/// The most rows in a tile that leaves zeros out, of those that tiles may have: with fewer rows, more is zero throughout a tile, and with 12 vectors
-/// of sums the multiplications are still what takes the time.
-pub fn sparse_rows(max_rows: usize) -> usize {
-    max_rows.min(6)
 }

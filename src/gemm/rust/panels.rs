@@ -5,12 +5,13 @@
 //! with the samples as rows; weights lie so transposed, (n_in, n_out), and for the backward pass as (n_out, n_in). Each then is what
 //! its products want to read: a vector of `L` columns, or single values that are multiplied by such a vector.
 //!
-//! A tile of C has a few rows and the `L` columns of one panel; its sums stay in registers while k runs:
+//! A tile of C has a few rows and the `L` columns of a panel; its sums stay in registers while k runs:
 //!
 //! - [`TileFn`] `along`: `C[i] += sum over p of A[i, p] B[p]`, where k runs along the columns of A, from panel to panel.
 //!   It is both `z = a w^T` and `da = dz w`.
 //! - `across`: `C[i] += sum over p of A[p, i] B[p]`, where k runs along the rows of A: samples, for `dw = a^T dz`.
-//! - Each also takes the list of those p at which A is not zero throughout the tile.
+//! - Each also takes a list of those p at which A is not zero throughout the tile. Such tiles have few rows, so that more is zero throughout, and the
+//!   columns of two panels where there are two, so that there are sums enough to hide the latency of a multiply-add.
 //!
 //! The layout is that of libxsmm's DNN kernels (Georganas et al., "Tensor Processing Primitives", 2021, arXiv 2104.05755).
 
@@ -26,8 +27,12 @@ pub struct Tile {
     pub a_panel_step: usize,
     /// The row of B at p = 0; its rows are `L` values apart.
     pub b: *const f32,
+    /// The distance between two panels of B; not used by tiles of one panel.
+    pub b_panel_step: usize,
     /// The tile's first row; its rows are `L` values apart.
     pub c: *mut f32,
+    /// The distance between two panels of C; not used by tiles of one panel.
+    pub c_panel_step: usize,
     /// The number of terms in each sum.
     pub k: usize,
     /// For a sparse tile, the `k` values of p; else not read.
@@ -36,6 +41,9 @@ pub struct Tile {
     pub accumulate: bool,
 }
 
+/// The most panels in a tile.
+pub const PANELS: usize = 2;
+
 /// Computes a tile.
 ///
 /// # Safety
@@ -43,17 +51,13 @@ pub struct Tile {
 /// may be anywhere); C can be written and is reached through nothing else meanwhile.
 pub type TileFn = unsafe fn(&Tile);
 
-/// The functions for tiles with one number of rows.
+/// The functions for tiles of one size.
 #[derive(Debug)]
-pub struct RowTiles {
+pub struct TileFns {
     /// k runs along the columns of A.
     pub along: TileFn,
-    /// The same for the values of p in a list.
-    pub along_sparse: TileFn,
     /// k runs along the rows of A.
     pub across: TileFn,
-    /// The same for the values of p in a list.
-    pub across_sparse: TileFn,
 }
 
 /// The functions for one instruction set.
@@ -61,8 +65,10 @@ pub struct RowTiles {
 pub struct Tiles {
     /// `L`, the number of columns in a panel.
     pub width: usize,
-    /// The functions for tiles of 1, 2, 3, ... rows.
-    pub rows: &'static [RowTiles],
+    /// The functions for tiles of 1, 2, 3, ... rows, all with the columns of one panel.
+    pub rows: &'static [TileFns],
+    /// The functions for the values of p in a list: for tiles of 1, 2, 3, ... rows, with the columns of one panel and of two.
+    pub sparse: &'static [[TileFns; PANELS]],
     /// Transposes: see [`Tiles::transpose`].
     transpose: PackRowsFn,
     multiply_adds: unsafe fn(u32, f32) -> f32,
@@ -86,6 +92,11 @@ impl Tiles {
     /// The most rows in a tile.
     pub fn max_rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// The most rows in a tile that takes a list.
+    pub fn max_sparse_rows(&self) -> usize {
+        self.sparse.len()
     }
 
     /// Rounds of [`CHAINS`] multiply-adds of vectors in registers, which read and write no memory. Returns something to use, and how many floating-point
@@ -136,58 +147,84 @@ pub fn count_product() {
     super::CALLS.add_one();
 }
 
-/// The sums of a tile of `ROWS` rows.
-type Sums<V, const ROWS: usize> = [[V; 2]; ROWS];
+/// The sums of a tile of `ROWS` rows and `PANELS` panels.
+type Sums<V, const ROWS: usize, const PANELS: usize> = [[[V; 2]; PANELS]; ROWS];
 
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
-unsafe fn begin<V: Simd, const ROWS: usize>(tile: &Tile) -> Sums<V, ROWS> {
+unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize>(
+    tile: &Tile,
+) -> Sums<V, ROWS, PANELS> {
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = [[V::zero(); 2]; ROWS];
+        let mut sums = [[[V::zero(); 2]; PANELS]; ROWS];
         if tile.accumulate {
             for_each_row!(i < ROWS, {
-                let c = tile.c.add(i * 2 * V::LANES);
-                sums[i] = [V::load(c), V::load(c.add(V::LANES))];
+                for j in 0..PANELS {
+                    let c = tile.c.add(j * tile.c_panel_step + i * 2 * V::LANES);
+                    sums[i][j] = [V::load(c), V::load(c.add(V::LANES))];
+                }
             });
         }
         sums
     }
 }
 
-/// `sums[i] += A[i] B` for one p: the values of A are `STEP` apart.
+/// `sums[i] += A[i] B` for one p: the values of A are `a_step` apart, the panels of B `b_panel_step`.
 ///
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn add<V: Simd, const ROWS: usize>(
-    sums: &mut Sums<V, ROWS>,
-    a: *const f32,
-    a_step: usize,
-    b: *const f32,
+#[allow(clippy::needless_range_loop)] // as above
+unsafe fn add<V: Simd, const ROWS: usize, const PANELS: usize>(
+    sums: &mut Sums<V, ROWS, PANELS>,
+    (a, a_step): (*const f32, usize),
+    (b, b_panel_step): (*const f32, usize),
 ) {
     // SAFETY: the caller's promises.
     unsafe {
-        let b = [V::load(b), V::load(b.add(V::LANES))];
-        for_each_row!(i < ROWS, {
-            let row = V::splat(*a.add(i * a_step));
-            sums[i] = [row.fma(b[0], sums[i][0]), row.fma(b[1], sums[i][1])];
-        });
+        if PANELS == 1 {
+            let [low, high] = [V::load(b), V::load(b.add(V::LANES))];
+            for_each_row!(i < ROWS, {
+                let row = V::splat(*a.add(i * a_step));
+                sums[i][0] = [row.fma(low, sums[i][0][0]), row.fma(high, sums[i][0][1])];
+            });
+        } else {
+            // the values of A wait in registers: they are fewer than the vectors of B
+            let mut rows = [V::zero(); ROWS];
+            for_each_row!(i < ROWS, {
+                rows[i] = V::splat(*a.add(i * a_step));
+            });
+            for j in 0..PANELS {
+                for half in 0..2 {
+                    let column = V::load(b.add(j * b_panel_step + half * V::LANES));
+                    for_each_row!(i < ROWS, {
+                        sums[i][j][half] = rows[i].fma(column, sums[i][j][half]);
+                    });
+                }
+            }
+        }
     }
 }
 
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn end<V: Simd, const ROWS: usize>(tile: &Tile, sums: Sums<V, ROWS>) {
+#[allow(clippy::needless_range_loop)] // as above
+unsafe fn end<V: Simd, const ROWS: usize, const PANELS: usize>(
+    tile: &Tile,
+    sums: Sums<V, ROWS, PANELS>,
+) {
     // SAFETY: the caller's promises.
     unsafe {
         for_each_row!(i < ROWS, {
-            let c = tile.c.add(i * 2 * V::LANES);
-            sums[i][0].store(c);
-            sums[i][1].store(c.add(V::LANES));
+            for j in 0..PANELS {
+                let c = tile.c.add(j * tile.c_panel_step + i * 2 * V::LANES);
+                sums[i][j][0].store(c);
+                sums[i][j][1].store(c.add(V::LANES));
+            }
         });
     }
 }
@@ -195,34 +232,26 @@ unsafe fn end<V: Simd, const ROWS: usize>(tile: &Tile, sums: Sums<V, ROWS>) {
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn along<V: Simd, const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
+unsafe fn along<V: Simd, const ROWS: usize>(tile: &Tile) {
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS>(tile);
-        if SPARSE {
-            for i in 0..tile.k {
-                let p = *tile.indices.add(i) as usize;
-                let a = tile.a.add(p / width * tile.a_panel_step + p % width);
-                add(&mut sums, a, width, tile.b.add(p * width));
-            }
-        } else {
-            let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
-            while left > 0 {
-                let columns = left.min(width);
-                // the rows of the next tile, in this panel
-                for i in 0..ROWS {
-                    for line in (0..width).step_by(16) {
-                        V::prefetch(a.wrapping_add((ROWS + i) * width + line));
-                    }
+        let mut sums = begin::<V, ROWS, 1>(tile);
+        let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
+        while left > 0 {
+            let columns = left.min(width);
+            // the rows of the next tile, in this panel
+            for i in 0..ROWS {
+                for line in (0..width).step_by(16) {
+                    V::prefetch(a.wrapping_add((ROWS + i) * width + line));
                 }
-                for p in 0..columns {
-                    add(&mut sums, a.add(p), width, b);
-                    b = b.add(width);
-                }
-                a = a.wrapping_add(tile.a_panel_step);
-                left -= columns;
             }
+            for p in 0..columns {
+                add(&mut sums, (a.add(p), width), (b, 0));
+                b = b.add(width);
+            }
+            a = a.wrapping_add(tile.a_panel_step);
+            left -= columns;
         }
         end(tile, sums);
     }
@@ -231,14 +260,31 @@ unsafe fn along<V: Simd, const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn across<V: Simd, const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
+unsafe fn along_sparse<V: Simd, const ROWS: usize, const PANELS: usize>(tile: &Tile) {
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS>(tile);
+        let mut sums = begin::<V, ROWS, PANELS>(tile);
+        for i in 0..tile.k {
+            let p = *tile.indices.add(i) as usize;
+            let a = tile.a.add(p / width * tile.a_panel_step + p % width);
+            add(&mut sums, (a, width), (tile.b.add(p * width), tile.b_panel_step));
+        }
+        end(tile, sums);
+    }
+}
+
+/// # Safety
+/// As [`TileFn`].
+#[inline(always)]
+unsafe fn across<V: Simd, const ROWS: usize, const PANELS: usize, const SPARSE: bool>(tile: &Tile) {
+    let width = 2 * V::LANES;
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut sums = begin::<V, ROWS, PANELS>(tile);
         for i in 0..tile.k {
             let p = if SPARSE { *tile.indices.add(i) as usize } else { i };
-            add(&mut sums, tile.a.add(p * width), 1, tile.b.add(p * width));
+            add(&mut sums, (tile.a.add(p * width), 1), (tile.b.add(p * width), tile.b_panel_step));
         }
         end(tile, sums);
     }
@@ -272,18 +318,33 @@ macro_rules! tiles {
     ($module:ident, $vector:ty, [$($rows:literal)*] $(, $features:literal)?) => {
         mod $module {
             use super::super::simd::{self, Simd};
-            use super::{RowTiles, Tile, Tiles};
+            use super::{Tile, TileFns, Tiles};
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn along<const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
+            unsafe fn along<const ROWS: usize>(tile: &Tile) {
                 // SAFETY: the caller's promises.
-                unsafe { super::along::<$vector, ROWS, SPARSE>(tile) }
+                unsafe { super::along::<$vector, ROWS>(tile) }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn across<const ROWS: usize, const SPARSE: bool>(tile: &Tile) {
+            unsafe fn along_sparse<const ROWS: usize, const PANELS: usize>(tile: &Tile) {
                 // SAFETY: the caller's promises.
-                unsafe { super::across::<$vector, ROWS, SPARSE>(tile) }
+                unsafe { super::along_sparse::<$vector, ROWS, PANELS>(tile) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn across<const ROWS: usize, const PANELS: usize, const SPARSE: bool>(
+                tile: &Tile,
+            ) {
+                // SAFETY: the caller's promises.
+                unsafe { super::across::<$vector, ROWS, PANELS, SPARSE>(tile) }
+            }
+
+            const fn sparse<const ROWS: usize>() -> [TileFns; super::PANELS] {
+                [
+                    TileFns { along: along_sparse::<ROWS, 1>, across: across::<ROWS, 1, true> },
+                    TileFns { along: along_sparse::<ROWS, 2>, across: across::<ROWS, 2, true> },
+                ]
             }
 
             $(#[target_feature(enable = $features)])?
@@ -294,12 +355,8 @@ macro_rules! tiles {
 
             pub static TILES: Tiles = Tiles {
                 width: 2 * <$vector>::LANES,
-                rows: &[$(RowTiles {
-                    along: along::<$rows, false>,
-                    along_sparse: along::<$rows, true>,
-                    across: across::<$rows, false>,
-                    across_sparse: across::<$rows, true>,
-                }),*],
+                rows: &[$(TileFns { along: along::<$rows>, across: across::<$rows, 1, false> }),*],
+                sparse: &[sparse::<1>(), sparse::<2>(), sparse::<3>()],
                 transpose: super::super::tile::$module::KERNELS.pack_rows,
                 multiply_adds,
             };

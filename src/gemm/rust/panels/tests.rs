@@ -34,61 +34,67 @@ fn assert_close(found: &[f32], expected: &[f64], k: usize, what: &str) {
     assert!(beyond.iter().all(|x| *x == 77.0), "{what}: written beyond the tile");
 }
 
+/// Checks the two functions of tiles with `rows` rows and `panels` panels, with the values of p in a list.
+fn check_tiles(isa: Isa, functions: &TileFns, (rows, panels): (usize, usize), is_sparse: bool) {
+    let (width, mut rng) = (Tiles::of(isa).width, Rng::new(8, Purpose::Init, 0));
+    for k in [0, 1, width - 1, width, width + 1, 3 * width + 5] {
+        // A of (capacity, k) in panels, of which the tile has the rows from 2 on
+        let (capacity, a_panels) = (rows + 5, k.div_ceil(width));
+        let a_panel_step = capacity * width;
+        let along = random(&mut rng, a_panels * a_panel_step + 2 * width);
+        // A of (k, rows) in one panel, from its second column on
+        let across = random(&mut rng, (k + 1) * width);
+        let (b_panel_step, c_panel_step) = ((k + 2) * width, (rows + 3) * width);
+        let b = random(&mut rng, panels * b_panel_step);
+        let list: Vec<u32> = (0..k as u32).filter(|p| !is_sparse || p % 3 != 1).collect();
+        for accumulate in [false, true] {
+            let start = random(&mut rng, panels * c_panel_step);
+            for is_along in [true, false] {
+                let mut c = vec![77.0; start.len()];
+                for panel in 0..panels {
+                    let tile = panel * c_panel_step..panel * c_panel_step + rows * width;
+                    c[tile.clone()].copy_from_slice(&start[tile]);
+                }
+                let a = if is_along { along[2 * width..].as_ptr() } else { across[1..].as_ptr() };
+                let tile = Tile {
+                    a,
+                    a_panel_step,
+                    b: b.as_ptr(),
+                    b_panel_step,
+                    c: c.as_mut_ptr(),
+                    c_panel_step,
+                    k: list.len(),
+                    indices: list.as_ptr(),
+                    accumulate,
+                };
+                let function = if is_along { functions.along } else { functions.across };
+                // SAFETY: this CPU has the instruction set; the sizes are those of the vectors.
+                unsafe { function(&tile) };
+                let value = |row: usize, p: usize| match is_along {
+                    true => along[p / width * a_panel_step + (2 + row) * width + p % width],
+                    false => across[p * width + row + 1],
+                };
+                for (panel, c) in c.chunks(c_panel_step).enumerate() {
+                    let (b, start) = (&b[panel * b_panel_step..], &start[panel * c_panel_step..]);
+                    let sums = expected(start, b, (rows, width), &list, accumulate, value);
+                    let what = format!("{isa:?} {rows}x{panels} {k} {accumulate} {is_along}");
+                    assert_close(c, &sums, k, &what);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_tile_equals_the_definition() {
     on_each_isa(|isa| {
-        let (tiles, mut rng) = (Tiles::of(isa), Rng::new(8, Purpose::Init, 0));
-        let width = tiles.width;
-        for rows in 1..=tiles.max_rows() {
-            let functions = &tiles.rows[rows - 1];
-            for k in [0, 1, width - 1, width, width + 1, 3 * width + 5] {
-                // A of (capacity, k) in panels, of which the tile has the rows from 2 on
-                let (capacity, panels) = (rows + 5, k.div_ceil(width));
-                let step = capacity * width;
-                let a = random(&mut rng, panels * step + 2 * width);
-                let b = random(&mut rng, k * width);
-                let sparse: Vec<u32> = (0..k as u32).filter(|p| p % 3 != 1).collect();
-                let all: Vec<u32> = (0..k as u32).collect();
-                for accumulate in [false, true] {
-                    let mut start = random(&mut rng, rows * width);
-                    start.extend([77.0; 32]);
-                    for (list, is_sparse) in [(&all, false), (&sparse, true)] {
-                        let mut c = start.clone();
-                        let tile = Tile {
-                            a: a[2 * width..].as_ptr(),
-                            a_panel_step: step,
-                            b: b.as_ptr(),
-                            c: c.as_mut_ptr(),
-                            k: list.len(),
-                            indices: list.as_ptr(),
-                            accumulate,
-                        };
-                        let what = format!("{isa:?} {rows} {k} {accumulate} {is_sparse}");
-                        let function =
-                            if is_sparse { functions.along_sparse } else { functions.along };
-                        // SAFETY: this CPU has the instruction set; the sizes are those of the vectors.
-                        unsafe { function(&tile) };
-                        let along =
-                            expected(&start, &b, (rows, width), list, accumulate, |i, p| {
-                                a[p / width * step + (2 + i) * width + p % width]
-                            });
-                        assert_close(&c, &along, k, &what);
-
-                        // A of (k, rows) in one panel, from its second column on
-                        let a = random(&mut rng, (k + 1) * width);
-                        let mut c = start.clone();
-                        let tile = Tile { a: a[1..].as_ptr(), c: c.as_mut_ptr(), ..tile };
-                        let function =
-                            if is_sparse { functions.across_sparse } else { functions.across };
-                        // SAFETY: as above.
-                        unsafe { function(&tile) };
-                        let across =
-                            expected(&start, &b, (rows, width), list, accumulate, |i, p| {
-                                a[p * width + i + 1]
-                            });
-                        assert_close(&c, &across, k, &what);
-                    }
-                }
+        let tiles = Tiles::of(isa);
+        for (i, functions) in tiles.rows.iter().enumerate() {
+            check_tiles(isa, functions, (i + 1, 1), false);
+        }
+        for (i, functions) in tiles.sparse.iter().enumerate() {
+            for (j, functions) in functions.iter().enumerate() {
+                check_tiles(isa, functions, (i + 1, j + 1), true);
             }
         }
     });
