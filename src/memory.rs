@@ -28,7 +28,7 @@ pub fn try_reserve<T>(values: &mut Vec<T>, additional: usize) -> Result<(), TryR
 ///
 /// # Errors
 /// If the memory is refused.
-pub fn try_zeroed(len: usize) -> Result<Vec<f32>, ()> {
+pub fn try_zeroed<T: bytemuck::Zeroable>(len: usize) -> Result<Vec<T>, ()> {
     coping(|| bytemuck::allocation::try_zeroed_vec(len))
 }
 

@@ -256,7 +256,7 @@ fn a_model_of_a_table_predicts_raw_rows_by_name_and_says_what_it_does_not_know()
     let data = Tables::of(flats(400)).load(Split::Auto, 0).unwrap().data;
     let model = trained(&data, 30);
     let rows: Vec<u32> = (0..400).collect();
-    let mut engine = Engine::of_model(&model, EngineOptions::new(1)).unwrap();
+    let mut engine = Engine::of_model(&model, EngineOptions::to_evaluate()).unwrap();
     let expected = engine.predict(model.params(), &data, &rows);
     let found = model.predict_table(flats(400)).unwrap();
     assert_eq!(found.names(), ["rent"]);
@@ -269,7 +269,7 @@ fn a_model_of_a_table_predicts_raw_rows_by_name_and_says_what_it_does_not_know()
         .and_then(|table| table.with_texts("city", ["Rome", "Lima"]))
         .and_then(|table| table.with_numbers("size", vec![1.5, f32::NAN]))
         .unwrap();
-    let mut predictor = Predictor::new(&model, EngineOptions::new(1)).unwrap();
+    let mut predictor = Predictor::new(&model, EngineOptions::to_evaluate()).unwrap();
     let found = predictor.predict_table(other).unwrap();
     assert_eq!(found.values().dim(), (2, 1));
     assert!(found.notices()[0].contains("`city`: 1 of 2 values"), "{:?}", found.notices());
@@ -307,11 +307,11 @@ fn arrays_are_predicted_raw_as_the_training_had_them() {
     let model = trained(&data, 15);
     let Features::U8(pixels) = data.features() else { panic!() };
     let pixels = Array2::from_shape_vec((150, 20), pixels.clone()).unwrap();
-    let of_pixels = Predictor::new(&model, EngineOptions::new(1))
+    let of_pixels = Predictor::new(&model, EngineOptions::to_evaluate())
         .unwrap()
         .predict_pixels(pixels.view())
         .unwrap();
-    let of_numbers = Predictor::new(&model, EngineOptions::new(1))
+    let of_numbers = Predictor::new(&model, EngineOptions::to_evaluate())
         .unwrap()
         .predict(pixels.mapv(f32::from).view())
         .unwrap();

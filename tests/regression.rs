@@ -173,7 +173,7 @@ fn a_linear_function_is_learned_and_measured_in_its_own_units() {
         assert_eq!(model.task(), *trainer.task());
         assert_eq!(model.match_classes(data.clone()).unwrap().len(), 500);
         assert!(model.match_classes(dataset(9, 3, 2)).is_err());
-        let mut engine = Engine::of_model(&model, EngineOptions::new(1)).unwrap();
+        let mut engine = Engine::of_model(&model, EngineOptions::to_evaluate()).unwrap();
         let rows = &trainer.parts().test;
         let (values, truth) = (engine.predict(model.params(), &data, rows), data.targets_of(rows));
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-4 * b.abs(), "{loss}: {a} {b}");

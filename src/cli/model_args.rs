@@ -92,6 +92,6 @@ impl EngineArgs {
 
     /// The settings of an engine that does not train.
     pub fn options(&self, backend: Backend) -> EngineOptions {
-        EngineOptions { backend, threads: self.threads(backend), ..EngineOptions::new(1) }
+        EngineOptions { backend, threads: self.threads(backend), ..EngineOptions::to_evaluate() }
     }
 }

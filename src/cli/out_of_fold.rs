@@ -46,7 +46,7 @@ impl OutOfFold {
             let model = state.best_model(&data)?;
             let backend = Backend::of(config.backend)?;
             let options =
-                EngineOptions { backend, threads: state.threads(), ..EngineOptions::new(1) };
+                EngineOptions { backend, threads: state.threads(), ..EngineOptions::to_evaluate() };
             let mut engine = Engine::of_model(&model, options)?;
             let score = engine.evaluate(model.params(), &data, &rows);
             let outputs = RawOutputs::of(&mut engine, &model, &data, &rows);

@@ -141,7 +141,7 @@ fn measure(
         part => part,
     };
     let (part, rows) = (part.name(), parts.rows(part, data.len()));
-    let options = EngineOptions { backend, threads, ..EngineOptions::new(1) };
+    let options = EngineOptions { backend, threads, ..EngineOptions::to_evaluate() };
     let mut engine = Engine::of_model(model, options)?;
     let score = engine.evaluate(model.params(), data, &rows);
     let outputs = RawOutputs::of(&mut engine, model, data, &rows);

@@ -190,8 +190,8 @@ pub fn checked(mut config: SweepConfig, asked: &Asked) -> Result<SweepConfig> {
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
     config.grid.resolve("backend", |config| {
-        config.backend = Backend::of(config.backend)?.choice();
-        Ok(())
+        // there is such a backend; `auto` stays, because it depends on a run's network
+        Backend::of(config.backend).map(drop)
     })?;
     config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
     Ok(config)

@@ -15,7 +15,8 @@
 //! | a worker's gradient block and its columns | its own | its own |
 //! | the score of a chunk | written by the worker that has the chunk | read by worker 0 |
 //!
-//! With the Rust backend, the buffers are those of `packed`, and phase 2 divides inputs instead of rows of `w`:
+//! With the Rust backend, the buffers are those of `packed`, and phase 2 divides inputs instead of rows of `w`. Before the first phase and after the last
+//! each worker converts its part between flat vectors and panels, with a barrier between:
 //!
 //! | buffer | phase 1 | phase 2 |
 //! |---|---|---|

@@ -11,6 +11,7 @@ use super::kernels::loss::softmax;
 use super::kernels::regression::values;
 use super::packed::{EVALUATION_BLOCK, Rows};
 use super::score::Score;
+use super::step::load_params;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
 use crate::model::matrix;
@@ -28,6 +29,7 @@ pub enum Output {
 /// Job: the scores of some samples, one in `out` for each chunk of [`EVALUATION_ROWS`]. All members of a crew run it at once,
 /// with equal arguments.
 pub fn evaluate(context: &Context<'_>, member: &Member<'_>, rows: &[u32], out: &[Mutex<Score>]) {
+    load_params(context, member, false);
     draw_chunks(context, rows, out, |samples, out| {
         for_each_outputs(context, member.number(), samples, |samples, _, outputs| {
             *out += context.loss(outputs, samples, 1.0);
@@ -45,6 +47,7 @@ pub fn predict(
     output: Output,
 ) {
     let n_out = context.spec.n_out();
+    load_params(context, member, false);
     draw_chunks(context, rows, out, |samples, out| {
         for_each_outputs(context, member.number(), samples, |_, first, outputs| {
             match (output, context.loss) {

@@ -118,9 +118,6 @@ impl Engine {
                 "{threads} threads: expected 1 to {most} with the backend {name}"
             )));
         }
-        if batch_size == 0 {
-            return Err(Error::usage("batch size 0: expected at least 1"));
-        }
         let hidden = spec.layers().len() - 1;
         if frozen > hidden {
             return Err(Error::usage(format!(
@@ -132,14 +129,13 @@ impl Engine {
         let partition = Partition { workers: threads, fixed: deterministic };
         // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
-        let (packed, rows) = match backend {
+        let packed = match backend {
             Backend::Rust => {
-                let packed = PackedNetwork::new(spec, &layout, batch_size, frozen, partition, isa)?;
-                (Some(packed), 0)
+                Some(PackedNetwork::new(spec, &layout, batch_size, frozen, partition, isa)?)
             }
-            Backend::Blas(_) => (None, batch_size),
+            Backend::Blas(_) => None,
         };
-        let workspace = Workspace::new(spec, &layout, batch_size, rows, partition)?;
+        let workspace = Workspace::new(spec, &layout, batch_size, packed.is_some(), partition)?;
         let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
         let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();
         Ok(Self {
@@ -251,6 +247,7 @@ impl Engine {
             "train: batch size {batch_size}; expected 1 to {}",
             offsets.batch
         );
+        self.require_fit(data);
         self.require_truth(data);
         let largest = batch_size.min(order.len());
         if self.packed.is_none() && offsets.partition.looks_for_zero_columns(largest) {
@@ -272,7 +269,6 @@ impl Engine {
                 taken = &sorted;
             }
             packed.begin(data, &taken[..largest]);
-            packed.load(&self.layout, params, Some((m, v)));
         }
         let pass = Pass {
             order: taken,
@@ -299,9 +295,6 @@ impl Engine {
             },
         );
         self.sorted = sorted;
-        if let Some(packed) = &self.packed {
-            packed.store(&self.layout, self.frozen, params, m, v);
-        }
         *steps += trained.steps;
         let last = order.chunks(batch_size).nth((trained.steps as usize).saturating_sub(1));
         trained.broken = match trained.score.loss_sum.is_finite() {
@@ -339,12 +332,12 @@ impl Engine {
         let (batch, len) = (self.workspace.offsets.batch, self.layout.len());
         let found = rows.len();
         assert!((1..=batch).contains(&found), "gradient: {found} rows; expected 1 to {batch}");
+        self.require_fit(data);
         self.require_truth(data);
         assert_eq!(grads.len(), len, "gradient: grads do not have the length of the layout");
         assert_eq!(params.len(), len, "gradient: params do not have the length of the layout");
         if let Some(packed) = &mut self.packed {
             packed.begin(data, rows);
-            packed.load(&self.layout, params, None);
         }
         let mut total = Score::default();
         let shared = Shared::new(grads);
@@ -355,9 +348,6 @@ impl Engine {
             |context, member, report| step::gradient(context, member, rows, shared, report),
             &mut |score| total = score,
         );
-        if let Some(packed) = &self.packed {
-            packed.store_gradients(&self.layout, self.frozen, grads);
-        }
         total
     }
 
@@ -367,7 +357,7 @@ impl Engine {
     /// If the parameters or the data do not fit the network, or if a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
         self.require_truth(data);
-        self.load_to_evaluate(params, data, rows);
+        self.begin_evaluation(params, data, rows);
         let chunks = rows.len().div_ceil(EVALUATION_ROWS);
         let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
         self.run(
@@ -414,12 +404,20 @@ impl Engine {
         }
     }
 
-    /// With the Rust backend, takes over what an evaluation needs.
-    fn load_to_evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) {
+    /// Panics unless `data` has the inputs of the network, and no more classes than it has outputs.
+    fn require_fit(&self, data: &Dataset) {
+        let (features, classes) = (data.n_features(), data.n_classes());
+        assert_eq!(features, self.spec.n_in(), "the data's features are not the network's inputs");
+        let n_out = self.spec.n_out();
+        assert!(classes <= n_out, "the data has {classes} classes, the network {n_out} outputs");
+    }
+
+    /// What an evaluation needs to know of the data, which it checks.
+    fn begin_evaluation(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) {
+        self.require_fit(data);
         assert_eq!(params.len(), self.layout.len(), "params do not have the layout's length");
         if let Some(packed) = &mut self.packed {
             packed.begin(data, rows);
-            packed.load_to_evaluate(&self.layout, params);
         }
     }
 
@@ -434,7 +432,7 @@ impl Engine {
         let Some(len) = rows.len().checked_mul(n_out) else {
             panic!("{} rows of {n_out} outputs overflow", rows.len())
         };
-        self.load_to_evaluate(params, data, rows);
+        self.begin_evaluation(params, data, rows);
         let mut values = vec![0.0; len];
         let out: Vec<_> = values.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
         self.run(
@@ -463,13 +461,6 @@ impl Engine {
         let Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace, .. } =
             self;
         let packed = self.packed.as_mut().map(PackedNetwork::share);
-        if let Params::Fixed(params) = params {
-            assert_eq!(params.len(), layout.len(), "params do not have the length of the layout");
-        }
-        let (features, classes) = (data.n_features(), data.n_classes());
-        assert_eq!(features, spec.n_in(), "the data's features are not the network's inputs");
-        let n_out = spec.n_out();
-        assert!(classes <= n_out, "the data has {classes} classes, the network {n_out} outputs");
         let context = Context {
             spec,
             loss: *loss,

@@ -11,7 +11,7 @@ pub struct EngineOptions {
     pub backend: Backend,
     /// The number of workers, including the calling thread: 1 to [`Backend::max_threads`].
     pub threads: usize,
-    /// The most samples in a batch.
+    /// The most samples in a batch; 0 for an engine that only evaluates, which takes less memory.
     pub batch_size: usize,
     /// Whether results are independent of `threads`: the work is then cut into chunks of fixed sizes.
     pub deterministic: bool,
@@ -28,6 +28,11 @@ impl EngineOptions {
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
+    }
+
+    /// The best backend of this build, and one thread per core, for evaluations alone.
+    pub fn to_evaluate() -> Self {
+        Self::new(0)
     }
 
     /// The best backend of this build, and one thread per core.

@@ -6,11 +6,12 @@
 //! Four words have one meaning each, here and in [`crate::gemm`]:
 //!
 //! - A **chunk** is a unit of work for one worker: consecutive rows of a batch (phase 1 of a step), of a layer's `w` with the
-//!   same entries of its `b` (phase 2), or consecutive samples of an evaluation.
+//!   same entries of its `b` (phase 2), or consecutive samples of an evaluation. With panels, phase 2 has panels of a layer's inputs, or of its
+//!   outputs.
 //! - A **block** is as much of a matrix as a worker keeps in a cache while it works on it: rows of a weight gradient, of
 //!   gathered weights or of logits; in a product, a packed rectangle of B.
-//! - A **panel** is a strip of a product's operand, packed in the order in which the innermost loop reads it: up to 12 rows of
-//!   A, or up to two vectors of columns of B.
+//! - A **panel** is a strip of a product's operand in the order in which the innermost loop reads it. In `gemm`, a copy of up to 12 rows of
+//!   A, or of up to two vectors of columns of B; in `engine::packed`, the form in which a matrix lies: two vectors of columns of all its rows.
 //! - A **tile** is a rectangle of C whose sums stay in registers while k runs: the rows of a panel of A by the columns of a
 //!   panel of B.
 

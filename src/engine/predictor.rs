@@ -76,7 +76,7 @@ impl Predictions {
 /// trainer.run(&mut ())?;
 /// let model = trainer.best_model();
 ///
-/// let mut predictor = Predictor::new(&model, EngineOptions::new(1))?;
+/// let mut predictor = Predictor::new(&model, EngineOptions::to_evaluate())?;
 /// let predictions = predictor.predict(array![[-0.8], [0.9]].view())?;
 /// assert_eq!(predictions.labels(), [Some("below"), Some("above")]);
 /// assert_eq!(predictions.values().dim(), (2, 2));
@@ -98,7 +98,7 @@ impl<'m> Predictor<'m> {
     /// # Errors
     /// As [`Engine::new`].
     pub fn new(model: &'m Model, options: EngineOptions) -> Result<Self> {
-        let engine = Engine::of_model(model, EngineOptions { batch_size: 1, ..options })?;
+        let engine = Engine::of_model(model, EngineOptions { batch_size: 0, ..options })?;
         let names = match model.task() {
             Task::Classification { classes } => classes,
             Task::Regression(regression) => {
@@ -269,6 +269,6 @@ impl Model {
 /// A thread for each chunk of rows, as far as there are cores, and the pure-Rust product, which leaves zeros out.
 fn options_for(n_rows: usize) -> EngineOptions {
     let threads = n_rows.div_ceil(super::EVALUATION_ROWS).clamp(1, default_threads());
-    EngineOptions::new(1)
+    EngineOptions::to_evaluate()
         .with(|options| (options.backend, options.threads) = (Backend::Rust, threads))
 }

@@ -4,21 +4,22 @@
 //! the loss, and runs backward to the `dz` of every layer that learns. Where the batch is small, wide layers are split by columns instead,
 //! with barriers around them.
 //!
-//! **Phase 2**, [`update`]: each worker takes its own rows of every `w`, computes their gradient over the whole batch, block by
+//! **Phase 2**, [`update`]: each worker takes its own rows of every `w` (with panels its own inputs, or outputs), computes their gradient over the whole batch, block by
 //! block, and updates each block while its gradient is in the cache. There is no reduction between threads and no second pass
 //! over the parameters.
 //!
-//! What needs a figure over the whole batch or the whole gradient has its place at a barrier: within phase 1 between layers, where layers that are split by
-//! outputs meet as well (`packed::by_outputs`), and in phase 2 between the gradients and their use.
+//! What needs a figure over the whole batch would have its place in phase 1, at a barrier between layers: layers that are split by outputs have one
+//! (`packed::by_outputs`). A figure over the whole gradient needs two passes over it: one that stores it (`Rule::Store`), a barrier, and one that applies it.
 //!
 //! A worker's own rows are those of a chunk that is assigned to it and, where there are enough rows, of smaller chunks that it
 //! draws when it is free: who computes a chunk changes nothing in it. Where the result must not depend on the number of
 //! workers, all chunks are drawn. See `partition` for the cuts, and `context` for who writes what.
 //!
 //! ```text
-//! step ──> backpropagation, update        a phase each
-//!            └──> forward                 a layer forward, the columns that are not zero
-//!                   └──> context          what every phase needs
+//! step ──> backpropagation, update        a phase each, with OpenBLAS
+//!     │      └──> forward                 a layer forward, the columns that are not zero
+//!     ├──> packed                         both phases of the Rust backend
+//!     │           └──> context            what every phase needs
 //! evaluation ──> forward                  the jobs without training
 //! ```
 #![allow(unsafe_code)]
@@ -51,6 +52,15 @@ pub type Report<'a> = Option<&'a mut dyn FnMut(Score)>;
 /// Job: trains on batch after batch, until something halts it. All members of a crew run it at once, with equal arguments.
 pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut report: Report<'_>) {
     let Pass { params, m, v, .. } = *pass;
+    if let Some(packed) = context.packed {
+        let len = context.layout.len();
+        // SAFETY: before the barrier nobody does anything else; the flat vectors are written after the last step alone.
+        unsafe {
+            let moments = Some([m.read(0..len), v.read(0..len)]);
+            packed.load(context.layout, member.number(), params.read(0..len), moments, true);
+        }
+        member.synchronise();
+    }
     let mut clock = Clock::start();
     for (i, batch) in pass.order.chunks(pass.batch_size).enumerate() {
         phase_1(context, member, batch, 2 * i, &mut clock);
@@ -76,6 +86,10 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
             break;
         }
     }
+    if let Some(packed) = context.packed {
+        // SAFETY: after the last barrier of the pass nobody does anything else.
+        unsafe { packed.store(context.layout, member.number(), [params, m, v]) };
+    }
     // SAFETY: a worker's own state, after the last barrier of the pass.
     let state = unsafe { context.worker_states.write(member.number()..member.number() + 1) };
     state[0].phases = clock.phases;
@@ -89,18 +103,34 @@ pub fn gradient(
     grads: Shared<'_, f32>,
     mut report: Report<'_>,
 ) {
+    let worker = member.number();
+    load_params(context, member, true);
     phase_1(context, member, batch, 0, &mut Clock::start());
     member.synchronise();
-    let worker = member.number();
     match context.packed {
         None => {
             update::weight_gradients(context, worker, batch.len(), &Update::Store { grads }, 1);
         }
         Some(packed) => {
             packed::weight_gradients(context, packed, worker, batch.len(), Rule::Store, 1);
+            member.synchronise();
+            // SAFETY: after the barrier nobody does anything else.
+            unsafe { packed.store_gradients(context.layout, worker, grads) };
         }
     }
     report_score(context, &mut report, batch.len());
+}
+
+/// With the Rust backend, takes over parameters that the job does not change, and waits for all.
+pub fn load_params(context: &Context<'_>, member: &Member<'_>, transposes: bool) {
+    if let Some(packed) = context.packed {
+        // SAFETY: before the barrier nobody does anything else, and the job writes no parameters.
+        unsafe {
+            let params = context.params.read(0..context.layout.len());
+            packed.load(context.layout, member.number(), params, None, transposes);
+        }
+        member.synchronise();
+    }
 }
 
 /// Phase 1, on the matrices that the backend multiplies.

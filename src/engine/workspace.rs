@@ -88,7 +88,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Buffers for batches of up to `batch` samples, of which those of a step have `rows` rows: none, if steps and evaluations have buffers of their own.
+    /// Buffers for batches of up to `batch` samples, without those of matrices if they lie in panels, in buffers of their own.
     ///
     /// # Errors
     /// If the sizes overflow or memory cannot be allocated.
@@ -96,9 +96,10 @@ impl Workspace {
         spec: &Spec,
         layout: &Layout,
         batch: usize,
-        rows: usize,
+        is_packed: bool,
         partition: Partition,
     ) -> Result<Self> {
+        let rows = if is_packed { 0 } else { batch };
         let mut end = 0usize;
         let mut take = |rows: usize, columns: usize| -> Result<Range<usize>> {
             let len = rows.checked_mul(columns).filter(|&len| len <= isize::MAX as usize / 64);
@@ -133,8 +134,8 @@ impl Workspace {
         let first = &layout.layers()[0];
         let gathered_w = first.n_out.min(gradient_rows(first.n_in)) * first.n_in;
         let gradient = gradient.max().unwrap_or(0).max(gathered_w);
-        let (gradient, gathered_w, evaluated) =
-            if rows == 0 { (0, 0, 0) } else { (gradient, gathered_w, EVALUATION_ROWS) };
+        let (gradient, gathered_w) = if rows == 0 { (0, 0) } else { (gradient, gathered_w) };
+        let evaluated = if is_packed { 0 } else { EVALUATION_ROWS };
         let workers = (0..partition.workers)
             .map(|_| {
                 let gradient = take(1, gradient)?;
@@ -171,7 +172,8 @@ mod tests {
         let spec = Spec::new(5, &[7, 3], &activations, 4).unwrap();
         let layout = Layout::new(&spec).unwrap();
         let workspace =
-            Workspace::new(&spec, &layout, 9, 9, Partition { workers: 2, fixed: false }).unwrap();
+            Workspace::new(&spec, &layout, 9, false, Partition { workers: 2, fixed: false })
+                .unwrap();
         let offsets = &workspace.offsets;
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for layer in &offsets.layers {
@@ -196,12 +198,10 @@ mod tests {
         let spec = Spec::new(784, &[], &[], 10).unwrap();
         let layout = Layout::new(&spec).unwrap();
         let partition = Partition { workers: 1, fixed: false };
-        assert!(
-            Workspace::new(&spec, &layout, usize::MAX / 100, usize::MAX / 100, partition).is_err()
-        );
+        assert!(Workspace::new(&spec, &layout, usize::MAX / 100, false, partition).is_err());
         // each buffer is addressable by itself, and their sum is just beyond what can be addressed
         let spec = Spec::new(1, &[1; 63], &[], 1).unwrap();
         let layout = Layout::new(&spec).unwrap();
-        assert!(Workspace::new(&spec, &layout, (1 << 57) - 1, (1 << 57) - 1, partition).is_err());
+        assert!(Workspace::new(&spec, &layout, (1 << 57) - 1, false, partition).is_err());
     }
 }

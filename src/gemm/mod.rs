@@ -1,7 +1,8 @@
 //! Matrix products: `C <- A B + beta C` over ndarray views, by a backend that the caller names.
 //!
-//! Use [`gemm`] for every product of the training step; a transposed operand is a transposed view (`a.t()`), which
-//! copies nothing. The [`Backend`] that is named computes the product: neither falls back to the other. `ndarray`'s own
+//! A transposed operand of [`gemm`] is a transposed view (`a.t()`), which
+//! copies nothing. The [`Backend`] that is named computes the product: neither falls back to the other. Training steps with OpenBLAS call it for every product; those of
+//! the Rust backend multiply operands that lie in panels (`panels`), and only projections of data (PCA) call it. `ndarray`'s own
 //! `dot` is not used here, because which library it calls depends on the features of the whole build.
 //!
 //! Letters: C is (m, n), A is (m, k), B is (k, n). The words block, panel and tile are defined in `engine::partition`.
@@ -170,14 +171,11 @@ impl Backend {
     /// Prepares the calling thread, so that each caller computes alone, with one BLAS thread.
     ///
     /// Call it on every thread that calls [`gemm`]: an OpenBLAS built with OpenMP needs it, and elsewhere it makes the first
-    /// product faster.
+    /// product faster. With [`Backend::Rust`] there is nothing to prepare.
     pub fn prepare_thread(self) {
-        match self {
-            Self::Blas(blas) => {
-                blas.use_one_thread();
-                blas.map_buffer();
-            }
-            Self::Rust => rust::prepare_thread(),
+        if let Self::Blas(blas) = self {
+            blas.use_one_thread();
+            blas.map_buffer();
         }
     }
 }

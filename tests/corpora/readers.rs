@@ -90,7 +90,7 @@ pub fn model(bytes: &[u8]) {
     accepted(model.check_finite("model"));
     accepted(model.check_inputs(samples()));
     if model.params().len() < 1 << 14 {
-        let options = EngineOptions::new(1).with(|c| {
+        let options = EngineOptions::to_evaluate().with(|c| {
             c.backend = Backend::Rust;
             c.threads = 1;
         });

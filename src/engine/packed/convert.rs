@@ -1,4 +1,4 @@
-//! From flat row-major vectors to panels and back.
+//! From flat row-major vectors to panels and back, by all workers: each converts what it owns.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -9,69 +9,107 @@ use crate::engine::shared::Shared;
 use crate::gemm::panels::Tiles;
 use crate::model::LayerLayout;
 
-/// Runs of inputs that follow each other both in a layer's row and in its panels: the input and the position at which each begins, and its length.
-fn runs(order: InputOrder, n_in: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    let length = match order {
-        InputOrder::Given => n_in,
-        InputOrder::Squares { .. } => SIDE,
-    };
-    (0..n_in).step_by(length).map(move |position| (order.input(position), position, length))
+/// A part of a layer's weights, and the biases of some panels of outputs.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub in_panels: Range<usize>,
+    pub out_panels: Range<usize>,
+    pub biases: Range<usize>,
+}
+
+/// A layer in both forms.
+pub struct Conversion<'a> {
+    pub tiles: &'static Tiles,
+    pub layer: &'a PackedLayer,
+    pub flat_layer: &'a LayerLayout,
+    /// How the inputs lie in panels.
+    pub order: InputOrder,
+}
+
+impl Conversion<'_> {
+    /// Copies a part out of a flat vector into a packed one.
+    ///
+    /// # Safety
+    /// Nobody else reaches the part of the packed vector meanwhile, and nobody writes the flat one.
+    pub unsafe fn load(&self, part: &Part, packed: Shared<'_, f32>, flat: &[f32]) {
+        let (n_in, width) = (self.layer.n_in, self.tiles.width);
+        let w = &flat[self.flat_layer.w()];
+        for panel in part.out_panels.clone() {
+            let outputs = outputs(self.layer, width, panel);
+            let from = &w[outputs.start * n_in..outputs.end * n_in];
+            for (input, position, length) in self.runs(part) {
+                let from = from[input..].as_ptr();
+                let to = packed.pointer(self.rows(panel, position, length));
+                // SAFETY: `from` has a row of `n_in` values for each output, and the run lies within it; `to` has a row of `width` values for each
+                // input. Tiles exist for instruction sets of this CPU alone. The caller promises the rest.
+                unsafe { self.tiles.transpose((to, width), (from, n_in), outputs.len(), length) };
+            }
+        }
+        let b = &flat[self.flat_layer.b()];
+        for panel in part.biases.clone() {
+            let outputs = outputs(self.layer, width, panel);
+            let to = self.layer.b.start + outputs.start..self.layer.b.start + outputs.end;
+            // SAFETY: the caller's promise.
+            unsafe { packed.write(to) }.copy_from_slice(&b[outputs]);
+        }
+    }
+
+    /// The inverse of [`Conversion::load`].
+    ///
+    /// # Safety
+    /// Nobody else reaches these values of the flat vector meanwhile, and nobody writes the packed one.
+    pub unsafe fn store(&self, part: &Part, packed: &[f32], flat: Shared<'_, f32>) {
+        let (n_in, width) = (self.layer.n_in, self.tiles.width);
+        let (w, b) = (self.flat_layer.w(), self.flat_layer.b());
+        for panel in part.out_panels.clone() {
+            let outputs = outputs(self.layer, width, panel);
+            let to = flat.pointer(w.start + outputs.start * n_in..w.start + outputs.end * n_in);
+            for (input, position, length) in self.runs(part) {
+                let from = packed[self.rows(panel, position, length)].as_ptr();
+                // SAFETY: as in `load`, the other way round; the run of inputs is within a row.
+                unsafe {
+                    let to = to.add(input);
+                    self.tiles.transpose((to, n_in), (from, width), length, outputs.len());
+                }
+            }
+        }
+        for panel in part.biases.clone() {
+            let outputs = outputs(self.layer, width, panel);
+            let from = &packed[self.layer.b.start..][outputs.clone()];
+            // SAFETY: the caller's promise.
+            unsafe { flat.write(b.start + outputs.start..b.start + outputs.end) }
+                .copy_from_slice(from);
+        }
+    }
+
+    /// Where the rows of some inputs of a panel of outputs lie in a packed vector.
+    fn rows(&self, panel: usize, position: usize, length: usize) -> Range<usize> {
+        let start = self.layer.w.start + (panel * self.layer.n_in + position) * self.tiles.width;
+        start..start + length * self.tiles.width
+    }
+
+    /// Runs of inputs that follow each other both in a layer's row and in its panels: the input and the position at which each begins, and its length.
+    fn runs(&self, part: &Part) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let (n_in, width, order) = (self.layer.n_in, self.tiles.width, self.order);
+        let positions = part.in_panels.start * width..n_in.min(part.in_panels.end * width);
+        let length = match order {
+            InputOrder::Given => positions.len().max(1),
+            InputOrder::Squares { .. } => SIDE,
+        };
+        positions.step_by(length).map(move |position| {
+            let input = order.input(position);
+            assert!(
+                input + length <= n_in,
+                "input {input} of {n_in}: the order is of other images"
+            );
+            (input, position, length)
+        })
+    }
 }
 
 /// The outputs of a panel.
 fn outputs(layer: &PackedLayer, width: usize, panel: usize) -> Range<usize> {
     panel * width..layer.n_out.min((panel + 1) * width)
-}
-
-/// Copies a layer out of a flat vector into a packed one.
-pub fn load(
-    tiles: &Tiles,
-    layer: &PackedLayer,
-    order: InputOrder,
-    packed: &mut [f32],
-    flat_layer: &LayerLayout,
-    flat: &[f32],
-) {
-    let (n_in, width) = (layer.n_in, tiles.width);
-    let w = &flat[flat_layer.w()];
-    for panel in 0..layer.out_panels {
-        let outputs = outputs(layer, width, panel);
-        let from = &w[outputs.start * n_in..outputs.end * n_in];
-        let to = &mut packed[layer.w.start + panel * n_in * width..][..n_in * width];
-        for (input, position, length) in runs(order, n_in) {
-            let from = from[input..].as_ptr();
-            let to = to[position * width..].as_mut_ptr();
-            // SAFETY: `from` has a row of `n_in` values for each output, and the run lies within it; `to` has a row of `width` values for each
-            // input. Tiles exist for instruction sets of this CPU alone.
-            unsafe { tiles.transpose((to, width), (from, n_in), outputs.len(), length) };
-        }
-    }
-    packed[layer.b.clone()][..layer.n_out].copy_from_slice(&flat[flat_layer.b()]);
-}
-
-/// The inverse of [`load`].
-pub fn store(
-    tiles: &Tiles,
-    layer: &PackedLayer,
-    order: InputOrder,
-    packed: &[f32],
-    flat_layer: &LayerLayout,
-    flat: &mut [f32],
-) {
-    let (n_in, width) = (layer.n_in, tiles.width);
-    let w = &mut flat[flat_layer.w()];
-    for panel in 0..layer.out_panels {
-        let outputs = outputs(layer, width, panel);
-        let to = &mut w[outputs.start * n_in..outputs.end * n_in];
-        let from = &packed[layer.w.start + panel * n_in * width..][..n_in * width];
-        for (input, position, length) in runs(order, n_in) {
-            let from = from[position * width..].as_ptr();
-            let to = to[input..].as_mut_ptr();
-            // SAFETY: as in `load`, the other way round.
-            unsafe { tiles.transpose((to, n_in), (from, width), length, outputs.len()) };
-        }
-    }
-    flat[flat_layer.b()].copy_from_slice(&packed[layer.b.clone()][..layer.n_out]);
 }
 
 /// Copies the weights between a panel of inputs and one of outputs to where they lie transposed.

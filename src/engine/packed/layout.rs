@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use super::convert::Part;
 use crate::engine::buffer::Buffer;
 use crate::engine::partition::{Partition, even_range};
 use crate::error::{Error, Result};
-use crate::gemm::panels::Tiles;
+use crate::gemm::panels::{SPARSE_ROWS, Tiles};
 use crate::model::{Activation, Layout, Spec};
 
 /// Inputs of the first layer have a bit each for whether they are zero, in words of this many.
@@ -20,7 +21,7 @@ pub const EVALUATION_BLOCK: usize = 64;
 /// The fewest rows in such a block, and the most: all weights of a layer are read once for each block. Where fewer rows would fit, as many as that
 /// pass together, from a slower cache: half the time at 4,096 outputs, 6 % at 1,024 (Zen 4).
 const FEWEST_ROWS: usize = 120;
-const MOST_ROWS: usize = 256;
+pub const MOST_ROWS: usize = 256;
 
 /// The most inputs and outputs in a block of a weight gradient, 128 KiB: with the parameters and moments that it changes it fits a second-level
 /// cache, and `dz` is read from a slower one only as often as there are blocks of inputs.
@@ -29,6 +30,10 @@ const BLOCK_OUTPUTS: usize = 256;
 
 /// The most values along k of the weights that stay in the first-level cache while rows pass: 24 KiB.
 const WEIGHTS_BLOCK: usize = 4 * 1024;
+
+/// How many samples a deterministic step adds up at a time: blocks of these, counted from the batch's first sample, have sums of their own, which are then
+/// added in their order.
+const FIXED_SAMPLES: usize = 128;
 
 /// The most values of `dz` that stay in the first-level cache while inputs pass: 16 KiB.
 const SAMPLES_BLOCK: usize = 4 * 1024;
@@ -93,9 +98,13 @@ pub struct PackedLayout {
     pub masks_len: usize,
     /// The length of a worker's list of indices.
     pub list_len: usize,
+    /// How many samples of a batch a product of phase 2 adds up at a time.
+    pub samples_block: usize,
 }
 
 impl PackedLayout {
+    /// The table for batches of up to `batch` samples: 0 if nothing but evaluations is wanted.
+    ///
     /// # Errors
     /// If the sizes overflow.
     pub fn new(
@@ -106,8 +115,7 @@ impl PackedLayout {
         partition: Partition,
         tiles: &Tiles,
     ) -> Result<Self> {
-        let (width, sparse_rows, workers) =
-            (tiles.width, tiles.max_sparse_rows(), partition.workers);
+        let (width, workers) = (tiles.width, partition.workers);
         let overflow = || {
             Error::usage(format!(
                 "the buffers for a batch of {batch} samples exceed what can be addressed; expected a smaller batch size"
@@ -130,7 +138,7 @@ impl PackedLayout {
         for (l, (sizes, layer)) in layout.layers().iter().zip(spec.layers()).enumerate() {
             let (n_in, n_out) = (sizes.n_in, sizes.n_out);
             let (in_panels, out_panels) = (n_in.div_ceil(width), n_out.div_ceil(width));
-            let passes_back = l > frozen;
+            let passes_back = l > frozen && batch > 0;
             let slopes = if keeps_slope(layer.activation) { out_panels } else { 0 };
             layers.push(PackedLayer {
                 n_in,
@@ -160,9 +168,9 @@ impl PackedLayout {
         let gradient = gradient.max().unwrap_or(0);
         let n_in = layers[0].n_in;
         let longest_block = rows_block.min(batch.max(EVALUATION_BLOCK));
-        let tiles = longest_block.div_ceil(sparse_rows);
+        let tiles = longest_block.div_ceil(SPARSE_ROWS);
         let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
-        let list_len = (tiles * longest).max(width * (samples_block(width) + 8));
+        let list_len = (tiles * longest).max(width * (samples_block(width, partition) + 8));
         let split = split_layers(&layers, batch, partition);
         let parts = layers[..split].iter().skip(1).map(|layer| layer.in_panels).max().unwrap_or(0);
         let workers = (0..workers)
@@ -196,6 +204,7 @@ impl PackedLayout {
             mask_blocks,
             masks_len: masks_len.ok_or_else(overflow)?,
             list_len,
+            samples_block: samples_block(width, partition),
         })
     }
 
@@ -238,6 +247,21 @@ impl PackedLayout {
         if self.split > 0 { worker * self.mask_blocks } else { 0 }
     }
 
+    /// The part of a layer's parameters that a worker converts: of a layer that is split by outputs the part that it changes, else about that one.
+    pub fn part(&self, l: usize, worker: usize) -> Part {
+        let layer = &self.layers[l];
+        if l < self.split {
+            let own = self.own_panels(l, worker);
+            return Part { in_panels: 0..layer.in_panels, out_panels: own.clone(), biases: own };
+        }
+        let all = 0..layer.out_panels;
+        Part {
+            in_panels: even_range(layer.in_panels, worker, self.workers.len()),
+            biases: if worker == 0 { all.clone() } else { 0..0 },
+            out_panels: all,
+        }
+    }
+
     /// A worker's panels of the outputs of a layer that is split by outputs.
     pub fn own_panels(&self, l: usize, worker: usize) -> Range<usize> {
         even_range(self.layers[l].out_panels, worker, self.workers.len())
@@ -248,7 +272,7 @@ impl PackedLayout {
 /// depends on the sizes and the number of workers alone.
 fn split_layers(layers: &[PackedLayer], batch: usize, partition: Partition) -> usize {
     let workers = partition.workers;
-    if workers == 1 {
+    if workers == 1 || batch == 0 {
         return 0;
     }
     // the output layer is not: the loss needs all outputs of a sample. Above the first, sums of parts depend on the number of workers
@@ -284,8 +308,8 @@ pub fn block_panels(width: usize) -> (usize, usize) {
 }
 
 /// How many samples of a batch a product of phase 2 adds up at a time.
-pub fn samples_block(width: usize) -> usize {
-    SAMPLES_BLOCK / width
+fn samples_block(width: usize, partition: Partition) -> usize {
+    if partition.fixed { FIXED_SAMPLES } else { SAMPLES_BLOCK / width }
 }
 
 /// `batch` and a few rows more, so that the distance between panels is 7 cache lines more than a multiple of 8 of them.

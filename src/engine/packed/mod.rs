@@ -1,12 +1,12 @@
 //! The step on panels: the network and the batch lie as the products of `gemm::panels` read them, so that nothing is packed, and
 //! values that are zero are left out.
 //!
-//! Files and callers have flat row-major vectors. [`PackedNetwork::load`] and [`PackedNetwork::store`] convert at the two ends of a pass.
-//! Between them the parameters and moments lie in panels, the weights that the backward pass needs also transposed, which the update keeps
+//! Files and callers have flat row-major vectors. [`Packed::load`] and [`Packed::store`] convert at the two ends of a pass, each worker what it will
+//! change. Between them the parameters and moments lie in panels, the weights that the backward pass needs also transposed, which the update keeps
 //! equal.
 //!
-//! What a step computes does not depend on who computes it: a sum over inputs or outputs takes them in their order, one over samples in blocks
-//! of a fixed size, and a value that is left out would have added 0. It depends on how many workers there are only where layers above the first
+//! What a step computes does not depend on who computes it: a sum over inputs, outputs or samples is cut into blocks of a fixed size, the sums of blocks
+//! are added in their order, and a value that is left out would have added 0. It depends on how many workers there are only where layers above the first
 //! are split by outputs (`by_outputs`), which in a deterministic step they are not.
 #![allow(unsafe_code)]
 
@@ -21,15 +21,18 @@ mod rows;
 mod update;
 mod zeros;
 
+use bytemuck::Zeroable;
+
 use crate::data::Dataset;
-use crate::engine::Buffer;
 use crate::engine::partition::Partition;
 use crate::engine::shared::Shared;
+use crate::engine::{Buffer, require_memory};
 use crate::error::Result;
-use crate::gemm::panels::Tiles;
+use crate::gemm::panels::{SPARSE_ROWS, Tiles};
 use crate::isa::Isa;
-use crate::memory::{too_large, try_reserve};
+use crate::memory::{too_large, try_zeroed};
 use crate::model::{Layout, Spec};
+use convert::Conversion;
 use layout::{PackedLayer, PackedLayout};
 use order::InputOrder;
 
@@ -44,6 +47,7 @@ pub struct PackedNetwork {
     tiles: &'static Tiles,
     layout: PackedLayout,
     params: Buffer,
+    /// The moments, empty if nothing but evaluations is wanted.
     m: Buffer,
     v: Buffer,
     transposed: Buffer,
@@ -51,6 +55,8 @@ pub struct PackedNetwork {
     masks: Vec<u16>,
     /// A worker's after the other.
     lists: Vec<u32>,
+    /// How many layers, counted from the inputs, no step changes.
+    frozen: usize,
     order: InputOrder,
     /// Whether zeros of the inputs are left out.
     skips_zeros: bool,
@@ -73,10 +79,11 @@ pub struct Packed<'a> {
     pub lists: Shared<'a, u32>,
     pub order: InputOrder,
     pub skips_zeros: bool,
+    frozen: usize,
 }
 
 impl PackedNetwork {
-    /// Buffers for batches of up to `batch` samples.
+    /// Buffers for batches of up to `batch` samples: 0 if nothing but evaluations is wanted.
     ///
     /// # Errors
     /// If sizes overflow or memory cannot be allocated.
@@ -90,15 +97,21 @@ impl PackedNetwork {
     ) -> Result<Self> {
         let tiles = Tiles::of(isa);
         let layout = PackedLayout::new(spec, flat, batch, frozen, partition, tiles)?;
-        let vector = || Buffer::zeros(layout.params_len, "the network in panels");
+        let moments = if batch == 0 { 0 } else { layout.params_len };
+        // together: none of them is touched before the first pass
+        let len = [layout.params_len, moments, moments, layout.transposed_len, layout.arena_len];
+        let len = len.into_iter().fold(0, usize::saturating_add);
+        require_memory(len, "the network in panels with its workspace")?;
+        let vector = |len| Buffer::zeros(len, "the network in panels");
         Ok(Self {
-            params: vector()?,
-            m: vector()?,
-            v: vector()?,
+            params: vector(layout.params_len)?,
+            m: vector(moments)?,
+            v: vector(moments)?,
             transposed: Buffer::zeros(layout.transposed_len, "the network in panels")?,
             arena: Buffer::zeros(layout.arena_len, "the workspace")?,
             masks: zeros_of(layout.masks_len)?,
             lists: zeros_of(layout.list_len * partition.workers)?,
+            frozen,
             order: InputOrder::Given,
             skips_zeros: false,
             knows_zeros: true,
@@ -111,8 +124,7 @@ impl PackedNetwork {
     /// Chooses how the inputs of a data set lie, and whether their zeros are left out.
     pub fn begin(&mut self, data: &Dataset, batch: &[u32]) {
         self.order = InputOrder::of(data);
-        self.skips_zeros =
-            zeros::may_pay(data) && zeros::pay(data, batch, self.tiles.max_sparse_rows());
+        self.skips_zeros = zeros::may_pay(data) && zeros::pay(data, batch, SPARSE_ROWS);
         if self.skips_zeros && !self.knows_zeros {
             self.masks.fill(u16::MAX);
         }
@@ -132,65 +144,6 @@ impl PackedNetwork {
             order::sort_by_label(sorted, &mut self.counts, order, data.labels(), batch_size);
         }
         sorts
-    }
-
-    /// Takes over parameters to evaluate them.
-    pub fn load_to_evaluate(&mut self, flat: &Layout, params: &[f32]) {
-        let Self { tiles, layout, .. } = self;
-        for (l, (layer, from)) in layout.layers.iter().zip(flat.layers()).enumerate() {
-            let order = if l == 0 { self.order } else { InputOrder::Given };
-            convert::load(tiles, layer, order, &mut self.params, from, params);
-        }
-    }
-
-    /// Takes over parameters, and moments if the pass needs them; all are flat vectors.
-    pub fn load(&mut self, flat: &Layout, params: &[f32], moments: Option<(&[f32], &[f32])>) {
-        self.load_to_evaluate(flat, params);
-        let Self { tiles, layout, .. } = self;
-        for (l, (layer, from)) in layout.layers.iter().zip(flat.layers()).enumerate() {
-            let order = if l == 0 { self.order } else { InputOrder::Given };
-            if let Some((m, v)) = moments {
-                convert::load(tiles, layer, order, &mut self.m, from, m);
-                convert::load(tiles, layer, order, &mut self.v, from, v);
-            }
-            if !layer.transposed.is_empty() {
-                for (to, from) in (0..layer.in_panels)
-                    .flat_map(|to| (0..layer.out_panels).map(move |from| (to, from)))
-                {
-                    let w = Shared::new(&mut self.params);
-                    let transposed = Shared::new(&mut self.transposed);
-                    // SAFETY: both vectors are borrowed mutably.
-                    unsafe { convert::transpose(tiles, layer, transposed, w, to, from) };
-                }
-            }
-        }
-    }
-
-    /// Hands back the parameters and moments of the layers that learn.
-    pub fn store(
-        &self,
-        flat: &Layout,
-        frozen: usize,
-        params: &mut [f32],
-        m: &mut [f32],
-        v: &mut [f32],
-    ) {
-        for (to, from) in [(params, &self.params), (m, &self.m), (v, &self.v)] {
-            self.store_vector(flat, frozen, to, from);
-        }
-    }
-
-    /// Hands back the gradients that [`Rule::Store`] left in the place of the first moments.
-    pub fn store_gradients(&self, flat: &Layout, frozen: usize, grads: &mut [f32]) {
-        self.store_vector(flat, frozen, grads, &self.m);
-    }
-
-    fn store_vector(&self, flat: &Layout, frozen: usize, to: &mut [f32], from: &[f32]) {
-        let layers = self.layout.layers.iter().zip(flat.layers()).enumerate();
-        for (l, (layer, flat)) in layers.skip(frozen) {
-            let order = if l == 0 { self.order } else { InputOrder::Given };
-            convert::store(self.tiles, layer, order, from, flat, to);
-        }
     }
 
     /// The first layer whose outputs are not finite for a batch of `rows` samples whose loss was not.
@@ -219,16 +172,100 @@ impl PackedNetwork {
             lists: Shared::new(&mut self.lists),
             order: self.order,
             skips_zeros: self.skips_zeros,
+            frozen: self.frozen,
         }
     }
 }
 
-/// A vector of `len` zeros.
-fn zeros_of<T: Clone + Default>(len: usize) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    try_reserve(&mut values, len).map_err(|_| too_large(len, "the workspace"))?;
-    values.resize(len, T::default());
-    Ok(values)
+impl Packed<'_> {
+    /// Takes over a worker's part of flat parameters, and of the moments if they are given, with which the pass needs the transposed weights too. All
+    /// members of a crew do it at once, before a barrier.
+    ///
+    /// # Safety
+    /// Nobody writes the flat vectors, or reaches the packed ones but as here, until all members have returned.
+    pub unsafe fn load(
+        &self,
+        flat: &Layout,
+        worker: usize,
+        params: &[f32],
+        moments: Option<[&[f32]; 2]>,
+        transposes: bool,
+    ) {
+        for (l, conversion) in self.conversions(flat) {
+            let part = self.layout.part(l, worker);
+            // SAFETY: a worker's own part; the caller promises the rest.
+            unsafe {
+                conversion.load(&part, self.params, params);
+                if let Some([m, v]) = moments {
+                    conversion.load(&part, self.m, m);
+                    conversion.load(&part, self.v, v);
+                }
+                let layer = conversion.layer;
+                if transposes && !layer.transposed.is_empty() {
+                    for in_panel in part.in_panels.clone() {
+                        for out_panel in part.out_panels.clone() {
+                            let (params, transposed) = (self.params, self.transposed);
+                            convert::transpose(
+                                self.tiles, layer, transposed, params, in_panel, out_panel,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands back a worker's part of the parameters and moments of the layers that learn. All members of a crew do it at once, after a barrier.
+    ///
+    /// # Safety
+    /// Nobody writes the packed vectors, or reaches the flat ones but as here, until all members have returned.
+    pub unsafe fn store(&self, flat: &Layout, worker: usize, vectors: [Shared<'_, f32>; 3]) {
+        for (to, from) in vectors.into_iter().zip([self.params, self.m, self.v]) {
+            // SAFETY: the caller's promise.
+            unsafe { self.store_vector(flat, worker, to, from) };
+        }
+    }
+
+    /// Hands back a worker's part of the gradients that [`Rule::Store`] left in the place of the first moments.
+    ///
+    /// # Safety
+    /// As [`Packed::store`].
+    pub unsafe fn store_gradients(&self, flat: &Layout, worker: usize, grads: Shared<'_, f32>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store_vector(flat, worker, grads, self.m) };
+    }
+
+    unsafe fn store_vector(
+        &self,
+        flat: &Layout,
+        worker: usize,
+        to: Shared<'_, f32>,
+        from: Shared<'_, f32>,
+    ) {
+        for (l, conversion) in self.conversions(flat).skip(self.frozen) {
+            // SAFETY: nobody writes the packed vectors; a worker's own part of the flat one.
+            unsafe {
+                let from = from.read(0..self.layout.params_len);
+                conversion.store(&self.layout.part(l, worker), from, to);
+            }
+        }
+    }
+
+    fn conversions<'a>(
+        &'a self,
+        flat: &'a Layout,
+    ) -> impl Iterator<Item = (usize, Conversion<'a>)> {
+        let layers = self.layout.layers.iter().zip(flat.layers()).enumerate();
+        layers.map(|(l, (layer, flat_layer))| {
+            let order = if l == 0 { self.order } else { InputOrder::Given };
+            (l, Conversion { tiles: self.tiles, layer, flat_layer, order })
+        })
+    }
+}
+
+/// A vector of `len` zeros, whose pages come where they are first written.
+fn zeros_of<T: Zeroable>(len: usize) -> Result<Vec<T>> {
+    try_zeroed(len).map_err(|()| too_large(len, "the workspace"))
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::ops::Range;
 
 use super::Packed;
 use super::gather::{Gathered, gather};
-use super::layout::MASK_BITS;
+use super::layout::{EVALUATION_BLOCK, MASK_BITS, MOST_ROWS};
 use super::lists::list_inputs;
 use crate::engine::clock::Clock;
 use crate::engine::context::Context;
 use crate::engine::kernels::activation;
 use crate::engine::partition::blocks;
 use crate::engine::score::Score;
-use crate::gemm::panels::{PANELS, Tile, count_product};
+use crate::gemm::panels::{PANELS, SPARSE_ROWS, Tile, count_product};
 use crate::isa;
 
 /// A block of rows of the batch that one worker takes through all layers that are split by rows.
@@ -158,7 +158,7 @@ impl Rows<'_> {
         let layout = self.packed.layout;
         let first = self.tile(a, 0..k.end, b, c, panels.start);
         self.of_panel(c, panels.end - 1);
-        let tiles = blocks(self.rows.clone(), self.packed.tiles.max_sparse_rows());
+        let tiles = blocks(self.rows.clone(), SPARSE_ROWS);
         for (rows, list) in tiles.zip(lists.iter()) {
             let functions = &self.packed.tiles.sparse[rows.len() - 1][panels.len() - 1];
             let tile = Tile {
@@ -212,7 +212,7 @@ impl Rows<'_> {
         // SAFETY: a worker's own list; the lists before are no longer used.
         let list = unsafe { packed.lists.write(own) };
         let (size, mut counts) = (k.len() + 8 + MASK_BITS, [0; MAX_LISTS]);
-        let tiles = blocks(rows.clone(), packed.tiles.max_sparse_rows());
+        let tiles = blocks(rows.clone(), SPARSE_ROWS);
         let first = layout.first_mask_block(*worker);
         let masks = first + k.start / MASK_BITS..first + k.end.div_ceil(MASK_BITS);
         for ((rows, list), count) in tiles.zip(list.chunks_mut(size)).zip(&mut counts) {
@@ -309,8 +309,9 @@ impl Rows<'_> {
     }
 }
 
-/// The most tiles in a block of rows.
-const MAX_LISTS: usize = 86;
+/// The most tiles that leave zeros out in a block of rows.
+const MAX_LISTS: usize = MOST_ROWS.div_ceil(SPARSE_ROWS);
+const _: () = assert!(EVALUATION_BLOCK <= MOST_ROWS);
 
 /// Lists of the inputs that are not zero, one for each tile of a block of rows.
 #[derive(Clone, Copy)]

@@ -178,3 +178,69 @@ fn layers_split_by_outputs_take_the_steps_of_layers_split_by_rows() {
         });
     }
 }
+
+/// The message of a panic in an engine for networks of this size.
+fn refused(
+    n_in: usize,
+    n_out: usize,
+    data: &Dataset,
+    act: impl FnOnce(&mut Engine, &[f32]),
+) -> String {
+    let spec = Spec::new(n_in, &[5], &[], n_out).unwrap();
+    let params = vec![0.0; Layout::new(&spec).unwrap().len()];
+    let mut engine = Engine::new(&spec, options(Backend::Rust, 2)).unwrap();
+    assert!(data.len() == SAMPLES);
+    let act = std::panic::AssertUnwindSafe(|| act(&mut engine, &params));
+    *std::panic::catch_unwind(act).unwrap_err().downcast::<String>().unwrap()
+}
+
+#[test]
+fn data_of_other_sizes_is_refused_before_anything_reads_it() {
+    let (data, all) = (images(), (0..SAMPLES as u32).collect::<Vec<_>>());
+    // fewer inputs and more, and fewer outputs than classes
+    for (n_in, n_out, expected) in
+        [(17, 3, "network's inputs"), (97, 3, "network's inputs"), (96, 2, "3 classes")]
+    {
+        let found = [
+            refused(n_in, n_out, &data, |engine, params| {
+                engine.predict(params, &data, &all);
+            }),
+            refused(n_in, n_out, &data, |engine, params| {
+                engine.evaluate(params, &data, &all);
+            }),
+            refused(n_in, n_out, &data, |engine, params| {
+                engine.gradient(&mut vec![0.0; params.len()], params, &data, &all);
+            }),
+            refused(n_in, n_out, &data, |engine, params| {
+                let mut state = State::new(params).unwrap();
+                let next = |_| ControlFlow::Continue(());
+                engine.train(&mut state, &Adam::default(), &data, &all, 30, next);
+            }),
+        ];
+        assert!(found.iter().all(|message| message.contains(expected)), "{found:?}");
+    }
+}
+
+/// Blocks of samples have sums of their own in a deterministic step, so that several processes can compute them.
+#[test]
+fn gradients_are_sums_of_fixed_blocks_of_samples() {
+    const BLOCK: usize = 128;
+    for data in [images(), rows(2), rows(8)] {
+        on_each_isa(|isa| {
+            let options = options(Backend::Rust, 2).with(|c| c.deterministic = true);
+            let (mut engine, params) = engine(&data, isa, options);
+            let all: Vec<u32> = (0..SAMPLES as u32).collect();
+            let mut gradient = |rows: &[u32]| {
+                let mut grads = vec![0.0; params.len()];
+                engine.gradient(&mut grads, &params, &data, rows);
+                grads
+            };
+            // 256 samples: the mean of two blocks is half of the sum of their means
+            let whole = gradient(&all[..2 * BLOCK]);
+            let parts = [gradient(&all[..BLOCK]), gradient(&all[BLOCK..2 * BLOCK])];
+            for (whole, (a, b)) in whole.iter().zip(parts[0].iter().zip(&parts[1])) {
+                assert_eq!(*whole, 0.5 * a + 0.5 * b, "{isa:?}");
+            }
+        });
+    }
+}

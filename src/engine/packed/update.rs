@@ -4,14 +4,14 @@
 
 use std::ops::Range;
 
-use super::layout::{MASK_BITS, PackedLayer, block_panels, samples_block};
+use super::layout::{MASK_BITS, PackedLayer, block_panels};
 use super::lists::list_samples;
 use super::{Packed, convert};
 use crate::engine::context::Context;
 use crate::engine::kernels::adam::{AdamStep, adam_step};
 use crate::engine::kernels::rows;
 use crate::engine::partition::{Chunks, blocks};
-use crate::gemm::panels::{PANELS, Tile, count_product};
+use crate::gemm::panels::{PANELS, SPARSE_ROWS, Tile, count_product};
 use crate::isa;
 use crate::model::Tensor;
 
@@ -104,7 +104,7 @@ impl Learning<'_> {
         let block = Block { inputs, out_panels, gradient: packed.arena.pointer(buffer.clone()) };
         let mut first = 0;
         while first < self.batch {
-            let samples = first..self.batch.min(first + samples_block(width));
+            let samples = first..self.batch.min(first + packed.layout.samples_block);
             match self.l == 0 && packed.skips_zeros {
                 true => self.add_products_without_zeros(&block, &samples),
                 false => self.add_products(&block, &samples),
@@ -162,7 +162,7 @@ impl Learning<'_> {
     /// The same, without the samples in which all inputs of a tile are zero.
     fn add_products_without_zeros(&self, block: &Block, samples: &Range<usize>) {
         let packed = self.packed;
-        let (layout, most) = (packed.layout, packed.tiles.max_sparse_rows());
+        let (layout, most) = (packed.layout, SPARSE_ROWS);
         let own = self.worker * layout.list_len..(self.worker + 1) * layout.list_len;
         // SAFETY: a worker's own list.
         let list = unsafe { packed.lists.write(own) };
@@ -275,7 +275,18 @@ impl Learning<'_> {
             let (dz, gradient) = unsafe {
                 (packed.arena.read(rows), packed.arena.write(buffer..buffer + layout.width))
             };
-            rows::column_sums(context.isa, gradient, dz, layout.width, 0);
+            let sums = &mut [0.0; MAX_WIDTH][..layout.width];
+            let mut first = true;
+            for dz in dz.chunks(layout.samples_block * layout.width) {
+                // the sums of a block, added to those of the blocks before
+                match std::mem::take(&mut first) {
+                    true => rows::column_sums(context.isa, gradient, dz, layout.width, 0),
+                    false => {
+                        rows::column_sums(context.isa, sums, dz, layout.width, 0);
+                        rows::add(context.isa, gradient, sums);
+                    }
+                }
+            }
             let start = layer.b.start + panel * layout.width;
             self.apply(context.layout.bias(self.l), start..start + layout.width, gradient);
         }
@@ -300,5 +311,6 @@ impl Learning<'_> {
     }
 }
 
-/// The most tiles in a panel.
-const MAX_TILES: usize = 11;
+/// The most columns in a panel, and the most tiles that leave zeros out in one.
+const MAX_WIDTH: usize = 32;
+const MAX_TILES: usize = MAX_WIDTH.div_ceil(SPARSE_ROWS);

@@ -49,11 +49,6 @@ thread_local! {
     static PACKED: RefCell<Box<Packed>> = RefCell::new(bytemuck::zeroed_box());
 }
 
-/// Allocates the calling thread's buffer, so that its first product does not.
-pub fn prepare_thread() {
-    PACKED.with(|_| ());
-}
-
 /// `C <- A B + beta C`; the caller has excluded sizes of 0.
 pub fn sgemm(c: ArrayViewMut2<'_, f32>, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, beta: f32) {
     static KERNELS: OnceLock<&'static Kernels> = OnceLock::new();

@@ -19,7 +19,7 @@ use super::simd::Simd;
 use super::tile::{PackRowsFn, for_each_row};
 use crate::isa::{Isa, Level};
 
-/// A product of one tile: `C <- A B`, or `C <- C + A B`.
+/// A product of one tile: `C <- A B`, or `C <- C + A B`, where the product is summed first.
 pub struct Tile {
     /// The first value of A that the tile needs.
     pub a: *const f32,
@@ -41,8 +41,9 @@ pub struct Tile {
     pub accumulate: bool,
 }
 
-/// The most panels in a tile.
+/// The most panels in a tile, and the most rows of one that takes a list.
 pub const PANELS: usize = 2;
+pub const SPARSE_ROWS: usize = 3;
 
 /// Computes a tile.
 ///
@@ -68,7 +69,7 @@ pub struct Tiles {
     /// The functions for tiles of 1, 2, 3, ... rows, all with the columns of one panel.
     pub rows: &'static [TileFns],
     /// The functions for the values of p in a list: for tiles of 1, 2, 3, ... rows, with the columns of one panel and of two.
-    pub sparse: &'static [[TileFns; PANELS]],
+    pub sparse: &'static [[TileFns; PANELS]; SPARSE_ROWS],
     /// Transposes: see [`Tiles::transpose`].
     transpose: PackRowsFn,
     multiply_adds: unsafe fn(u32, f32) -> f32,
@@ -92,11 +93,6 @@ impl Tiles {
     /// The most rows in a tile.
     pub fn max_rows(&self) -> usize {
         self.rows.len()
-    }
-
-    /// The most rows in a tile that takes a list.
-    pub fn max_sparse_rows(&self) -> usize {
-        self.sparse.len()
     }
 
     /// Rounds of [`CHAINS`] multiply-adds of vectors in registers, which read and write no memory. Returns something to use, and how many floating-point
@@ -153,23 +149,9 @@ type Sums<V, const ROWS: usize, const PANELS: usize> = [[[V; 2]; PANELS]; ROWS];
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-#[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
-unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize>(
-    tile: &Tile,
-) -> Sums<V, ROWS, PANELS> {
+unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize>() -> Sums<V, ROWS, PANELS> {
     // SAFETY: the caller's promises.
-    unsafe {
-        let mut sums = [[[V::zero(); 2]; PANELS]; ROWS];
-        if tile.accumulate {
-            for_each_row!(i < ROWS, {
-                for j in 0..PANELS {
-                    let c = tile.c.add(j * tile.c_panel_step + i * 2 * V::LANES);
-                    sums[i][j] = [V::load(c), V::load(c.add(V::LANES))];
-                }
-            });
-        }
-        sums
-    }
+    unsafe { [[[V::zero(); 2]; PANELS]; ROWS] }
 }
 
 /// `sums[i] += A[i] B` for one p: the values of A are `a_step` apart, the panels of B `b_panel_step`.
@@ -177,7 +159,7 @@ unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize>(
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-#[allow(clippy::needless_range_loop)] // as above
+#[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
 unsafe fn add<V: Simd, const ROWS: usize, const PANELS: usize>(
     sums: &mut Sums<V, ROWS, PANELS>,
     (a, a_step): (*const f32, usize),
@@ -221,9 +203,12 @@ unsafe fn end<V: Simd, const ROWS: usize, const PANELS: usize>(
     unsafe {
         for_each_row!(i < ROWS, {
             for j in 0..PANELS {
-                let c = tile.c.add(j * tile.c_panel_step + i * 2 * V::LANES);
-                sums[i][j][0].store(c);
-                sums[i][j][1].store(c.add(V::LANES));
+                for half in 0..2 {
+                    let c = tile.c.add(j * tile.c_panel_step + (2 * i + half) * V::LANES);
+                    let sum = sums[i][j][half];
+                    let sum = if tile.accumulate { V::load(c).add(sum) } else { sum };
+                    sum.store(c);
+                }
             }
         });
     }
@@ -236,7 +221,7 @@ unsafe fn along<V: Simd, const ROWS: usize>(tile: &Tile) {
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS, 1>(tile);
+        let mut sums = begin::<V, ROWS, 1>();
         let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
         while left > 0 {
             let columns = left.min(width);
@@ -264,7 +249,7 @@ unsafe fn along_sparse<V: Simd, const ROWS: usize, const PANELS: usize>(tile: &T
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS, PANELS>(tile);
+        let mut sums = begin::<V, ROWS, PANELS>();
         for i in 0..tile.k {
             let p = *tile.indices.add(i) as usize;
             let a = tile.a.add(p / width * tile.a_panel_step + p % width);
@@ -281,7 +266,7 @@ unsafe fn across<V: Simd, const ROWS: usize, const PANELS: usize, const SPARSE: 
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS, PANELS>(tile);
+        let mut sums = begin::<V, ROWS, PANELS>();
         for i in 0..tile.k {
             let p = if SPARSE { *tile.indices.add(i) as usize } else { i };
             add(&mut sums, (tile.a.add(p * width), 1), (tile.b.add(p * width), tile.b_panel_step));

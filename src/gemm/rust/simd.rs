@@ -47,6 +47,9 @@ pub trait Simd: Copy {
     #[inline(always)]
     fn prefetch(_address: *const f32) {}
 
+    /// `self + b`.
+    unsafe fn add(self, b: Self) -> Self;
+
     /// `self * b + c`.
     unsafe fn fma(self, b: Self, c: Self) -> Self;
 
@@ -81,6 +84,11 @@ impl Simd for Portable {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        Self([0, 1, 2, 3].map(|i| self.0[i] + b.0[i]))
     }
 
     #[inline(always)]
@@ -154,6 +162,11 @@ mod x86 {
         fn prefetch(address: *const f32) {
             // SAFETY: a prefetch reads nothing; every address is allowed.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(self, b: Self) -> Self {
+            Self(unsafe { _mm256_add_ps(self.0, b.0) })
         }
 
         #[inline(always)]
@@ -235,6 +248,11 @@ mod x86 {
         fn prefetch(address: *const f32) {
             // SAFETY: a prefetch reads nothing; every address is allowed.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(self, b: Self) -> Self {
+            Self(unsafe { _mm512_add_ps(self.0, b.0) })
         }
 
         #[inline(always)]

@@ -20,8 +20,9 @@ use crate::model::{Layout, Metadata, Model, Spec, initialize};
 use crate::task::{Metric, Task};
 
 /// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
-/// of those four that is being saved, and the bytes of a checkpoint or a model.
-const COPIES: usize = 12;
+/// of those four that is being saved, and the bytes of a checkpoint or a model; with the Rust backend four in panels: the parameters, two moments, and the
+/// weights transposed.
+const COPIES: usize = 16;
 
 /// Arithmetic that is worth a thread, in floating-point operations a step. A core computes it in 50 microseconds; what a thread more costs in each step is the
 /// meetings of all, a microsecond each, and what others wrote, ten microseconds for 250 kB from a core that shares no cache. With a quarter of it two threads
