@@ -12,7 +12,7 @@ use densely::gemm::Backend;
 use densely::model::Activation::{
     self, Elu, Gelu, Identity, LeakyRelu, Relu, Selu, Sigmoid, Silu, Tanh,
 };
-use densely::model::{Init, Spec, initialize};
+use densely::model::{Init, Spec, Tensor, initialize};
 use densely::task::{Loss, TargetScale};
 
 struct Case {
@@ -177,14 +177,15 @@ fn tensors_learn_at_their_own_rates() {
     let spec = Spec::new(6, &[33, 5], &[Activation::Relu, Activation::Tanh], 3).unwrap();
     for backend in Backend::all() {
         let options = EngineOptions::new(40).with(|c| (c.backend, c.threads) = (backend, 2));
-        let mut engine =
-            Engine::new(&spec, options).unwrap().with_tensors(|tensor| match &tensor.name[..] {
-                "layers.0.weight" => tensor.rate = 0.25,
-                "layers.0.bias" => (tensor.rate, tensor.decay) = (3.0, 0.0),
-                "layers.1.weight" => tensor.decay = 5.0,
-                "layers.1.bias" | "layers.2.weight" => tensor.trained = false,
-                _ => {}
-            });
+        let made = Engine::new(&spec, options).unwrap();
+        let made = made.with_tensors(|tensor| match &tensor.name[..] {
+            "layers.0.weight" => tensor.rate = 0.25,
+            "layers.0.bias" => (tensor.rate, tensor.decay) = (3.0, 0.0),
+            "layers.1.weight" => tensor.decay = 5.0,
+            "layers.1.bias" | "layers.2.weight" => tensor.trained = false,
+            _ => {}
+        });
+        let mut engine = made.unwrap();
         let tensors = engine.layout().tensors().to_vec();
         let mut params = vec![0.0; engine.layout().len()];
         initialize(&mut params, &spec, engine.layout(), Init::Glorot, 3).unwrap();
@@ -214,5 +215,40 @@ fn tensors_learn_at_their_own_rates() {
             let range = tensor.range.clone();
             assert_eq!(state.params()[range.clone()], params[range], "{}", tensor.name);
         }
+    }
+}
+
+/// Tensors that are not trained are frozen layers, and what cannot be learned by is refused.
+#[test]
+fn the_table_of_tensors_freezes_layers_and_is_checked() {
+    let data = dataset(40, 6, 3);
+    let rows: Vec<u32> = (0..40).collect();
+    let spec = Spec::new(6, &[33, 5], &[], 3).unwrap();
+    for backend in Backend::all() {
+        let engine = |frozen| {
+            let options = EngineOptions::new(40)
+                .with(|c| (c.backend, c.threads, c.frozen) = (backend, 2, frozen));
+            Engine::new(&spec, options).unwrap()
+        };
+        let fix = |tensor: &mut Tensor| tensor.trained = tensor.name.starts_with("layers.2");
+        let results = [engine(2), engine(0).with_tensors(fix).unwrap()].map(|mut engine| {
+            let mut params = vec![0.0; engine.layout().len()];
+            initialize(&mut params, &spec, engine.layout(), Init::Glorot, 3).unwrap();
+            let mut state = State::new(&params).unwrap();
+            let next = |_| ControlFlow::Continue(());
+            engine.train(&mut state, &Adam::default(), &data, &rows, 16, next);
+            let mut grads = vec![7.0; params.len()];
+            engine.gradient(&mut grads, state.params(), &data, &rows);
+            assert_ne!(state.params(), params);
+            (state.params().to_vec(), grads)
+        });
+        assert!(results[0] == results[1], "{backend:?}");
+        let refused = |frozen, change: fn(&mut Tensor)| {
+            engine(frozen).with_tensors(change).unwrap_err().to_string()
+        };
+        assert!(refused(0, |tensor| tensor.rate = f64::NAN).contains("0 or more"));
+        assert!(refused(0, |tensor| tensor.decay = -1.0).contains("0 or more"));
+        assert!(refused(0, |tensor| tensor.trained = false).contains("frozen layers"));
+        assert!(refused(2, |tensor| tensor.trained = true).contains("frozen layers"));
     }
 }

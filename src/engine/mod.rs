@@ -125,7 +125,8 @@ impl Engine {
             )));
         }
         backend.require_addresses(threads)?;
-        let layout = Layout::new(spec)?;
+        let mut layout = Layout::new(spec)?;
+        layout.tensors_mut()[..2 * frozen].iter_mut().for_each(|tensor| tensor.trained = false);
         let partition = Partition { workers: threads, fixed: deterministic };
         // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
@@ -181,6 +182,10 @@ impl Engine {
     }
 
     /// The same engine with other learning rates, weight decays or fixed values for some tensors: calls `change` for each. Names, shapes and places stay as they are.
+    /// Leading layers without a tensor that is trained cost no backward pass.
+    ///
+    /// # Errors
+    /// If a rate or decay is negative or not finite, if nothing is trained, or a layer that the options have frozen.
     ///
     /// ```
     /// use densely::engine::{Engine, EngineOptions};
@@ -192,19 +197,32 @@ impl Engine {
     ///     if tensor.name.ends_with(".bias") {
     ///         tensor.decay = 0.0;
     ///     }
-    /// });
+    /// })?;
     /// assert_eq!(engine.layout().tensors()[1].decay, 0.0);
     /// # Ok::<(), densely::Error>(())
     /// ```
-    #[must_use]
-    pub fn with_tensors(mut self, mut change: impl FnMut(&mut Tensor)) -> Self {
+    pub fn with_tensors(mut self, mut change: impl FnMut(&mut Tensor)) -> Result<Self> {
         for tensor in self.layout.tensors_mut() {
             let mut changed = tensor.clone();
             change(&mut changed);
+            for (what, factor) in [("rate", changed.rate), ("decay", changed.decay)] {
+                if !(factor.is_finite() && factor >= 0.0) {
+                    let name = &tensor.name;
+                    return Err(Error::usage(format!(
+                        "the {what} of {name} is {factor}; expected 0 or more"
+                    )));
+                }
+            }
             (tensor.trained, tensor.rate, tensor.decay) =
                 (changed.trained, changed.rate, changed.decay);
         }
-        self
+        let frozen = self.layout.frozen_layers();
+        if frozen < self.frozen || frozen == self.layout.layers().len() {
+            let expected = format!("{} to {}", self.frozen, self.layout.layers().len() - 1);
+            return Err(Error::argument("frozen layers", frozen.to_string(), expected));
+        }
+        self.frozen = frozen;
+        Ok(self)
     }
 
     /// The network that this engine trains and evaluates.

@@ -146,6 +146,12 @@ impl Layout {
         &self.tensors[2 * layer + 1]
     }
 
+    /// How many layers, counted from the inputs, have no tensor that is trained.
+    pub fn frozen_layers(&self) -> usize {
+        let learns = |l: &usize| self.weight(*l).trained || self.bias(*l).trained;
+        (0..self.layers.len()).find(learns).unwrap_or(self.layers.len())
+    }
+
     /// The length of a flat vector: the number of parameters.
     pub fn len(&self) -> usize {
         self.len

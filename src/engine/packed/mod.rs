@@ -55,8 +55,6 @@ pub struct PackedNetwork {
     masks: Vec<u16>,
     /// A worker's after the other.
     lists: Vec<u32>,
-    /// How many layers, counted from the inputs, no step changes.
-    frozen: usize,
     order: InputOrder,
     /// Whether zeros of the inputs are left out.
     skips_zeros: bool,
@@ -79,7 +77,6 @@ pub struct Packed<'a> {
     pub lists: Shared<'a, u32>,
     pub order: InputOrder,
     pub skips_zeros: bool,
-    frozen: usize,
 }
 
 impl PackedNetwork {
@@ -111,7 +108,6 @@ impl PackedNetwork {
             arena: Buffer::zeros(layout.arena_len, "the workspace")?,
             masks: zeros_of(layout.masks_len)?,
             lists: zeros_of(layout.list_len * partition.workers)?,
-            frozen,
             order: InputOrder::Given,
             skips_zeros: false,
             knows_zeros: true,
@@ -172,7 +168,6 @@ impl PackedNetwork {
             lists: Shared::new(&mut self.lists),
             order: self.order,
             skips_zeros: self.skips_zeros,
-            frozen: self.frozen,
         }
     }
 }
@@ -242,7 +237,7 @@ impl Packed<'_> {
         to: Shared<'_, f32>,
         from: Shared<'_, f32>,
     ) {
-        for (l, conversion) in self.conversions(flat).skip(self.frozen) {
+        for (l, conversion) in self.conversions(flat).skip(flat.frozen_layers()) {
             // SAFETY: nobody writes the packed vectors; a worker's own part of the flat one.
             unsafe {
                 let from = from.read(0..self.layout.params_len);
