@@ -65,7 +65,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// What computes the matrix products; auto is OpenBLAS on a CPU without AVX2, if the build has it, else the pure-Rust product
+    /// What computes the matrix products; auto is pure Rust on a CPU with AVX2, and OpenBLAS on others, if the build has it
     #[arg(long, value_parser = values::backend(), default_value = "auto")]
     backend: BackendChoice,
 }

@@ -81,7 +81,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         trainer.parts().lacking(&data).iter().for_each(|note| print_note(note));
         if let Some(asked) = trainer.config().threads.filter(|&asked| asked > trainer.threads()) {
             let used = plural(trainer.threads(), "thread");
-            print_note(&format!("--threads {asked}: a step of this network has work for {used}"));
+            print_note(&format!(
+                "--threads {asked}: uses {used}; a step of this network has no work for more"
+            ));
         }
     }
     let mut run_dir = match plan.directory {

@@ -149,7 +149,7 @@ settings! {
         deterministic: bool = false, {
             value_name: "on|off", group: MACHINE, sweep: Sweep::Commas, implied: Some("on"),
         }
-        /// What computes the matrix products
+        /// What computes the matrix products; auto is pure Rust on a CPU with AVX2, OpenBLAS on others and for 16 million parameters and more in batches below 256
         backend: BackendChoice = BackendChoice::Auto, {
             value_name: "BACKEND", group: MACHINE, sweep: Sweep::Commas,
         }
