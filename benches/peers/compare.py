@@ -298,14 +298,31 @@ def versions(args):
     return found
 
 
+def caches():
+    """The sizes of the first core's caches of the second and third level, as Linux gives them: {2: "1024K", 3: "32768K"}."""
+    found = {}
+    for index in sorted(pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            level = int((index / "level").read_text())
+            if level > 1:
+                found[level] = (index / "size").read_text().strip()
+        except OSError:
+            pass  # a virtual machine may hide them
+    return found
+
+
 def cpu():
-    """The model, the instruction sets that matter to matrix products, and the number of cores."""
+    """The model, with what distinguishes CPUs of one name, the instruction sets that matter to matrix products, and the number of cores."""
     with open("/proc/cpuinfo") as file:
         lines = [line.split(":", 1) for line in file if ":" in line]
     found = {key.strip(): value.strip() for key, value in reversed(lines)}
     flags = found.get("flags", found.get("Features", "")).split()
+    # virtual machines have names such as "AMD EPYC"
+    details = [f"{word} {found[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    details += [f"L{level} {size}" for level, size in caches().items()]
+    details += [" ".join(flag for flag in flags if re.match("avx", flag))]
     return {
-        "cpu": found.get("model name", platform.machine()),
+        "cpu": ", ".join([found.get("model name", platform.machine()), *filter(None, details)]),
         "instruction_sets": [flag for flag in flags if re.match("sse4_2|avx|fma|f16c|amx|asimd|sve|i8mm|bf16", flag)],
         "cores": os.cpu_count(),
     }
