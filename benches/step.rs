@@ -17,11 +17,11 @@ const STEPS: usize = 20;
 type Phase = (&'static str, fn(&Phases) -> Duration);
 
 const PHASES: [Phase; 5] = [
-    ("gather", |phases| phases.gather),
-    ("forward", |phases| phases.forward),
-    ("backward", |phases| phases.backward),
-    ("update", |phases| phases.update),
-    ("wait", |phases| phases.wait),
+    ("gather", |phases| phases.gather.time),
+    ("forward", |phases| phases.forward.time),
+    ("backward", |phases| phases.backward.time),
+    ("update", |phases| phases.update.time),
+    ("wait", |phases| phases.wait.time),
 ];
 
 fn phases(criterion: &mut Criterion) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewMut2, s};
 
-use super::clock::{Clock, Phase};
+use super::clock::{Clock, Phase, count_multiply_adds};
 use super::context::{Context, rows_of};
 use super::forward::{self, GatheredColumns};
 use super::gather::gather_samples;
@@ -178,6 +178,7 @@ fn backward_region(context: &Context<'_>, l: usize, region: &Region) {
     };
     let w = context.w(l);
     let w = w.slice(s![.., region.columns.clone()]);
+    count_multiply_adds(da.len() * n_out);
     gemm(context.backend, da.view_mut(), matrix(dz, region.rows.len(), n_out), w, 0.0);
     if region.columns.len() == n_in
         && let Some(da) = da.as_slice_mut()

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
+use super::clock::count_multiply_adds;
 use super::context::Context;
 use super::kernels::activation;
 use super::kernels::columns::Columns;
@@ -37,6 +38,7 @@ pub fn layer_forward(
     let params = |range: Range<usize>| unsafe { context.params.read(range) };
     if let Some(GatheredColumns { columns, scratch }) = gathered {
         let count = columns.count();
+        count_multiply_adds(input.nrows() * count * outputs.len());
         let input = input.slice(s![.., ..count]);
         for block in blocks(outputs.clone(), scratch.len() / count) {
             let w = params(layer.w_rows(block.clone()));
@@ -49,6 +51,7 @@ pub fn layer_forward(
             gemm(context.backend, z, input, w, 0.0);
         }
     } else {
+        count_multiply_adds(input.len() * outputs.len());
         let w = matrix(params(layer.w_rows(outputs.clone())), outputs.len(), layer.n_in);
         gemm(context.backend, z.view_mut(), input, w.reversed_axes(), 0.0);
     }

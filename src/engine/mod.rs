@@ -43,12 +43,12 @@ pub use crate::gemm::MAX_THREADS;
 pub use crate::isa::Isa;
 pub use broken::Broken;
 pub use buffer::{Buffer, require_memory};
-pub use clock::Phases;
+pub use clock::{Phases, Spent};
 pub use kernels::adam::{Adam, AdamStep};
 pub use options::{EngineOptions, default_threads};
 pub use predictor::{Predictions, Predictor};
 pub use score::Score;
-pub use speed::{memory_gbs, peak_gflops, product_gflops};
+pub use speed::{memory_gbs, peak_gflops, product_gflops, read_gbs};
 pub use state::State;
 
 use crate::data::Dataset;
@@ -235,9 +235,14 @@ impl Engine {
         &self.layout
     }
 
-    /// The time that the last [`Engine::train`] spent in each phase, on the thread that called it.
+    /// What the last [`Engine::train`] spent in each phase, on the thread that called it.
     pub fn phases(&self) -> Phases {
         self.workspace.worker_states[0].phases
+    }
+
+    /// What the last [`Engine::train`] spent in each phase, on each worker; the first is the thread that called it.
+    pub fn worker_phases(&self) -> impl Iterator<Item = Phases> {
+        self.workspace.worker_states.iter().map(|state| state.phases)
     }
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.

@@ -34,6 +34,29 @@ kernel! {
     }
 }
 
+kernel! {
+    /// The sum of all values, in an order of its own; without those after the last whole 64.
+    pub fn sum_all(values: &[f32]) -> f32 {
+        let mut sums = [0.0; 64];
+        for values in values.as_chunks::<64>().0 {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        sums.iter().sum()
+    }
+}
+
+/// The rate at which `threads` threads, each over its own part, read `bytes` bytes of memory again and again, in GB/s.
+pub fn read_gbs(bytes: usize, threads: usize) -> f64 {
+    let isa = Isa::detect();
+    let len = (bytes / size_of::<f32>() / threads).next_multiple_of(64).max(64);
+    rate(threads, (size_of::<f32>() * len) as f64, || {
+        let values = vec![1.0f32; len];
+        move || {
+            black_box(sum_all(isa, black_box(&values)));
+        }
+    })
+}
+
 /// The rate at which `threads` threads, each over its own part, read and write `bytes` bytes of memory again and again, in GB/s.
 pub fn memory_gbs(bytes: usize, threads: usize) -> f64 {
     let isa = Isa::detect();
@@ -97,6 +120,7 @@ mod tests {
         for threads in [1, 2] {
             assert!((0.01..1e5).contains(&peak_gflops(threads)));
             assert!((0.01..1e5).contains(&memory_gbs(1 << 16, threads)));
+            assert!((0.01..1e5).contains(&read_gbs(1 << 16, threads)));
             for backend in Backend::all() {
                 assert!((0.01..1e5).contains(&product_gflops(backend, threads)));
             }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use ndarray::s;
 
+use super::clock::count_multiply_adds;
 use super::context::{Context, matrix_mut, rows_of};
 use super::forward;
 use super::kernels::adam::{AdamStep, adam_step};
@@ -77,6 +78,7 @@ fn gradient_of_rows<'a>(
             } else {
                 let mut dw = matrix_mut(gradient, block.len(), n_in);
                 let dw = dw.slice_mut(s![.., ..used]);
+                count_multiply_adds(dw.len() * batch);
                 gemm(context.backend, dw, dz_block.t(), input, 0.0);
                 if let Some(columns) = columns {
                     // row by row: a scattered row is still in the first-level cache when it is applied

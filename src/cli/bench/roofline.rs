@@ -75,6 +75,8 @@ impl Roofline {
     pub fn shares(&mut self, measured: &Measured<'_>) -> Shares {
         let Measured { layout, phases, samples, batch_size, threads, .. } = *measured;
         let Phases { gather, forward, backward, update, wait, .. } = phases;
+        let [gather, forward, backward, update, wait] =
+            [gather, forward, backward, update, wait].map(|spent| spent.time);
         let total = (gather + forward + backward + update + wait).as_secs_f64().max(1e-9);
         let (samples, steps) = (samples as f64, samples as f64 / batch_size as f64);
         let weights = |skip: usize| -> f64 {

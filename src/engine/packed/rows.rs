@@ -8,7 +8,7 @@ use super::Packed;
 use super::gather::{Gathered, gather};
 use super::layout::{EVALUATION_BLOCK, MASK_BITS, MOST_ROWS};
 use super::lists::list_inputs;
-use crate::engine::clock::Clock;
+use crate::engine::clock::{Clock, count_multiply_adds};
 use crate::engine::context::Context;
 use crate::engine::kernels::activation;
 use crate::engine::partition::blocks;
@@ -82,6 +82,7 @@ impl Rows<'_> {
         if skips_zeros {
             for k in layout.sparse_blocks(layer.n_in) {
                 let lists = self.list_inputs(&k);
+                count_multiply_adds(self.listed(&lists) * panels.len() * layout.width);
                 for panels in blocks(panels.clone(), PANELS) {
                     self.multiply_listed(input, &k, w(panels.start), output, panels, &lists);
                 }
@@ -130,6 +131,7 @@ impl Rows<'_> {
         let tile = self.tile(a, k.clone(), b, c, panel);
         let (functions, width) = (self.packed.tiles.rows, self.packed.layout.width);
         let tiles = self.rows.len().div_ceil(functions.len());
+        count_multiply_adds(self.rows.len() * k.len() * width);
         for k in self.packed.layout.weight_blocks(k) {
             // the next block of weights follows this one
             let bytes = k.len() * width * size_of::<f32>();
@@ -221,6 +223,12 @@ impl Rows<'_> {
                 list_inputs(context.isa, list, packed.masks, layout.capacity, masks.clone(), rows);
         }
         Lists { list, size, counts }
+    }
+
+    /// How many values of these rows their tiles take: the rows of each tile by the inputs in its list.
+    fn listed(&self, lists: &Lists<'_>) -> usize {
+        let tiles = blocks(self.rows.clone(), SPARSE_ROWS);
+        tiles.zip(lists.iter()).map(|(rows, list)| rows.len() * list.len()).sum()
     }
 
     /// The outputs of these rows, row-major, in a buffer of this worker's.

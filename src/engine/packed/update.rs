@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::layout::{MASK_BITS, PackedLayer, block_panels};
 use super::lists::list_samples;
 use super::{Packed, convert};
+use crate::engine::clock::count_multiply_adds;
 use crate::engine::context::Context;
 use crate::engine::kernels::adam::{AdamStep, adam_step};
 use crate::engine::kernels::rows;
@@ -147,6 +148,8 @@ impl Learning<'_> {
 
     /// `dw += a^T dz` over some samples, for a block of the weights. The first samples overwrite.
     fn add_products(&self, block: &Block, samples: &Range<usize>) {
+        let columns = block.out_panels.len() * self.packed.layout.width;
+        count_multiply_adds(block.inputs.len() * samples.len() * columns);
         for out_panel in block.out_panels.clone() {
             for tile in self.tiles(&block.inputs, self.packed.tiles.max_rows()) {
                 self.prefetch_state(out_panel, &tile, samples);
@@ -174,6 +177,7 @@ impl Learning<'_> {
                 self.tiles(&panel, most).zip(list.chunks_mut(size)).zip(&mut counts)
             {
                 *count = self.list_samples(list, &tile, samples);
+                count_multiply_adds(tile.len() * *count * block.out_panels.len() * layout.width);
             }
             for out_panels in blocks(block.out_panels.clone(), PANELS) {
                 for ((tile, list), &count) in
