@@ -358,19 +358,33 @@ fn bench_measures_every_cell() {
         let number = |key: &str| cell[key].as_f64().unwrap();
         assert!(number("epoch_seconds") > 0.0 && number("gflops") > 0.0, "{cell}");
         let samples = number("samples_per_second") * number("epoch_seconds");
-        assert!((samples - 300.0).abs() < 1e-6, "{cell}");
+        assert!((samples - 220.0).abs() < 1e-6, "{cell}"); // of 240, a twelfth validates
         assert_eq!(cell["rounds"].as_array().unwrap().len(), 3);
+        assert!(number("executed_gflops") > 0.0 && number("executed_share_of_peak") > 0.0);
+        let peak = |gflops: &str, share: &str| number(gflops) / number(share);
+        for found in
+            [peak("gflops", "share_of_peak"), peak("executed_gflops", "executed_share_of_peak")]
+        {
+            assert!((found / number("peak_gflops") - 1.0).abs() < 1e-9, "{cell}");
+        }
     }
+    assert_eq!(result["samples"], 220);
     assert_eq!(
         (&cells[0]["hidden"], &cells[7]["hidden"]),
         (&[8, 4].into(), &serde_json::json!([]))
     );
     assert_eq!((&cells[1]["threads"], &cells[2]["batch_size"]), (&2.into(), &50.into()));
-    let table = sandbox.ok(&bench);
+    let table = sandbox.ok(&[&bench[..], &["--deterministic"]].concat());
     assert!(table.contains("s/epoch") && table.contains("none  "), "{table}");
+    assert_eq!(table.matches("  deterministic").count(), 2, "{table}");
+    // a network without hidden layers has no backward phase
+    assert!(table.contains(" 0% (-)") && table.contains("\n(-): "), "{table}");
+    assert!(
+        table.lines().take_while(|line| !line.starts_with("spread:")).all(|line| line.len() <= 110)
+    );
     for (flags, expected) in [
         (["--seconds", "0"], "expected more than 0"),
-        (["--batch-size", "301"], "data has 300 samples"),
+        (["--batch-size", "20,221"], "--batch-size 221: the training part of data has 220 samples"),
         (["--threads", "1025"], "1..=1024"),
         (["--hidden", "3;x"], "expected sizes"),
         (["--backend", "no"], "possible values"),
@@ -378,4 +392,81 @@ fn bench_measures_every_cell() {
         let message = sandbox.fails(&[&["bench", "data"][..], &flags].concat(), 2);
         assert!(message.contains(expected), "{message}");
     }
+}
+
+/// The cells of `densely bench` with these arguments.
+fn bench(sandbox: &Sandbox, args: &[&str]) -> Vec<serde_json::Value> {
+    let common = ["bench", "--seconds", "0.06", "--json"];
+    let result = &json_lines(&sandbox.ok(&[&common[..], args].concat()))[0];
+    result["cells"].as_array().unwrap().clone()
+}
+
+#[test]
+#[cfg(feature = "openblas")]
+fn bench_rejects_what_cannot_run_before_it_measures() {
+    let sandbox = Sandbox::new();
+    let bench = ["bench", "data", "--hidden", "4", "--batch-size", "20", "--seconds", "0.06"];
+    let more = ["--backend", "blas", "--threads", "1,2,65"];
+    let message = sandbox.fails(&[&bench[..], &more].concat(), 2);
+    assert_eq!(message.trim(), "error: --threads 65: expected 1 to 64 with the backend blas");
+}
+
+#[test]
+fn bench_resolves_auto_and_lists_no_cell_twice() {
+    let sandbox = Sandbox::new();
+    let flags = ["data", "--hidden", "4;4", "--batch-size", "20", "--threads", "1,1"];
+    for backends in ["auto", "rust,auto", "auto,rust,rust"] {
+        let cells = bench(&sandbox, &[&flags[..], &["--backend", backends]].concat());
+        let chosen: Vec<_> = cells.iter().filter(|cell| cell["auto"] == true).collect();
+        assert_eq!(chosen.len(), 1, "{backends}: {cells:?}");
+        let others = cells.len() - 1;
+        assert!(others == 0 || chosen[0]["backend"] != "rust" && others == 1, "{backends}");
+    }
+    let table =
+        sandbox.ok(&[&["bench"], &flags[..], &["--backend", "auto", "--seconds", "0.06"]].concat());
+    assert_eq!(table.matches(" (auto) ").count(), 2, "{table}");
+    assert!(table.contains("\n(auto): the backend"), "{table}");
+}
+
+#[test]
+fn bench_has_no_roofline_where_threads_share_cores() {
+    let sandbox = Sandbox::new();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let (all, more) = (cores.to_string(), (cores + 1).to_string());
+    let threads = format!("{all},{more}");
+    let flags = ["data", "--hidden", "8", "--batch-size", "20", "--backend", "rust"];
+    let cells = bench(&sandbox, &[&flags[..], &["--threads", &threads]].concat());
+    for phase in ["gather", "forward", "backward", "update"] {
+        assert!(cells[0]["phases"][phase]["roofline"].as_f64().unwrap() > 0.0, "{phase}");
+        assert!(cells[1]["phases"][phase]["roofline"].is_null(), "{phase}");
+    }
+    assert_eq!(cells[0]["peak_gflops"], cells[1]["peak_gflops"]);
+}
+
+#[test]
+fn bench_learns_numbers_as_training_does() {
+    let sandbox = Sandbox::new();
+    let row = |i: usize| format!("{},{},{}\n", i % 7, i % 11, (i * i) as f64 / 97.0);
+    let rows: String = (0..100).map(row).collect();
+    std::fs::write(sandbox.path("num.csv"), format!("a,b,price\n{rows}")).unwrap();
+    let flags = ["num.csv", "--hidden", "8,4", "--threads", "1,2"];
+    let cells = bench(&sandbox, &flags);
+    assert!(cells.len() >= 2);
+    for cell in &cells {
+        // batches of 500 samples by default, but there are fewer
+        assert_eq!(cell["batch_size"], 80, "{cell}");
+        assert!(cell["gflops"].as_f64().unwrap() > 0.0, "{cell}");
+    }
+}
+
+#[test]
+#[cfg(feature = "embedded-mnist")]
+fn bench_trains_on_the_images_that_train_takes() {
+    let sandbox = Sandbox::new();
+    let flags = ["bench", "--hidden", "16", "--seconds", "0.06", "--json", "--backend", "rust"];
+    let result = &json_lines(&sandbox.ok(&flags))[0];
+    assert_eq!((&result["data"], &result["samples"]), (&"mnist".into(), &50_000.into()));
+    let cell = &result["cells"][0];
+    // most of an image is zero, and left out
+    assert!(cell["executed_gflops"].as_f64() < cell["gflops"].as_f64(), "{cell}");
 }

@@ -1,9 +1,9 @@
 //! Where the time of a step goes, and how much of it the arithmetic and the memory of this machine need at least.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::engine::{Phases, memory_gbs};
+use crate::engine::{Phases, Spent, default_threads, memory_gbs, peak_gflops, read_gbs};
 use crate::model::Layout;
 use crate::report::Column;
 use serde::Serialize;
@@ -11,11 +11,13 @@ use serde::Serialize;
 /// A phase of a step.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Phase {
-    /// Its share of the time, on the thread that called.
+    /// Its share of the time of all threads.
     pub share: f64,
-    /// The time that it takes at least by its share: the longer of its arithmetic at the peak rate and of the bytes that it has to move at the rate
-    /// of a loop over as much memory. Nothing for waiting. Inputs that are left out because they are zero count as arithmetic.
+    /// The time that it takes at least, as a share of the time that it took: the longer of its executed arithmetic at the peak rate and of the bytes
+    /// that it has to move at the rate of a loop over as much memory. Nothing for waiting, where a phase has no work, and where threads share cores.
     pub roofline: Option<f64>,
+    /// The multiply-adds that its matrix products execute for each sample.
+    pub multiply_adds: f64,
 }
 
 /// The phases of a step.
@@ -38,76 +40,165 @@ impl Shares {
         Column::right("wait", 1, 5, 4),
     ];
 
-    /// Their cells: a share of the time, and in brackets of the roofline.
+    /// Their cells: a share of the time, and in brackets the roofline.
     pub fn cells(&self) -> [String; 5] {
-        let Self { gather, forward, backward, update, wait } = *self;
-        [gather, forward, backward, update, wait].map(|Phase { share, roofline }| match roofline {
-            Some(roofline) => format!("{:.0}% ({:.0}%)", 100.0 * share, 100.0 * roofline),
-            None => format!("{:.0}%", 100.0 * share),
-        })
+        let percent = |share: f64| format!("{:.0}%", 100.0 * share);
+        let cells = self.working().map(|Phase { share, roofline, .. }| {
+            format!("{} ({})", percent(share), roofline.map_or("-".to_owned(), percent))
+        });
+        let [gather, forward, backward, update] = cells;
+        [gather, forward, backward, update, percent(self.wait.share)]
+    }
+
+    /// The rooflines of all phases but waiting.
+    pub fn bounds(&self) -> [Option<f64>; 4] {
+        self.working().map(|phase| phase.roofline)
+    }
+
+    fn working(&self) -> [Phase; 4] {
+        let Self { gather, forward, backward, update, .. } = *self;
+        [gather, forward, backward, update]
     }
 }
 
+/// GFLOP/s that numbers of threads can do at most: the best of several measurements.
+#[derive(Debug)]
+pub struct Peaks(BTreeMap<usize, f64>);
+
+impl Peaks {
+    /// For these numbers of threads. More threads than cores have no higher peak.
+    pub fn new(threads: impl Iterator<Item = usize>) -> Self {
+        Self(threads.map(|threads| (threads.min(default_threads()), 0.0)).collect())
+    }
+
+    /// Measures all of them once more.
+    pub fn measure(&mut self) {
+        self.0.iter_mut().for_each(|(&threads, peak)| *peak = peak.max(peak_gflops(threads)));
+    }
+
+    /// That of a number of threads.
+    ///
+    /// # Panics
+    /// If it is none of those that were announced.
+    pub fn of(&self, threads: usize) -> f64 {
+        self.0[&threads.min(default_threads())]
+    }
+
+    /// Numbers of threads, from the fewest on, and their peaks.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.0.iter().map(|(&threads, &peak)| (threads, peak))
+    }
+
+    /// The most threads, and their peak.
+    pub fn highest(&self) -> (usize, f64) {
+        self.iter().last().unwrap_or_default()
+    }
+}
+
+/// Whether a loop over memory also writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Access {
+    Read,
+    Change,
+}
+
 /// What a machine can do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Roofline {
-    /// GB/s over a number of bytes by a number of threads.
-    bandwidths: HashMap<(usize, usize), f64>,
+    pub peaks: Peaks,
+    /// Bytes a second over a number of bytes by a number of threads.
+    bandwidths: HashMap<(Access, usize, usize), f64>,
 }
 
 /// What was measured of a cell.
 pub struct Measured<'a> {
     pub layout: &'a Layout,
+    /// Of all workers together.
     pub phases: Phases,
     pub samples: usize,
     pub batch_size: usize,
     pub threads: usize,
-    /// The bytes of the data set's inputs.
+    /// The bytes of all inputs of an epoch.
     pub input_bytes: usize,
     /// Of a sample's inputs.
     pub sample_bytes: usize,
-    /// GFLOP/s of the threads.
-    pub peak: f64,
+}
+
+impl Measured<'_> {
+    /// The multiply-adds that all phases together execute for a sample.
+    pub fn multiply_adds_per_sample(&self) -> f64 {
+        let Phases { gather, forward, backward, update, .. } = self.phases;
+        let all = [gather, forward, backward, update].map(|spent| spent.multiply_adds);
+        all.iter().sum::<u64>() as f64 / self.samples as f64
+    }
 }
 
 impl Roofline {
+    /// A machine with these peaks.
+    pub fn new(peaks: Peaks) -> Self {
+        Self { peaks, bandwidths: HashMap::new() }
+    }
+
     /// The phases of a cell.
     pub fn shares(&mut self, measured: &Measured<'_>) -> Shares {
-        let Measured { layout, phases, samples, batch_size, threads, .. } = *measured;
-        let Phases { gather, forward, backward, update, wait, .. } = phases;
-        let [gather, forward, backward, update, wait] =
-            [gather, forward, backward, update, wait].map(|spent| spent.time);
-        let total = (gather + forward + backward + update + wait).as_secs_f64().max(1e-9);
-        let (samples, steps) = (samples as f64, samples as f64 / batch_size as f64);
-        let weights = |skip: usize| -> f64 {
-            layout.layers().iter().skip(skip).map(|l| 2.0 * (l.n_in * l.n_out) as f64).sum()
+        let Phases { gather, forward, backward, update, wait, .. } = measured.phases;
+        let least = match measured.threads <= default_threads() {
+            true => self.memory_seconds(measured).map(Some),
+            false => [None; 4],
         };
-        let flop = |per_sample: f64| per_sample * samples / measured.peak / 1e9;
-        let n_in = layout.layers().first().map_or(0, |layer| layer.n_in);
-        let gathered = (measured.sample_bytes + 4 * n_in) as f64 * samples;
-        let gathered = gathered / self.bandwidth(measured.input_bytes, threads);
-        // parameters and two moments are read and written; they and the gradient lie there
-        let moved = 24.0 * layout.len() as f64 * steps;
-        let moved = moved / self.bandwidth(16 * layout.len(), threads);
-        let phase = |time: Duration, least: Option<f64>| {
-            let time = time.as_secs_f64();
-            let roofline = least.filter(|_| time > 0.0).map(|least| least / time);
-            Phase { share: time / total, roofline }
+        let peak = 1e9 * self.peaks.of(measured.threads);
+        let total: Duration =
+            [gather, forward, backward, update, wait].map(|s| s.time).iter().sum();
+        let phase = |spent: Spent, moved: Option<f64>| {
+            // the mean of all threads
+            let seconds = spent.time.as_secs_f64() / measured.threads as f64;
+            let least = moved.map(|moved| moved.max(2.0 * spent.multiply_adds as f64 / peak));
+            let least = least.filter(|&least| least > 0.0 && seconds > 0.0);
+            Phase {
+                share: spent.time.as_secs_f64() / total.as_secs_f64().max(1e-9),
+                roofline: least.map(|least| least / seconds),
+                multiply_adds: spent.multiply_adds as f64 / measured.samples as f64,
+            }
         };
         Shares {
-            gather: phase(gather, Some(gathered)),
-            forward: phase(forward, Some(flop(weights(0)))),
-            backward: phase(backward, Some(flop(weights(1)))),
-            update: phase(update, Some(flop(weights(0)).max(moved))),
+            gather: phase(gather, least[0]),
+            forward: phase(forward, least[1]),
+            backward: phase(backward, least[2]),
+            update: phase(update, least[3]),
             wait: phase(wait, None),
         }
     }
 
-    /// Bytes a second that threads read and write together, over as much memory.
-    fn bandwidth(&mut self, bytes: usize, threads: usize) -> f64 {
+    /// The seconds that the memory of this machine needs at least for what gathering, forward, backward and the update of all steps move: inputs are
+    /// read; weights are read, backward without those of the first layer; parameters and both moments are read and written.
+    fn memory_seconds(&mut self, measured: &Measured<'_>) -> [f64; 4] {
+        let Measured { layout, samples, batch_size, threads, .. } = *measured;
+        let (samples, steps) = (samples as f64, samples as f64 / batch_size as f64);
+        let weights = |skip: usize| -> f64 {
+            let weights = layout.layers().iter().skip(skip).map(|layer| layer.n_in * layer.n_out);
+            4.0 * steps * weights.sum::<usize>() as f64
+        };
+        // parameters, moments and the gradient lie there
+        let network = 16 * layout.len();
+        let inputs = self.bandwidth(Access::Read, measured.input_bytes, threads);
+        let read = self.bandwidth(Access::Read, network, threads);
+        let changed = self.bandwidth(Access::Change, network, threads);
+        [
+            measured.sample_bytes as f64 * samples / inputs,
+            weights(0) / read,
+            weights(1) / read,
+            24.0 * layout.len() as f64 * steps / changed,
+        ]
+    }
+
+    /// Bytes a second that threads move together, over as much memory.
+    fn bandwidth(&mut self, access: Access, bytes: usize, threads: usize) -> f64 {
         // sizes that differ by less than a half need no measurement of their own; more than this fits no cache
         let bytes = bytes.next_power_of_two().clamp(1 << 14, 1 << 28);
-        let measure = || 1e9 * memory_gbs(bytes, threads);
-        *self.bandwidths.entry((bytes, threads)).or_insert_with(measure)
+        let measure = || match access {
+            Access::Read => 1e9 * read_gbs(bytes, threads),
+            Access::Change => 1e9 * memory_gbs(bytes, threads),
+        };
+        *self.bandwidths.entry((access, bytes, threads)).or_insert_with(measure)
     }
 }
