@@ -1,5 +1,6 @@
 //! What the cells train on.
 
+use super::dense;
 use crate::cli::told;
 use crate::data::{Dataset, Split, load};
 use crate::error::{Error, Result};
@@ -14,11 +15,16 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// What `densely train` would train on.
+    /// What `densely train` would train on, or made-up data.
     ///
     /// # Errors
     /// If the data cannot be read, or has neither classes nor targets.
     pub fn of(name: &str) -> Result<Self> {
+        if name == dense::NAME {
+            let data = dense::data()?;
+            let rows = (0..data.len() as u32).collect();
+            return Self::new(data, rows);
+        }
         let data = told(load(name)?, false)?;
         data.require_labels()?;
         let parts = Split::Auto.resolved(&data).apply(&data, 0)?;
