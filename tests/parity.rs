@@ -240,6 +240,11 @@ fn the_table_of_tensors_freezes_layers_and_is_checked() {
             let mut grads = vec![7.0; params.len()];
             engine.gradient(&mut grads, state.params(), &data, &rows);
             assert_ne!(state.params(), params);
+            assert_eq!(
+                engine.phases().backward.multiply_adds,
+                0,
+                "nothing needs the backward pass"
+            );
             (state.params().to_vec(), grads)
         });
         assert!(results[0] == results[1], "{backend:?}");

@@ -119,7 +119,7 @@ impl Command<'_> {
             let plan = plan(&runs, &data, &directory, |threads| config.grid.jobs_for(threads));
             SweepTerminal::new(&runs, data.name(), metric, backend, plan, bars)
         };
-        let backend = Backend::of(config.grid.base().backend)?;
+        let backend = Backend::of(runs[0].config.backend)?;
         let host = Host {
             runs: &runs,
             source: &source,
@@ -189,9 +189,14 @@ impl Command<'_> {
 pub fn checked(mut config: SweepConfig, asked: &Asked) -> Result<SweepConfig> {
     asked.apply(|table| config.take_from(table))?;
     make_absolute(&mut config.options)?;
+    let varies = config.grid.varies_in("backend");
     config.grid.resolve("backend", |config| {
-        // there is such a backend; `auto` stays, because it depends on a run's network
-        Backend::of(config.backend).map(drop)
+        let backend = Backend::of(config.backend)?;
+        // alone, `auto` is what it is for the network of each run; beside others it is the one of this CPU, so that no run is there twice
+        if varies {
+            config.backend = backend.choice();
+        }
+        Ok(())
     })?;
     config.grid.runs(1, 1).map_err(|error| asked.locate(error))?;
     Ok(config)

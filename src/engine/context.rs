@@ -16,7 +16,7 @@
 //! | the score of a chunk | written by the worker that has the chunk | read by worker 0 |
 //!
 //! With the Rust backend, the buffers are those of `packed`, and phase 2 divides inputs instead of rows of `w`. Before the first phase and after the last
-//! each worker converts its part between flat vectors and panels, with a barrier between:
+//! each worker converts what it owns (`PackedLayout::owned`) between flat vectors and panels, with a barrier between:
 //!
 //! | buffer | phase 1 | phase 2 |
 //! |---|---|---|
@@ -37,7 +37,7 @@
 //! | `dz` of the others | own panels written and read | own panels read |
 //! | a worker's parts of input gradients | written; after a barrier, read by all | - |
 //!
-//! An evaluation has neither phase: `params` are read by all, and a worker's evaluation buffers are its own. With the Rust backend these are own rows of
+//! An evaluation has neither phase: `params` are read by all (with panels after each worker has converted what it owns, and a barrier), and a worker's evaluation buffers are its own. With the Rust backend these are own rows of
 //! the buffers of the batch, `EVALUATION_BLOCK` for each worker.
 //!
 //! The functions of `step`, `backpropagation`, `update`, `evaluation` and `forward` trust each other to keep to the table.

@@ -84,8 +84,6 @@ pub struct Trained {
 pub struct Engine {
     spec: Spec,
     loss: Loss,
-    /// How many layers, counted from the inputs, no step changes.
-    frozen: usize,
     /// One for each output of a regression; empty for classes.
     scales: Vec<TargetScale>,
     layout: Layout,
@@ -142,7 +140,6 @@ impl Engine {
         Ok(Self {
             spec: spec.clone(),
             loss,
-            frozen,
             scales,
             layout,
             backend,
@@ -202,6 +199,7 @@ impl Engine {
     /// # Ok::<(), densely::Error>(())
     /// ```
     pub fn with_tensors(mut self, mut change: impl FnMut(&mut Tensor)) -> Result<Self> {
+        let least = self.layout.frozen_layers();
         for tensor in self.layout.tensors_mut() {
             let mut changed = tensor.clone();
             change(&mut changed);
@@ -217,11 +215,10 @@ impl Engine {
                 (changed.trained, changed.rate, changed.decay);
         }
         let frozen = self.layout.frozen_layers();
-        if frozen < self.frozen || frozen == self.layout.layers().len() {
-            let expected = format!("{} to {}", self.frozen, self.layout.layers().len() - 1);
+        if frozen < least || frozen == self.layout.layers().len() {
+            let expected = format!("{least} to {}", self.layout.layers().len() - 1);
             return Err(Error::argument("frozen layers", frozen.to_string(), expected));
         }
-        self.frozen = frozen;
         Ok(self)
     }
 
@@ -481,13 +478,12 @@ impl Engine {
         job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
         report: &mut dyn FnMut(Score),
     ) {
-        let Self { spec, loss, frozen, scales, layout, backend, isa, workers, workspace, .. } =
-            self;
+        let Self { spec, loss, scales, layout, backend, isa, workers, workspace, .. } = self;
         let packed = self.packed.as_mut().map(PackedNetwork::share);
         let context = Context {
             spec,
             loss: *loss,
-            frozen: *frozen,
+            frozen: layout.frozen_layers(),
             scales,
             layout,
             backend: *backend,

@@ -9,7 +9,8 @@
 //! over the parameters.
 //!
 //! What needs a figure over the whole batch would have its place in phase 1, at a barrier between layers: layers that are split by outputs have one
-//! (`packed::by_outputs`). A figure over the whole gradient needs two passes over it: one that stores it (`Rule::Store`), a barrier, and one that applies it.
+//! (`packed::by_outputs`). A figure over the whole gradient needs two passes over it, with a barrier between: one that stores it in a vector of its own, and
+//! one that applies it.
 //!
 //! A worker's own rows are those of a chunk that is assigned to it and, where there are enough rows, of smaller chunks that it
 //! draws when it is free: who computes a chunk changes nothing in it. Where the result must not depend on the number of
@@ -20,7 +21,7 @@
 //!     │      └──> forward                 a layer forward, the columns that are not zero
 //!     ├──> packed                         both phases of the Rust backend
 //!     │           └──> context            what every phase needs
-//! evaluation ──> forward                  the jobs without training
+//! evaluation ──> forward, packed          the jobs without training
 //! ```
 #![allow(unsafe_code)]
 

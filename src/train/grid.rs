@@ -159,6 +159,12 @@ impl Grid {
         !self.axes.is_empty()
     }
 
+    /// Whether a setting has several values.
+    #[cfg(feature = "cli")]
+    pub(crate) fn varies_in(&self, key: &str) -> bool {
+        self.axes.iter().any(|axis| axis.setting.key == key)
+    }
+
     /// Replaces values of a setting by those that they stand for, so that two that mean the same are one.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::roofline::{Measured, Roofline, Shares};
 use super::workload::Workload;
 use crate::data::{Features, epoch_order};
 use crate::engine::{Adam, Buffer, Engine, EngineOptions, Phases, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Init, Layout, Spec, initialize};
 
 /// The samples of a warm-up, about.
@@ -123,9 +123,16 @@ impl Cell {
         while start.elapsed() < limit || trained == 0 {
             let began = Instant::now();
             let (data, pass) = (&workload.data, &order[..samples]);
-            engine.train(&mut self.state, &Adam::default(), data, pass, batch, |_| {
-                ControlFlow::Continue(())
-            });
+            let next = |_| ControlFlow::Continue(());
+            let passed = engine.train(&mut self.state, &Adam::default(), data, pass, batch, next);
+            if let Some(broken) = passed.broken {
+                let hidden: Vec<String> = self.hidden.iter().map(usize::to_string).collect();
+                let problem = format!(
+                    "with {} in batches of {batch}, {broken}; expected smaller numbers, such as standardised ones",
+                    if hidden.is_empty() { "no hidden layer".into() } else { hidden.join("-") }
+                );
+                return Err(Error::invalid(workload.data.name(), problem));
+            }
             if warm {
                 time += began.elapsed();
                 trained += samples;
@@ -186,5 +193,25 @@ impl Cell {
             spread: (sorted[sorted.len() - 1] - sorted[0]) / epoch_seconds,
             phases,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Dataset;
+    use ndarray::Array2;
+
+    #[test]
+    fn a_training_that_diverges_has_no_speed() {
+        // the square of the gradient is no number
+        let x = Array2::from_shape_fn((60, 3), |(i, j)| ((i * 7 + j * 5) % 13) as f32 * 1e22);
+        let labels: Vec<u32> = (0..60).map(|i| i % 2).collect();
+        let data = Dataset::from_arrays(x.view(), &labels).unwrap();
+        let workload = Workload::new(data, (0..60).collect()).unwrap();
+        let spec = workload.spec(&[4]).unwrap();
+        let mut cell = Cell::new(&[4], &spec, EngineOptions::new(20), false).unwrap();
+        let error = cell.measure(&workload, 0, 0.01).unwrap_err().to_string();
+        assert!(error.contains("with 4 in batches of 20"), "{error}");
     }
 }

@@ -169,7 +169,7 @@ impl Roofline {
         }
     }
 
-    /// The seconds that the memory of this machine needs at least for what gathering, forward, backward and the update of all steps move: inputs are
+    /// The seconds that the memory of this machine needs about at least for what gathering, forward, backward and the update of all steps move: inputs are
     /// read; weights are read, backward without those of the first layer; parameters and both moments are read and written.
     fn memory_seconds(&mut self, measured: &Measured<'_>) -> [f64; 4] {
         let Measured { layout, samples, batch_size, threads, .. } = *measured;

@@ -114,8 +114,8 @@ fn remarks(measured: &[Measurement]) -> String {
     }
     remarks += "\nspread: between the slowest and the fastest round";
     remarks += "\nGFLOP/s: the arithmetic of all weights each second, as if no input were zero; of peak: the share of the peak that this is";
-    remarks += "\nexecuted: the share of the peak by the arithmetic that was really done, without the zeros that were left out";
-    remarks += "\nsecond table: each phase's share of a step's time. In brackets, how much of that time this machine needs at least, to do the \
+    remarks += "\nexecuted: the share of the peak by the arithmetic that was really done, without the zeros that were left out and with the columns that fill a panel";
+    remarks += "\nsecond table: each phase's share of a step's time. In brackets, about how much of that time this machine needs at least, to do the \
                 phase's executed arithmetic at the peak, or to move its weights and inputs at the speed of the memory, whichever takes \
                 longer: near 100%, little is left to gain";
     let bounds = || measured.iter().flat_map(|cell| cell.phases.bounds());
@@ -123,7 +123,7 @@ fn remarks(measured: &[Measurement]) -> String {
         remarks += "\n(-): no such bound: the phase has nothing to do, or threads share a core";
     }
     if bounds().flatten().any(|bound| bound > IMPOSSIBLE) {
-        remarks += "\nabove 100%: other programs slowed the machine down while the peak or the memory was measured";
+        remarks += "\nabove 100%: the memory is faster for what the phase moves than for as much as was measured, or other programs slowed the machine down while the peak or the memory was measured";
     }
     remarks
 }

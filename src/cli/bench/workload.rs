@@ -31,7 +31,7 @@ impl Workload {
         Self::new(data, parts.train)
     }
 
-    fn new(data: Dataset, rows: Vec<u32>) -> Result<Self> {
+    pub fn new(data: Dataset, rows: Vec<u32>) -> Result<Self> {
         let task = Task::of(&data, &rows, Choice::Auto)?;
         Ok(Self { data, rows, task })
     }

@@ -1,4 +1,4 @@
-//! From flat row-major vectors to panels and back, by all workers: each converts what it owns.
+//! From flat row-major vectors to panels and back, by all workers: each converts what it owns, which is disjoint from what the others own.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -9,9 +9,9 @@ use crate::engine::shared::Shared;
 use crate::gemm::panels::Tiles;
 use crate::model::LayerLayout;
 
-/// A part of a layer's weights, and the biases of some panels of outputs.
+/// What one worker converts of a layer: some weights, and the biases of some panels of outputs.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct Owned {
     pub in_panels: Range<usize>,
     pub out_panels: Range<usize>,
     pub biases: Range<usize>,
@@ -27,17 +27,17 @@ pub struct Conversion<'a> {
 }
 
 impl Conversion<'_> {
-    /// Copies a part out of a flat vector into a packed one.
+    /// Copies what a worker owns out of a flat vector into a packed one.
     ///
     /// # Safety
-    /// Nobody else reaches the part of the packed vector meanwhile, and nobody writes the flat one.
-    pub unsafe fn load(&self, part: &Part, packed: Shared<'_, f32>, flat: &[f32]) {
+    /// Nobody else reaches that in the packed vector meanwhile, and nobody writes the flat one.
+    pub unsafe fn load(&self, owned: &Owned, packed: Shared<'_, f32>, flat: &[f32]) {
         let (n_in, width) = (self.layer.n_in, self.tiles.width);
         let w = &flat[self.flat_layer.w()];
-        for panel in part.out_panels.clone() {
+        for panel in owned.out_panels.clone() {
             let outputs = outputs(self.layer, width, panel);
             let from = &w[outputs.start * n_in..outputs.end * n_in];
-            for (input, position, length) in self.runs(part) {
+            for (input, position, length) in self.runs(owned) {
                 let from = from[input..].as_ptr();
                 let to = packed.pointer(self.rows(panel, position, length));
                 // SAFETY: `from` has a row of `n_in` values for each output, and the run lies within it; `to` has a row of `width` values for each
@@ -46,7 +46,7 @@ impl Conversion<'_> {
             }
         }
         let b = &flat[self.flat_layer.b()];
-        for panel in part.biases.clone() {
+        for panel in owned.biases.clone() {
             let outputs = outputs(self.layer, width, panel);
             let to = self.layer.b.start + outputs.start..self.layer.b.start + outputs.end;
             // SAFETY: the caller's promise.
@@ -58,13 +58,13 @@ impl Conversion<'_> {
     ///
     /// # Safety
     /// Nobody else reaches these values of the flat vector meanwhile, and nobody writes the packed one.
-    pub unsafe fn store(&self, part: &Part, packed: &[f32], flat: Shared<'_, f32>) {
+    pub unsafe fn store(&self, owned: &Owned, packed: &[f32], flat: Shared<'_, f32>) {
         let (n_in, width) = (self.layer.n_in, self.tiles.width);
         let (w, b) = (self.flat_layer.w(), self.flat_layer.b());
-        for panel in part.out_panels.clone() {
+        for panel in owned.out_panels.clone() {
             let outputs = outputs(self.layer, width, panel);
             let to = flat.pointer(w.start + outputs.start * n_in..w.start + outputs.end * n_in);
-            for (input, position, length) in self.runs(part) {
+            for (input, position, length) in self.runs(owned) {
                 let from = packed[self.rows(panel, position, length)].as_ptr();
                 // SAFETY: as in `load`, the other way round; the run of inputs is within a row.
                 unsafe {
@@ -73,7 +73,7 @@ impl Conversion<'_> {
                 }
             }
         }
-        for panel in part.biases.clone() {
+        for panel in owned.biases.clone() {
             let outputs = outputs(self.layer, width, panel);
             let from = &packed[self.layer.b.start..][outputs.clone()];
             // SAFETY: the caller's promise.
@@ -89,9 +89,9 @@ impl Conversion<'_> {
     }
 
     /// Runs of inputs that follow each other both in a layer's row and in its panels: the input and the position at which each begins, and its length.
-    fn runs(&self, part: &Part) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+    fn runs(&self, owned: &Owned) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
         let (n_in, width, order) = (self.layer.n_in, self.tiles.width, self.order);
-        let positions = part.in_panels.start * width..n_in.min(part.in_panels.end * width);
+        let positions = owned.in_panels.start * width..n_in.min(owned.in_panels.end * width);
         let length = match order {
             InputOrder::Given => positions.len().max(1),
             InputOrder::Squares { .. } => SIDE,

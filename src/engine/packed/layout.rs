@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::convert::Part;
+use super::convert::Owned;
 use crate::engine::buffer::Buffer;
 use crate::engine::partition::{Partition, even_range};
 use crate::error::{Error, Result};
@@ -247,15 +247,15 @@ impl PackedLayout {
         if self.split > 0 { worker * self.mask_blocks } else { 0 }
     }
 
-    /// The part of a layer's parameters that a worker converts: of a layer that is split by outputs the part that it changes, else about that one.
-    pub fn part(&self, l: usize, worker: usize) -> Part {
+    /// What a worker converts of a layer: if it is split by outputs what the worker changes, else as much as any other worker, and most of what it changes.
+    pub fn owned(&self, l: usize, worker: usize) -> Owned {
         let layer = &self.layers[l];
         if l < self.split {
             let own = self.own_panels(l, worker);
-            return Part { in_panels: 0..layer.in_panels, out_panels: own.clone(), biases: own };
+            return Owned { in_panels: 0..layer.in_panels, out_panels: own.clone(), biases: own };
         }
         let all = 0..layer.out_panels;
-        Part {
+        Owned {
             in_panels: even_range(layer.in_panels, worker, self.workers.len()),
             biases: if worker == 0 { all.clone() } else { 0..0 },
             out_panels: all,

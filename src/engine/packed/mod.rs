@@ -1,7 +1,7 @@
 //! The step on panels: the network and the batch lie as the products of `gemm::panels` read them, so that nothing is packed, and
 //! values that are zero are left out.
 //!
-//! Files and callers have flat row-major vectors. [`Packed::load`] and [`Packed::store`] convert at the two ends of a pass, each worker what it will
+//! Files and callers have flat row-major vectors. [`Packed::load`] and [`Packed::store`] convert at the two ends of a pass, each worker most of what it will
 //! change. Between them the parameters and moments lie in panels, the weights that the backward pass needs also transposed, which the update keeps
 //! equal.
 //!
@@ -173,7 +173,7 @@ impl PackedNetwork {
 }
 
 impl Packed<'_> {
-    /// Takes over a worker's part of flat parameters, and of the moments if they are given, with which the pass needs the transposed weights too. All
+    /// Takes over what a worker owns of flat parameters, and of the moments if they are given; `transposes` says whether the pass goes backward. All
     /// members of a crew do it at once, before a barrier.
     ///
     /// # Safety
@@ -187,18 +187,18 @@ impl Packed<'_> {
         transposes: bool,
     ) {
         for (l, conversion) in self.conversions(flat) {
-            let part = self.layout.part(l, worker);
-            // SAFETY: a worker's own part; the caller promises the rest.
+            let owned = self.layout.owned(l, worker);
+            // SAFETY: what a worker owns is its own; the caller promises the rest.
             unsafe {
-                conversion.load(&part, self.params, params);
+                conversion.load(&owned, self.params, params);
                 if let Some([m, v]) = moments {
-                    conversion.load(&part, self.m, m);
-                    conversion.load(&part, self.v, v);
+                    conversion.load(&owned, self.m, m);
+                    conversion.load(&owned, self.v, v);
                 }
                 let layer = conversion.layer;
                 if transposes && !layer.transposed.is_empty() {
-                    for in_panel in part.in_panels.clone() {
-                        for out_panel in part.out_panels.clone() {
+                    for in_panel in owned.in_panels.clone() {
+                        for out_panel in owned.out_panels.clone() {
                             let (params, transposed) = (self.params, self.transposed);
                             convert::transpose(
                                 self.tiles, layer, transposed, params, in_panel, out_panel,
@@ -210,7 +210,7 @@ impl Packed<'_> {
         }
     }
 
-    /// Hands back a worker's part of the parameters and moments of the layers that learn. All members of a crew do it at once, after a barrier.
+    /// Hands back what a worker owns of the parameters and moments of the layers that learn. All members of a crew do it at once, after a barrier.
     ///
     /// # Safety
     /// Nobody writes the packed vectors, or reaches the flat ones but as here, until all members have returned.
@@ -221,7 +221,7 @@ impl Packed<'_> {
         }
     }
 
-    /// Hands back a worker's part of the gradients that [`Rule::Store`] left in the place of the first moments.
+    /// Hands back what a worker owns of the gradients that [`Rule::Store`] left in the place of the first moments.
     ///
     /// # Safety
     /// As [`Packed::store`].
@@ -238,10 +238,10 @@ impl Packed<'_> {
         from: Shared<'_, f32>,
     ) {
         for (l, conversion) in self.conversions(flat).skip(flat.frozen_layers()) {
-            // SAFETY: nobody writes the packed vectors; a worker's own part of the flat one.
+            // SAFETY: nobody writes the packed vectors; what the worker owns of the flat one.
             unsafe {
                 let from = from.read(0..self.layout.params_len);
-                conversion.store(&self.layout.part(l, worker), from, to);
+                conversion.store(&self.layout.owned(l, worker), from, to);
             }
         }
     }

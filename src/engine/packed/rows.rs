@@ -73,10 +73,11 @@ impl Rows<'_> {
         let input = layout.input(l, *worker);
         let activation = context.activation(l);
         count_product();
-        let w = |panel: usize| {
+        let w = |panels: &Range<usize>| {
             let weights = layer.n_in * layout.width;
-            let start = layer.w.start + panel * weights;
-            packed.params.pointer(start..start + weights).cast_const()
+            let start = layer.w.start;
+            let range = start + panels.start * weights..start + panels.end * weights;
+            packed.params.pointer(range).cast_const()
         };
         let skips_zeros = l == 0 && packed.skips_zeros;
         if skips_zeros {
@@ -84,13 +85,13 @@ impl Rows<'_> {
                 let lists = self.list_inputs(&k);
                 count_multiply_adds(self.listed(&lists) * panels.len() * layout.width);
                 for panels in blocks(panels.clone(), PANELS) {
-                    self.multiply_listed(input, &k, w(panels.start), output, panels, &lists);
+                    self.multiply_listed(input, &k, w(&panels), output, panels, &lists);
                 }
             }
         }
         for panel in panels {
             if !skips_zeros {
-                self.multiply(input, 0..layer.n_in, w(panel), output, panel);
+                self.multiply(input, 0..layer.n_in, w(&(panel..panel + 1)), output, panel);
             }
             let b = layer.b.start + panel * layout.width;
             // SAFETY: phase 1: nobody writes parameters; own rows of two buffers.
@@ -128,7 +129,7 @@ impl Rows<'_> {
         c: &Range<usize>,
         panel: usize,
     ) {
-        let tile = self.tile(a, k.clone(), b, c, panel);
+        let tile = self.tile(a, k.clone(), b, c, panel..panel + 1);
         let (functions, width) = (self.packed.tiles.rows, self.packed.layout.width);
         let tiles = self.rows.len().div_ceil(functions.len());
         count_multiply_adds(self.rows.len() * k.len() * width);
@@ -158,8 +159,7 @@ impl Rows<'_> {
         lists: &Lists<'_>,
     ) {
         let layout = self.packed.layout;
-        let first = self.tile(a, 0..k.end, b, c, panels.start);
-        self.of_panel(c, panels.end - 1);
+        let first = self.tile(a, 0..k.end, b, c, panels.clone());
         let tiles = blocks(self.rows.clone(), SPARSE_ROWS);
         for (rows, list) in tiles.zip(lists.iter()) {
             let functions = &self.packed.tiles.sparse[rows.len() - 1][panels.len() - 1];
@@ -185,13 +185,15 @@ impl Rows<'_> {
         k: Range<usize>,
         b: *const f32,
         c: &Range<usize>,
-        panel: usize,
-    ) -> impl Fn(&Range<usize>, &Range<usize>) -> Tile {
+        panels: Range<usize>,
+    ) -> impl Fn(&Range<usize>, &Range<usize>) -> Tile + use<'_> {
         let (arena, layout) = (self.packed.arena, self.packed.layout);
         let a_panels = k.end.div_ceil(layout.width);
         assert!(layout.at(a.start, a_panels, 0) <= a.end, "columns {k:?} are outside a buffer");
         let begin = k.start;
-        let c = arena.pointer(self.of_panel(c, panel));
+        // from the first of these rows in the first panel to the last of them in the last one
+        let [from, to] = [panels.start, panels.end - 1].map(|panel| self.of_panel(c, panel));
+        let c = arena.pointer(from.start..to.end);
         let (a, first) = (arena.pointer(a.clone()), self.rows.start);
         move |rows, k| Tile {
             a: a.wrapping_add(layout.at(0, k.start / layout.width, rows.start)),

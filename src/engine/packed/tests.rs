@@ -3,8 +3,10 @@ use std::ops::ControlFlow;
 use ndarray::Array2;
 
 use super::super::{Adam, Engine, EngineOptions, State};
+use super::order::SIDE;
 use crate::data::{Dataset, Features};
 use crate::gemm::Backend;
+use crate::gemm::panels::Tiles;
 use crate::isa::{Isa, tests::on_each_isa};
 use crate::model::{Activation, Init, Layout, Spec, initialize};
 use crate::rng::{Purpose, Rng};
@@ -243,4 +245,85 @@ fn gradients_are_sums_of_fixed_blocks_of_samples() {
             }
         });
     }
+}
+
+/// Grey images of 8x12 pixels, of which a class lights one square of 4x4; the classes take turns.
+fn squares() -> Dataset {
+    let (rows, columns) = (8, 12);
+    let lit = |sample: usize, pixel: usize| {
+        let square = pixel / columns / SIDE * columns / SIDE + pixel % columns / SIDE;
+        if square == sample % 3 { 255 } else { 0 }
+    };
+    let n = rows * columns;
+    let pixels = (0..SAMPLES * n).map(|i| lit(i / n, i % n)).collect();
+    let labels = (0..SAMPLES as u32).map(|i| i % 3).collect();
+    let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+    Dataset::of_classes("squares", Features::U8(pixels), n, labels, names)
+        .unwrap()
+        .with_image_size((rows, columns), 1)
+}
+
+/// Samples of one class lie together in a batch, and pixels of one square in a panel.
+#[test]
+fn neighbours_among_samples_and_pixels_share_their_zeros() {
+    let data = squares();
+    let spec = Spec::new(data.n_features(), &[], &[], data.n_outputs()).unwrap();
+    on_each_isa(|isa| {
+        let mut engine = Engine::with_isa(&spec, options(Backend::Rust, 1), isa).unwrap();
+        let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
+        let order: Vec<u32> = (0..SAMPLES as u32).collect();
+        let next = |_| ControlFlow::Continue(());
+        engine.train(&mut state, &Adam::default(), &data, &order, 100, next);
+        let all = SAMPLES * data.n_features() * Tiles::of(isa).width;
+        let phases = engine.phases();
+        for (what, spent) in [("forward", phases.forward), ("update", phases.update)] {
+            let share = spent.multiply_adds as f64 / all as f64;
+            // a sixth is not zero; a few tiles have samples of two classes
+            assert!((1.0 / 6.0..0.2).contains(&share), "{isa:?}: {share} of the {what}");
+        }
+    });
+}
+
+/// Rows of 1,100 numbers: several blocks of inputs with every instruction set. Of the first half of the rows, not quite half of the numbers are not 0, here
+/// and there; of the others few are not, in groups.
+fn long_rows() -> Dataset {
+    const N: usize = 1100;
+    let mut rng = Rng::new(3, Purpose::Init, 0);
+    let value = |i: usize| match i / N < SAMPLES / 2 {
+        true if (i * 7919 + i / N * 31) % 100 < 45 => rng.symmetric(),
+        true => 0.0,
+        false => value(&mut rng, i, N, 2),
+    };
+    let x = (0..SAMPLES * N).map(value).collect();
+    let x = Array2::from_shape_vec((SAMPLES, N), x).unwrap();
+    let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i * 11 % 4).collect();
+    Dataset::from_arrays(x.view(), &labels).unwrap()
+}
+
+/// Whether zeros are left out is decided for every pass by its first batch, so that it may not change a bit.
+#[test]
+fn leaving_zeros_out_changes_no_bit() {
+    let (data, backends) = (long_rows(), Backend::all());
+    let order: Vec<u32> = (0..SAMPLES as u32).collect();
+    let adam = Adam::default().with(|c| c.lr = 0.01);
+    // passes over these parts of the order, and what the last of them left out
+    let trained = |backend: Backend, isa: Isa, parts: &[&[u32]]| {
+        let (mut engine, params) = engine(&data, isa, options(backend, 2));
+        let mut state = State::new(&params).unwrap();
+        for part in parts {
+            let next = |_| ControlFlow::Continue(());
+            engine.train(&mut state, &adam, &data, part, SAMPLES / 2, next);
+        }
+        let skips_zeros = engine.packed.is_some_and(|packed| packed.skips_zeros);
+        (state.params().to_vec(), state.m().to_vec(), skips_zeros)
+    };
+    let expected = trained(backends[0], Isa::detect(), &[&order]);
+    on_each_isa(|isa| {
+        let dense = trained(Backend::Rust, isa, &[&order]);
+        let (first, second) = order.split_at(SAMPLES / 2);
+        let sparse = trained(Backend::Rust, isa, &[first, second]);
+        assert!(!dense.2 && sparse.2, "{isa:?}");
+        assert!(dense.0 == sparse.0 && dense.1 == sparse.1, "{isa:?}");
+        assert_close(&sparse.1, &expected.1, 2e-5, "moments");
+    });
 }

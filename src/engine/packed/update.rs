@@ -154,7 +154,7 @@ impl Learning<'_> {
             for tile in self.tiles(&block.inputs, self.packed.tiles.max_rows()) {
                 self.prefetch_state(out_panel, &tile, samples);
                 let functions = &self.packed.tiles.rows[tile.len() - 1];
-                let tile = self.tile(block, samples, out_panel, &tile);
+                let tile = self.tile(block, samples, &(out_panel..out_panel + 1), &tile);
                 // SAFETY: phase 2: nobody writes `input` and `dz`; the gradient is the worker's own. `tile` has checked the ranges; the
                 // functions are those of this CPU.
                 unsafe { (functions.across)(&tile) };
@@ -192,7 +192,7 @@ impl Learning<'_> {
                         c_panel_step: block.inputs.len() * layout.width,
                         k: count,
                         indices: list.as_ptr(),
-                        ..self.tile(block, samples, out_panels.start, &tile)
+                        ..self.tile(block, samples, &out_panels, &tile)
                     };
                     // SAFETY: as in `add_products`, of both panels; the list holds numbers below those of the samples.
                     unsafe { (functions.across)(&tile) };
@@ -237,26 +237,27 @@ impl Learning<'_> {
         &self,
         block: &Block,
         samples: &Range<usize>,
-        out_panel: usize,
+        out_panels: &Range<usize>,
         tile: &Range<usize>,
     ) -> Tile {
         let Self { packed, layer, .. } = self;
         let layout = packed.layout;
         let width = layout.width;
-        let rows = |buffer: &Range<usize>, panel: usize| {
-            let range = layout.at(buffer.start, panel, samples.start)
-                ..layout.at(buffer.start, panel, samples.end);
+        let rows = |buffer: &Range<usize>, panels: &Range<usize>| {
+            let range = layout.at(buffer.start, panels.start, samples.start)
+                ..layout.at(buffer.start, panels.end - 1, samples.end);
             assert!(range.end <= buffer.end, "samples {samples:?} are outside a buffer");
             packed.arena.pointer(range)
         };
-        let a = rows(layout.input(self.l, self.worker), tile.start / width);
-        let row = (out_panel - block.out_panels.start) * block.inputs.len() + tile.start
+        let in_panel = tile.start / width;
+        let a = rows(layout.input(self.l, self.worker), &(in_panel..in_panel + 1));
+        let row = (out_panels.start - block.out_panels.start) * block.inputs.len() + tile.start
             - block.inputs.start;
         Tile {
             // SAFETY: within the first of the rows; within a block of the gradient, which has `inputs` rows for each panel of outputs.
             a: unsafe { a.add(tile.start % width) },
             a_panel_step: 0,
-            b: rows(&layer.dz, out_panel),
+            b: rows(&layer.dz, out_panels),
             b_panel_step: 0,
             c_panel_step: 0,
             // SAFETY: as above.

@@ -8,8 +8,9 @@
 //! A tile of C has a few rows and the `L` columns of a panel; its sums stay in registers while k runs:
 //!
 //! - [`TileFn`] `along`: `C[i] += sum over p of A[i, p] B[p]`, where k runs along the columns of A, from panel to panel.
-//!   It is both `z = a w^T` and `da = dz w`.
-//! - `across`: `C[i] += sum over p of A[p, i] B[p]`, where k runs along the rows of A: samples, for `dw = a^T dz`.
+//!   It is both `z = a w^T` and `da = dz w`. The sums go on from what C holds: how k is cut into blocks changes no bit.
+//! - `across`: `C[i] += sum over p of A[p, i] B[p]`, where k runs along the rows of A: samples, for `dw = a^T dz`. The products of a block are summed
+//!   first: several processes may compute the blocks.
 //! - Each also takes a list of those p at which A is not zero throughout the tile. Such tiles have few rows, so that more is zero throughout, and the
 //!   columns of two panels where there are two, so that there are sums enough to hide the latency of a multiply-add.
 //!
@@ -19,7 +20,7 @@ use super::simd::Simd;
 use super::tile::{PackRowsFn, for_each_row};
 use crate::isa::{Isa, Level};
 
-/// A product of one tile: `C <- A B`, or `C <- C + A B`, where the product is summed first.
+/// A product of one tile: `C <- A B`, or `C <- C + A B`.
 pub struct Tile {
     /// The first value of A that the tile needs.
     pub a: *const f32,
@@ -104,7 +105,7 @@ impl Tiles {
         (sum, 2.0 * (CHAINS * lanes) as f64 * f64::from(rounds))
     }
 
-    /// `to[j, i] = from[i, j]` for `rows` rows, at most a panel's width, and some columns; the rows of both are that many values apart.
+    /// `to[j, i] = from[i, j]` for some rows and columns; the rows of both are as many values apart as the steps say.
     ///
     /// # Safety
     /// The CPU has the instruction set; `from` has `rows` rows of `columns` values, and `to` can be written in as many columns.
@@ -146,12 +147,28 @@ pub fn count_product() {
 /// The sums of a tile of `ROWS` rows and `PANELS` panels.
 type Sums<V, const ROWS: usize, const PANELS: usize> = [[[V; 2]; PANELS]; ROWS];
 
+/// What the sums of a tile begin with: with `FROM_C` what C holds, if the tile accumulates.
+///
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize>() -> Sums<V, ROWS, PANELS> {
+#[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
+unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize, const FROM_C: bool>(
+    tile: &Tile,
+) -> Sums<V, ROWS, PANELS> {
     // SAFETY: the caller's promises.
-    unsafe { [[[V::zero(); 2]; PANELS]; ROWS] }
+    unsafe {
+        let mut sums = [[[V::zero(); 2]; PANELS]; ROWS];
+        if FROM_C && tile.accumulate {
+            for_each_row!(i < ROWS, {
+                for j in 0..PANELS {
+                    let c = tile.c.add(j * tile.c_panel_step + i * 2 * V::LANES);
+                    sums[i][j] = [V::load(c), V::load(c.add(V::LANES))];
+                }
+            });
+        }
+        sums
+    }
 }
 
 /// `sums[i] += A[i] B` for one p: the values of A are `a_step` apart, the panels of B `b_panel_step`.
@@ -159,7 +176,7 @@ unsafe fn begin<V: Simd, const ROWS: usize, const PANELS: usize>() -> Sums<V, RO
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-#[allow(clippy::needless_range_loop)] // plain indices with constant bounds are what the compiler unrolls
+#[allow(clippy::needless_range_loop)] // as above
 unsafe fn add<V: Simd, const ROWS: usize, const PANELS: usize>(
     sums: &mut Sums<V, ROWS, PANELS>,
     (a, a_step): (*const f32, usize),
@@ -191,11 +208,13 @@ unsafe fn add<V: Simd, const ROWS: usize, const PANELS: usize>(
     }
 }
 
+/// Stores the sums of a tile; those that did not begin with what C holds are added to it, if the tile accumulates.
+///
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // as above
-unsafe fn end<V: Simd, const ROWS: usize, const PANELS: usize>(
+unsafe fn end<V: Simd, const ROWS: usize, const PANELS: usize, const FROM_C: bool>(
     tile: &Tile,
     sums: Sums<V, ROWS, PANELS>,
 ) {
@@ -206,7 +225,8 @@ unsafe fn end<V: Simd, const ROWS: usize, const PANELS: usize>(
                 for half in 0..2 {
                     let c = tile.c.add(j * tile.c_panel_step + (2 * i + half) * V::LANES);
                     let sum = sums[i][j][half];
-                    let sum = if tile.accumulate { V::load(c).add(sum) } else { sum };
+                    let adds = !FROM_C && tile.accumulate;
+                    let sum = if adds { V::load(c).add(sum) } else { sum };
                     sum.store(c);
                 }
             }
@@ -221,7 +241,7 @@ unsafe fn along<V: Simd, const ROWS: usize>(tile: &Tile) {
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS, 1>();
+        let mut sums = begin::<V, ROWS, 1, true>(tile);
         let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
         while left > 0 {
             let columns = left.min(width);
@@ -238,7 +258,7 @@ unsafe fn along<V: Simd, const ROWS: usize>(tile: &Tile) {
             a = a.wrapping_add(tile.a_panel_step);
             left -= columns;
         }
-        end(tile, sums);
+        end::<V, ROWS, 1, true>(tile, sums);
     }
 }
 
@@ -249,13 +269,13 @@ unsafe fn along_sparse<V: Simd, const ROWS: usize, const PANELS: usize>(tile: &T
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS, PANELS>();
+        let mut sums = begin::<V, ROWS, PANELS, true>(tile);
         for i in 0..tile.k {
             let p = *tile.indices.add(i) as usize;
             let a = tile.a.add(p / width * tile.a_panel_step + p % width);
             add(&mut sums, (a, width), (tile.b.add(p * width), tile.b_panel_step));
         }
-        end(tile, sums);
+        end::<V, ROWS, PANELS, true>(tile, sums);
     }
 }
 
@@ -266,12 +286,12 @@ unsafe fn across<V: Simd, const ROWS: usize, const PANELS: usize, const SPARSE: 
     let width = 2 * V::LANES;
     // SAFETY: the caller's promises.
     unsafe {
-        let mut sums = begin::<V, ROWS, PANELS>();
+        let mut sums = begin::<V, ROWS, PANELS, false>(tile);
         for i in 0..tile.k {
             let p = if SPARSE { *tile.indices.add(i) as usize } else { i };
             add(&mut sums, (tile.a.add(p * width), 1), (tile.b.add(p * width), tile.b_panel_step));
         }
-        end(tile, sums);
+        end::<V, ROWS, PANELS, false>(tile, sums);
     }
 }
 

@@ -206,7 +206,8 @@ impl<'d> Trainer<'d> {
         parts.require_weight(data)?;
         let batch_size = config.batch_size.min(parts.train.len());
         let parameters = Layout::new(&spec)?.len();
-        let backend = Backend::for_training(config.backend, parameters, batch_size)?;
+        // by what was asked for, as in a sweep
+        let backend = Backend::for_training(config.backend, parameters, config.batch_size)?;
         config.backend = backend.choice();
         if state.threads == 0 {
             state.threads = threads_for(config.threads, backend, parameters, batch_size);
