@@ -29,7 +29,7 @@ pub enum Output {
 /// Job: the scores of some samples, one in `out` for each chunk of [`EVALUATION_ROWS`]. All members of a crew run it at once,
 /// with equal arguments.
 pub fn evaluate(context: &Context<'_>, member: &Member<'_>, rows: &[u32], out: &[Mutex<Score>]) {
-    load_params(context, member, false);
+    load_params(context, member, None, false);
     draw_chunks(context, rows, out, |samples, out| {
         for_each_outputs(context, member.number(), samples, |samples, _, outputs| {
             *out += context.loss(outputs, samples, 1.0);
@@ -47,7 +47,7 @@ pub fn predict(
     output: Output,
 ) {
     let n_out = context.spec.n_out();
-    load_params(context, member, false);
+    load_params(context, member, None, false);
     draw_chunks(context, rows, out, |samples, out| {
         for_each_outputs(context, member.number(), samples, |_, first, outputs| {
             match (output, context.loss) {

@@ -53,15 +53,7 @@ pub type Report<'a> = Option<&'a mut dyn FnMut(Score)>;
 /// Job: trains on batch after batch, until something halts it. All members of a crew run it at once, with equal arguments.
 pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut report: Report<'_>) {
     let Pass { params, m, v, .. } = *pass;
-    if let Some(packed) = context.packed {
-        let len = context.layout.len();
-        // SAFETY: before the barrier nobody does anything else; the flat vectors are written after the last step alone.
-        unsafe {
-            let moments = Some([m.read(0..len), v.read(0..len)]);
-            packed.load(context.layout, member.number(), params.read(0..len), moments, true);
-        }
-        member.synchronise();
-    }
+    load_params(context, member, Some([m, v]), true);
     let mut clock = Clock::start();
     for (i, batch) in pass.order.chunks(pass.batch_size).enumerate() {
         phase_1(context, member, batch, 2 * i, &mut clock);
@@ -105,7 +97,7 @@ pub fn gradient(
     mut report: Report<'_>,
 ) {
     let worker = member.number();
-    load_params(context, member, true);
+    load_params(context, member, None, true);
     phase_1(context, member, batch, 0, &mut Clock::start());
     member.synchronise();
     match context.packed {
@@ -122,13 +114,20 @@ pub fn gradient(
     report_score(context, &mut report, batch.len());
 }
 
-/// With the Rust backend, takes over parameters that the job does not change, and waits for all.
-pub fn load_params(context: &Context<'_>, member: &Member<'_>, transposes: bool) {
+/// With the Rust backend, takes over the parameters of the job, and moments if it changes them, and waits for all.
+pub fn load_params(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    moments: Option<[Shared<'_, f32>; 2]>,
+    transposes: bool,
+) {
     if let Some(packed) = context.packed {
-        // SAFETY: before the barrier nobody does anything else, and the job writes no parameters.
+        let all = 0..context.layout.len();
+        // SAFETY: before the barrier nobody does anything else; flat vectors are written after the last step alone.
         unsafe {
-            let params = context.params.read(0..context.layout.len());
-            packed.load(context.layout, member.number(), params, None, transposes);
+            let params = context.params.read(all.clone());
+            let moments = moments.map(|vectors| vectors.map(|vector| vector.read(all.clone())));
+            packed.load(context.layout, member.number(), params, moments, transposes);
         }
         member.synchronise();
     }

@@ -3,19 +3,11 @@
 
 use std::ops::Range;
 
-use super::layout::PackedLayer;
+use super::layout::{Owned, PackedLayer};
 use super::order::{InputOrder, SIDE};
 use crate::engine::shared::Shared;
 use crate::gemm::panels::Tiles;
 use crate::model::LayerLayout;
-
-/// What one worker converts of a layer: some weights, and the biases of some panels of outputs.
-#[derive(Clone, Debug)]
-pub struct Owned {
-    pub in_panels: Range<usize>,
-    pub out_panels: Range<usize>,
-    pub biases: Range<usize>,
-}
 
 /// A layer in both forms.
 pub struct Conversion<'a> {

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::convert::Owned;
 use crate::engine::buffer::Buffer;
 use crate::engine::partition::{Partition, even_range};
 use crate::error::{Error, Result};
@@ -61,6 +60,14 @@ pub struct PackedLayer {
     pub dz: Range<usize>,
     /// `f'(z)`, for the activations that keep it; else empty.
     pub slope: Range<usize>,
+}
+
+/// What one worker converts of a layer: some weights, and the biases of some panels of outputs.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    pub in_panels: Range<usize>,
+    pub out_panels: Range<usize>,
+    pub biases: Range<usize>,
 }
 
 /// A worker's own buffers in the arena.
@@ -170,7 +177,8 @@ impl PackedLayout {
         let longest_block = rows_block.min(batch.max(EVALUATION_BLOCK));
         let tiles = longest_block.div_ceil(SPARSE_ROWS);
         let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
-        let list_len = (tiles * longest).max(width * (samples_block(width, partition) + 8));
+        let samples_block = if partition.fixed { FIXED_SAMPLES } else { SAMPLES_BLOCK / width };
+        let list_len = (tiles * longest).max(width * (samples_block + 8));
         let split = split_layers(&layers, batch, partition);
         let parts = layers[..split].iter().skip(1).map(|layer| layer.in_panels).max().unwrap_or(0);
         let workers = (0..workers)
@@ -204,7 +212,7 @@ impl PackedLayout {
             mask_blocks,
             masks_len: masks_len.ok_or_else(overflow)?,
             list_len,
-            samples_block: samples_block(width, partition),
+            samples_block,
         })
     }
 
@@ -305,11 +313,6 @@ fn panel_blocks(k: Range<usize>, width: usize, most: usize) -> impl Iterator<Ite
 /// The most panels of inputs and of outputs in a block of a weight gradient.
 pub fn block_panels(width: usize) -> (usize, usize) {
     (BLOCK_INPUTS / width, BLOCK_OUTPUTS / width)
-}
-
-/// How many samples of a batch a product of phase 2 adds up at a time.
-fn samples_block(width: usize, partition: Partition) -> usize {
-    if partition.fixed { FIXED_SAMPLES } else { SAMPLES_BLOCK / width }
 }
 
 /// `batch` and a few rows more, so that the distance between panels is 7 cache lines more than a multiple of 8 of them.

@@ -41,12 +41,7 @@ kernel! {
             // SAFETY: the caller's promise.
             let any = unsafe { masks.read(words) }.iter().fold(0, |any, word| any | word);
             for (half, byte) in any.to_le_bytes().into_iter().enumerate() {
-                let first = (i * MASK_BITS + 8 * half) as u32;
-                let to = &mut list[count..count + 8];
-                for (to, position) in to.iter_mut().zip(POSITIONS[byte as usize]) {
-                    *to = first + u32::from(position);
-                }
-                count += byte.count_ones() as usize;
+                count += write_positions(&mut list[count..], (i * MASK_BITS + 8 * half) as u32, byte);
             }
         }
         count
@@ -63,11 +58,7 @@ kernel! {
         let (mut count, mut first) = (0, 0);
         for (low, high) in low.iter().zip(high) {
             let byte = words_with_bits(low, high, wanted);
-            let to = &mut list[count..count + 8];
-            for (to, position) in to.iter_mut().zip(POSITIONS[byte as usize]) {
-                *to = first + u32::from(position);
-            }
-            count += byte.count_ones() as usize;
+            count += write_positions(&mut list[count..], first, byte);
             first += 8;
         }
         for (sample, (low, high)) in (first..).zip(low_rest.iter().zip(high_rest)) {
@@ -77,6 +68,15 @@ kernel! {
         }
         count
     }
+}
+
+/// Writes where a byte has bits, counted from `first`, to the beginning of a list, which has space for 8. Returns their number.
+#[inline(always)]
+fn write_positions(list: &mut [u32], first: u32, byte: u8) -> usize {
+    for (to, position) in list[..8].iter_mut().zip(POSITIONS[byte as usize]) {
+        *to = first + u32::from(position);
+    }
+    byte.count_ones() as usize
 }
 
 /// A bit for each of 8 pairs of words, set where the pair has a bit that is wanted.

@@ -5,8 +5,8 @@
 //! change. Between them the parameters and moments lie in panels, the weights that the backward pass needs also transposed, which the update keeps
 //! equal.
 //!
-//! What a step computes does not depend on who computes it: a sum over inputs, outputs or samples is cut into blocks of a fixed size, the sums of blocks
-//! are added in their order, and a value that is left out would have added 0. It depends on how many workers there are only where layers above the first
+//! What a step computes does not depend on who computes it: a sum over inputs or outputs takes them in their order, one over samples
+//! is made of the sums of blocks of a fixed size, in their order, and a value that is left out would have added 0. It depends on how many workers there are only where layers above the first
 //! are split by outputs (`by_outputs`), which in a deterministic step they are not.
 #![allow(unsafe_code)]
 
