@@ -18,6 +18,16 @@ pub enum Purpose {
     Shuffle = 2,
     /// The parts of a data set; the index is the class.
     Split = 1 << 40,
+    /// Dropout; the indices are the layer and the step.
+    Dropout = 5 << 40,
+    /// Gaussian noise, likewise.
+    Noise = 6 << 40,
+}
+
+/// A number that is made of a seed and what it is for, and differs with each of them.
+#[inline(always)]
+pub fn key(seed: u64, parts: &[u64]) -> u64 {
+    parts.iter().fold(seed, |key, part| splitmix64(key ^ part))
 }
 
 /// A stream of random numbers.
@@ -27,8 +37,7 @@ pub struct Rng(Xoshiro256PlusPlus);
 impl Rng {
     /// The stream of (seed, purpose, index).
     pub fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
-        let key = [purpose as u64, index].iter().fold(seed, |key, part| splitmix64(key ^ part));
-        Self(Xoshiro256PlusPlus::seed_from_u64(key))
+        Self(Xoshiro256PlusPlus::seed_from_u64(key(seed, &[purpose as u64, index])))
     }
 
     /// A uniform integer in `0..bound`, without bias (Lemire, 2019).
@@ -69,6 +78,7 @@ impl Rng {
 }
 
 /// One output of SplitMix64 (Steele, Lea and Flood, 2014). Mixes the parts of a stream's key.
+#[inline(always)]
 fn splitmix64(state: u64) -> u64 {
     let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -279,6 +279,9 @@ impl Plan {
             }
             **model = foreign::start_for(model, options, train, &data, quiet)?;
         }
+        if self.is_new {
+            train.follow_optimizer(|key| asked.has(key));
+        }
         if self.is_new && data.prepare().is_some() {
             let is_model = matches!(self.start, Start::Model(_));
             let is_of_model = |key: &str| is_model && matches!(key, "hidden" | "activations");
@@ -317,7 +320,7 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
         return Err(Error::usage(problem));
     }
     config.check().map_err(|error| asked.locate(error))?;
-    let plan = begin(config, asked.has("hidden"), Directory::New(out))?;
+    let plan = begin(config, |key| asked.has(key), Directory::New(out))?;
     Ok(Plan { is_new: true, ..plan })
 }
 
@@ -331,7 +334,7 @@ fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
     let Some(mut state) = state else {
         print_note(&format!("{} has no checkpoint: the run begins at epoch 1", path.display()));
         *run_dir.options_mut() = config.options.clone();
-        return begin(config, true, Directory::Open(Box::new(run_dir)));
+        return begin(config, |_| true, Directory::Open(Box::new(run_dir)));
     };
     let (begun, epochs) = (state.epochs_begun(), config.train.epochs);
     if epochs < begun {
@@ -355,7 +358,11 @@ fn resumed(path: &Path, asked: &Asked) -> Result<Plan> {
 }
 
 /// A run from epoch 1. A model to start from determines the sizes and activations that were not asked for.
-fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) -> Result<Plan> {
+fn begin(
+    mut config: RunConfig,
+    is_given: impl Fn(&str) -> bool,
+    directory: Directory,
+) -> Result<Plan> {
     let train = &mut config.train;
     let start = match &config.options.init_from {
         None => Start::Weights,
@@ -363,13 +370,22 @@ fn begin(mut config: RunConfig, hidden_was_asked: bool, directory: Directory) ->
             let model = Model::load(Path::new(path), &train.activations)?;
             model.check_finite(path)?;
             let hidden = model.spec().hidden();
-            if hidden_was_asked && train.hidden != hidden {
+            if is_given("hidden") && train.hidden != hidden {
                 return Err(Error::usage(format!(
                     "hidden sizes {:?}: {path} has {hidden:?}; expected the same, or none",
                     train.hidden
                 )));
             }
+            let norm = model.spec().norm();
+            if is_given("norm") && train.norm != norm {
+                return Err(Error::argument(
+                    "norm",
+                    train.norm.to_string(),
+                    format!("{norm}, which {path} has, or none given"),
+                ));
+            }
             (train.hidden, train.activations) = (hidden, model.spec().activations());
+            train.norm = norm;
             Start::Model(Box::new(model))
         }
     };

@@ -9,21 +9,22 @@ use super::clock::{Clock, Phase, count_multiply_adds};
 use super::context::{Context, rows_of};
 use super::forward::{self, GatheredColumns};
 use super::gather::gather_samples;
-use super::kernels::activation;
+use super::hidden::{Training, Units};
 use super::kernels::columns::Columns;
+use super::normalized;
 use super::partition::even_range;
 use super::score::Score;
 use super::workers::Member;
 use crate::gemm::gemm;
-use crate::model::{LayerLayout, matrix};
+use crate::model::{LayerLayout, Norm, matrix};
 
 /// Values of a cache line: a layer is split by columns between lines.
-const LINE: usize = 16;
+pub const LINE: usize = 16;
 
 /// The rows and columns of a layer's (batch, n) matrices that one worker computes.
-struct Region {
-    rows: Range<usize>,
-    columns: Range<usize>,
+pub struct Region {
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
 }
 
 /// Splits layer after layer into regions, one for each worker: by rows, or by columns.
@@ -64,17 +65,22 @@ impl Regions<'_> {
 pub fn forward_backward(
     context: &Context<'_>,
     member: &Member<'_>,
-    batch: &[u32],
+    training: Training<'_>,
     phase: usize,
     clock: &mut Clock,
 ) {
-    let worker = member.number();
+    if context.spec.norm() == Norm::Batch {
+        return normalized::forward_backward(context, member, training, phase, clock);
+    }
+    let (worker, batch) = (member.number(), training.batch);
     let nonzero_columns = forward::find_nonzero_columns(context, worker, batch);
-    let splits_columns = context.offsets.partition.splits_columns(batch.len());
+    // layer norm needs all columns of a row
+    let splits_columns =
+        context.spec.norm() == Norm::None && context.offsets.partition.splits_columns(batch.len());
     context.for_each_batch_chunk(worker, batch.len(), phase, |rows| {
         let regions =
             Regions { member, batch: batch.len(), rows, splits_columns, by_columns: false };
-        forward_backward_chunk(context, regions, batch, nonzero_columns, clock)
+        forward_backward_chunk(context, regions, training, nonzero_columns, clock)
     });
 }
 
@@ -83,12 +89,12 @@ pub fn forward_backward(
 fn forward_backward_chunk(
     context: &Context<'_>,
     mut regions: Regions<'_>,
-    batch: &[u32],
+    training: Training<'_>,
     columns: Option<&Columns>,
     clock: &mut Clock,
 ) -> Score {
     let (chunk, layers) = (regions.rows.clone(), context.layout.layers());
-    gather_rows(context, &batch[chunk.clone()], &chunk, columns);
+    gather_rows(context, training, &chunk, columns);
     clock.lap(|phases| &mut phases.gather);
     let scratch = context.offsets.workers[regions.member.number()].gathered_w.clone();
     // SAFETY: a worker's own buffer, which has had no other use in phase 1 since the chunk before was finished.
@@ -96,10 +102,10 @@ fn forward_backward_chunk(
     let mut gathered = columns.map(|columns| GatheredColumns { columns, scratch });
     for (l, layer) in layers.iter().enumerate() {
         let region = regions.next(layer.n_out, clock, |phases| &mut phases.forward);
-        forward_region(context, l, &region, gathered.take());
+        forward_region(context, l, &region, training, gathered.take());
     }
     let Region { rows, .. } = regions.next(0, clock, |phases| &mut phases.forward);
-    let score = loss_of_rows(context, batch, &rows);
+    let score = loss_of_rows(context, training.batch, &rows);
     clock.lap(|phases| &mut phases.forward);
     // nobody needs the `dz` of a frozen layer
     for (l, layer) in layers.iter().enumerate().skip(context.frozen + 1).rev() {
@@ -111,60 +117,74 @@ fn forward_backward_chunk(
 }
 
 /// Writes the input of the first layer for some rows of the batch.
-fn gather_rows(
+pub fn gather_rows(
     context: &Context<'_>,
-    samples: &[u32],
+    training: Training<'_>,
     rows: &Range<usize>,
     columns: Option<&Columns>,
 ) {
+    let samples = &training.batch[rows.clone()];
     let (buffer, n_in) = (&context.offsets.layers[0].input, context.spec.n_in());
     // SAFETY: phase 1, own rows, the only reference.
     let input = unsafe { context.arena.write(rows_of(buffer, n_in, rows)) };
     gather_samples(context.isa, input, context.data, samples);
+    let step = Some((training.step, samples));
+    context.disturb_inputs(Units { layer: None, first: 0, count: n_in, training: step }, input);
     if let Some(columns) = columns {
         input.chunks_exact_mut(n_in).for_each(|row| columns.gather_in_place(context.isa, row));
     }
 }
 
 /// Writes a region of what leaves a layer: of the input of the next layer, or of the logits.
-fn forward_region(
+pub fn forward_region(
     context: &Context<'_>,
     l: usize,
     region: &Region,
+    training: Training<'_>,
     gathered: Option<GatheredColumns<'_>>,
 ) {
     let (layer, offsets) = (&context.layout.layers()[l], &context.offsets.layers[l]);
-    let output = context.offsets.layers.get(l + 1).map_or(&offsets.dz, |above| &above.input);
+    let output = context.offsets.output(l);
+    // SAFETY: phase 1, the worker's own region.
+    let z = unsafe { write_region(context, output, layer.n_out, region) };
+    // SAFETY: phase 1: these rows were written before `Regions::next` returned the region, by this worker, or by others before
+    // the barrier in `Regions::next`; they are not written again.
+    let input = unsafe { context.arena.read(rows_of(&offsets.input, layer.n_in, &region.rows)) };
+    let input = matrix(input, region.rows.len(), layer.n_in);
+    forward::products(context, l, z, input, &region.columns, gathered);
+    let norm = context.spec.layers()[l].norm;
+    match norm {
+        Norm::Batch => normalized::batch_norm(context, l, region),
+        Norm::Layer => normalized::layer_norm(context, l, &region.rows),
+        _ => {}
+    }
     let keeps_slope = !offsets.slope.is_empty();
     // SAFETY: phase 1, own regions of two buffers.
     let (z, slope) = unsafe {
         let slope = keeps_slope.then(|| write_region(context, &offsets.slope, layer.n_out, region));
         (write_region(context, output, layer.n_out, region), slope)
     };
-    // SAFETY: phase 1: these rows were written before `Regions::next` returned the region, by this worker, or by others before
-    // the barrier in `Regions::next`; they are not written again.
-    let input = unsafe { context.arena.read(rows_of(&offsets.input, layer.n_in, &region.rows)) };
-    let input = matrix(input, region.rows.len(), layer.n_in);
-    forward::layer_forward(context, l, z, slope, input, &region.columns, gathered);
+    let step = Some((training.step, &training.batch[region.rows.clone()]));
+    forward::activate(context, l, z, slope, &region.columns, step, norm != Norm::None);
 }
 
 /// The score of some rows; overwrites their outputs with the `dz` of the output layer.
-fn loss_of_rows(context: &Context<'_>, batch: &[u32], rows: &Range<usize>) -> Score {
+pub fn loss_of_rows(context: &Context<'_>, batch: &[u32], rows: &Range<usize>) -> Score {
     let (last, n_out) = (context.layout.layers().len() - 1, context.spec.n_out());
     let buffer = &context.offsets.layers[last].dz;
     // SAFETY: phase 1, own rows, the only reference.
     let outputs = unsafe { context.arena.write(rows_of(buffer, n_out, rows)) };
-    context.loss(outputs, &batch[rows.clone()], context.gradient_scale(batch))
+    let (scale, smoothing) = (context.gradient_scale(batch), context.recipe.label_smoothing);
+    context.loss(outputs, &batch[rows.clone()], scale, smoothing)
 }
 
 /// Writes a region of the `dz` of the layer below: `da = dz w`, then `da * f'(z)`.
-fn backward_region(context: &Context<'_>, l: usize, region: &Region) {
+pub fn backward_region(context: &Context<'_>, l: usize, region: &Region) {
     let LayerLayout { n_in, n_out, .. } = context.layout.layers()[l];
     let (offsets, below) = (&context.offsets.layers[l], &context.offsets.layers[l - 1]);
-    let activation = context.activation(l - 1);
-    let kept = match activation.derivative_follows_from_value() {
-        true => &offsets.input,
-        false => &below.slope,
+    let kept = match context.spec.layers()[l - 1].keeps_slope() {
+        false => &offsets.input,
+        true => &below.slope,
     };
     // SAFETY: phase 1, the worker's own region.
     let mut da = unsafe { write_region(context, &below.dz, n_in, region) };
@@ -183,11 +203,17 @@ fn backward_region(context: &Context<'_>, l: usize, region: &Region) {
     if region.columns.len() == n_in
         && let Some(da) = da.as_slice_mut()
     {
-        return activation::backward(context.isa, da, kept, activation);
+        context.differentiate(l - 1, da, kept);
+    } else {
+        for (da, kept) in da.rows_mut().into_iter().zip(kept.chunks_exact(n_in)) {
+            let da = da.into_slice().unwrap_or_default();
+            context.differentiate(l - 1, da, &kept[region.columns.clone()]);
+        }
     }
-    for (da, kept) in da.rows_mut().into_iter().zip(kept.chunks_exact(n_in)) {
-        let da = da.into_slice().unwrap_or_default();
-        activation::backward(context.isa, da, &kept[region.columns.clone()], activation);
+    match context.spec.layers()[l - 1].norm {
+        Norm::Batch => normalized::batch_norm_gradient(context, l - 1, region),
+        Norm::Layer => normalized::layer_norm_gradient(context, l - 1, &region.rows),
+        _ => {}
     }
 }
 
@@ -195,7 +221,7 @@ fn backward_region(context: &Context<'_>, l: usize, region: &Region) {
 ///
 /// # Safety
 /// In phase 1, for the worker's own region, and while no other reference to it is in use.
-unsafe fn write_region<'a>(
+pub unsafe fn write_region<'a>(
     context: &'a Context<'_>,
     buffer: &Range<usize>,
     n: usize,

@@ -2,6 +2,9 @@
 //!
 //! # Who writes what
 //!
+//! Where gradients are clipped, phase 2 comes in two parts with a barrier between: the first writes gradients and their sums of squares, the second reads all of
+//! these sums, and writes the rest.
+//!
 //! Every `SAFETY` comment in the phases rests on this table, and on a [`Member`](super::workers::Member) existing once per
 //! worker and job, so that "own" means one thread. "Own rows" are those of a chunk that is assigned to the worker or that it
 //! has drawn, which happens to each chunk once in a phase.
@@ -9,7 +12,7 @@
 //! | buffer | phase 1 | phase 2 |
 //! |---|---|---|
 //! | `params` | read by all | own rows of `w` and `b` written |
-//! | `m`, `v`, `grads` | - | own rows written |
+//! | `m`, `v`, `average`, `grads`, their sums of squares | - | own rows written |
 //! | `input`, `slope`, `dz` of a layer split by rows | own rows written and read | read by all |
 //! | the same of a layer split by columns | own columns written; after a barrier, read by all | read by all |
 //! | a worker's gradient block and its columns | its own | its own |
@@ -21,7 +24,7 @@
 //! | buffer | phase 1 | phase 2 |
 //! |---|---|---|
 //! | `params` in panels | read by all | the weights of own inputs written, or the biases |
-//! | `m`, `v` in panels | - | the same |
+//! | `m`, `v`, `average` and gradients in panels, sums of squares | - | the same |
 //! | transposed weights | read by all | those of own inputs written |
 //! | `input`, `slope`, `dz` in panels, masks | own rows written and read | read by all |
 //! | a worker's lists, gradient block and outputs | its own | its own |
@@ -51,8 +54,9 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::chunk_counter::ChunkCounter;
 use super::halt::Halt;
-use super::kernels::loss::softmax_cross_entropy;
+use super::kernels::loss::{Labels, softmax_cross_entropy};
 use super::kernels::regression::{Truth, regression_loss};
+use super::optimizer::Averaging;
 use super::packed::Packed;
 use super::partition::Chunks;
 use super::score::Score;
@@ -83,8 +87,25 @@ pub struct Context<'a> {
     pub chunk_counter: &'a ChunkCounter,
     pub halt: &'a Halt,
     pub params: Params<'a>,
+    /// Of a job that trains.
+    pub recipe: Recipe<'a>,
     /// What steps work on with the Rust backend.
     pub packed: Option<&'a Packed<'a>>,
+}
+
+/// What a step does beside the gradient and the optimizer.
+#[derive(Clone, Copy)]
+pub struct Recipe<'a> {
+    /// Of noise and dropout.
+    pub seed: u64,
+    /// The probability that is spread over all classes instead of the label.
+    pub label_smoothing: f32,
+    pub averaging: Option<Averaging>,
+    /// The largest norm of a gradient.
+    pub clip_norm: Option<f64>,
+    /// With such a norm, the whole gradient, as long as the vectors that a step changes, and the sums of squares of its parts.
+    pub grads: Shared<'a, f32>,
+    pub squares: Shared<'a, f64>,
 }
 
 /// The parameters as a job sees them.
@@ -123,13 +144,15 @@ impl Context<'_> {
         self.spec.layers()[l].activation
     }
 
-    /// The score of some samples; overwrites their outputs (samples, n_out) with the gradient of `scale` times their loss.
-    pub fn loss(&self, outputs: &mut [f32], samples: &[u32], scale: f32) -> Score {
+    /// The score of some samples; overwrites their outputs (samples, n_out) with the gradient of `scale` times their loss, in which `smoothing` of a label's
+    /// probability is spread over all classes.
+    pub fn loss(&self, outputs: &mut [f32], samples: &[u32], scale: f32, smoothing: f32) -> Score {
         let (data, weights) = (self.data, self.data.weights());
         match self.loss {
             Loss::CrossEntropy => {
                 let (labels, n_out) = (data.labels(), self.spec.n_out());
-                softmax_cross_entropy(self.isa, outputs, labels, weights, samples, n_out, scale)
+                let truth = Labels { labels, weights, smoothing };
+                softmax_cross_entropy(self.isa, outputs, truth, samples, n_out, scale)
             }
             loss => {
                 let truth = Truth { targets: data.targets(), weights, scales: self.scales };

@@ -14,7 +14,7 @@ use super::score::Score;
 use super::step::load_params;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
-use crate::model::matrix;
+use crate::model::{Norm, matrix};
 use crate::task::Loss;
 
 /// What a prediction holds.
@@ -32,7 +32,7 @@ pub fn evaluate(context: &Context<'_>, member: &Member<'_>, rows: &[u32], out: &
     load_params(context, member, None, false);
     draw_chunks(context, rows, out, |samples, out| {
         for_each_outputs(context, member.number(), samples, |samples, _, outputs| {
-            *out += context.loss(outputs, samples, 1.0);
+            *out += context.loss(outputs, samples, 1.0, 0.0);
         });
     });
 }
@@ -94,7 +94,7 @@ fn for_each_outputs(
         Some(packed) => {
             for (i, samples) in samples.chunks(EVALUATION_BLOCK).enumerate() {
                 let rows = packed.layout.evaluation_rows(worker, samples.len());
-                let rows = Rows { context, packed, worker, rows };
+                let rows = Rows { context, packed, worker, rows, training: None };
                 work(samples, i * EVALUATION_BLOCK, rows.evaluate(samples));
             }
         }
@@ -125,16 +125,26 @@ unsafe fn outputs<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) 
     for (l, layer) in context.layout.layers().iter().enumerate() {
         let (rows, n_in, n_out) = (samples.len(), layer.n_in, layer.n_out);
         let keeps_slope = !context.activation(l).derivative_follows_from_value();
+        let z = buffer(l + 1, n_out);
+        let input = matrix(buffer(l, n_in), rows, n_in);
+        let outputs = 0..n_out;
+        forward::products(context, l, matrix_mut(z, rows, n_out), input, &outputs, None);
+        let has_layer_norm = context.spec.layers()[l].norm == Norm::Layer;
+        if has_layer_norm {
+            let range = offsets.evaluation_slope.clone();
+            // SAFETY: as above, and before the slope is written.
+            let normed = unsafe { context.arena.write(range) };
+            let inverses = &mut [0.0; EVALUATION_ROWS][..rows];
+            forward::layer_norm(context, l, z, &mut normed[..rows * n_out], inverses);
+        }
         let slope = keeps_slope.then(|| {
             let range = offsets.evaluation_slope.clone();
             // SAFETY: a worker's own buffer, written by one layer at a time.
             let buffer = unsafe { context.arena.write(range) };
-            &mut buffer[..rows * n_out]
+            matrix_mut(&mut buffer[..rows * n_out], rows, n_out)
         });
-        let slope = slope.map(|slope| matrix_mut(slope, rows, n_out));
-        let z = matrix_mut(buffer(l + 1, n_out), rows, n_out);
-        let input = matrix(buffer(l, n_in), rows, n_in);
-        forward::layer_forward(context, l, z, slope, input, &(0..n_out), None);
+        let z = matrix_mut(z, rows, n_out);
+        forward::activate(context, l, z, slope, &outputs, None, has_layer_norm);
     }
     buffer(context.layout.layers().len(), context.spec.n_out())
 }

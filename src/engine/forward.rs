@@ -8,8 +8,10 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::clock::count_multiply_adds;
 use super::context::Context;
-use super::kernels::activation;
+use super::hidden::Units;
 use super::kernels::columns::Columns;
+use super::kernels::norm::add_biases_and_sum_rows;
+use super::norm::{NORM_ROWS, RowSums};
 use super::partition::blocks;
 use crate::gemm::gemm;
 use crate::model::matrix;
@@ -20,28 +22,25 @@ pub struct GatheredColumns<'a> {
     pub scratch: &'a mut [f32],
 }
 
-/// `z = input w^T`, then `a = f(z + b)` in place, for some outputs of a layer.
+/// `z = input w^T` for some outputs of a layer.
 ///
-/// `input` is (rows, n_in); `z` is (rows, outputs), and so is `slope`, for the activations that keep one. With
-/// `gathered`, the first columns of `input` are those of `gathered.columns`, and the others are zero throughout the batch.
-pub fn layer_forward(
+/// `input` is (rows, n_in), `z` is (rows, outputs). With `gathered`, the first columns of `input` are those of `gathered.columns`, and the others are zero throughout the
+/// batch.
+pub fn products(
     context: &Context<'_>,
     l: usize,
     mut z: ArrayViewMut2<'_, f32>,
-    mut slope: Option<ArrayViewMut2<'_, f32>>,
     input: ArrayView2<'_, f32>,
     outputs: &Range<usize>,
     gathered: Option<GatheredColumns<'_>>,
 ) {
     let layer = &context.layout.layers()[l];
-    // SAFETY: nobody writes parameters in phase 1 or in an evaluation.
-    let params = |range: Range<usize>| unsafe { context.params.read(range) };
     if let Some(GatheredColumns { columns, scratch }) = gathered {
         let count = columns.count();
         count_multiply_adds(input.nrows() * count * outputs.len());
         let input = input.slice(s![.., ..count]);
         for block in blocks(outputs.clone(), scratch.len() / count) {
-            let w = params(layer.w_rows(block.clone()));
+            let w = params(context, layer.w_rows(block.clone()));
             let gathered_w = &mut scratch[..block.len() * count];
             for (to, w) in gathered_w.chunks_exact_mut(count).zip(w.chunks_exact(layer.n_in)) {
                 columns.gather(context.isa, to, w);
@@ -52,19 +51,68 @@ pub fn layer_forward(
         }
     } else {
         count_multiply_adds(input.len() * outputs.len());
-        let w = matrix(params(layer.w_rows(outputs.clone())), outputs.len(), layer.n_in);
-        gemm(context.backend, z.view_mut(), input, w.reversed_axes(), 0.0);
+        let w = matrix(params(context, layer.w_rows(outputs.clone())), outputs.len(), layer.n_in);
+        gemm(context.backend, z, input, w.reversed_axes(), 0.0);
     }
-    let (b, activation) = (params(layer.b_rows(outputs.clone())), context.activation(l));
+}
+
+/// What becomes of the products `z` of some outputs of a layer, (rows, outputs) as `slope` is, if it is kept: see [`Context::activate`]. In a step of training, its number and
+/// the samples of the rows are given. `adds_shifts` says whether the products have been normalised.
+pub fn activate(
+    context: &Context<'_>,
+    l: usize,
+    mut z: ArrayViewMut2<'_, f32>,
+    mut slope: Option<ArrayViewMut2<'_, f32>>,
+    outputs: &Range<usize>,
+    training: Option<(u64, &[u32])>,
+    adds_shifts: bool,
+) {
+    let layer = &context.layout.layers()[l];
+    let b = match adds_shifts {
+        true => {
+            let start = layer.norm(1).start;
+            params(context, start + outputs.start..start + outputs.end)
+        }
+        false => params(context, layer.b_rows(outputs.clone())),
+    };
+    let units = Units { layer: Some(l), first: outputs.start, count: outputs.len(), training };
     if let Some(z) = z.as_slice_mut() {
         let slope = slope.and_then(ArrayViewMut2::into_slice).unwrap_or_default();
-        return activation::forward(context.isa, z, slope, b, activation);
+        return context.activate(units, z, slope, b);
     }
     for (i, z) in z.rows_mut().into_iter().enumerate() {
         let slope = slope.as_mut().and_then(|slope| slope.row_mut(i).into_slice());
+        let training = training.map(|(step, samples)| (step, &samples[i..=i]));
         let z = z.into_slice().unwrap_or_default();
-        activation::forward(context.isa, z, slope.unwrap_or_default(), b, activation);
+        context.activate(Units { training, ..units }, z, slope.unwrap_or_default(), b);
     }
+}
+
+/// Layer norm of products `z` (rows, n_out), without its shifts. `normed` is as long, and `inverses` has a value for each row.
+pub fn layer_norm(
+    context: &Context<'_>,
+    l: usize,
+    z: &mut [f32],
+    normed: &mut [f32],
+    inverses: &mut [f32],
+) {
+    let (layer, isa) = (&context.layout.layers()[l], context.isa);
+    let (n, b, gains) = (layer.n_out, params(context, layer.b()), params(context, layer.norm(0)));
+    let blocks = z.chunks_mut(NORM_ROWS * n).zip(normed.chunks_mut(NORM_ROWS * n));
+    for ((z, normed), inverses) in blocks.zip(inverses.chunks_mut(NORM_ROWS)) {
+        let (mut sums, rows) = (RowSums::new(), z.len() / n);
+        add_biases_and_sum_rows(isa, sums.first(rows), z, b, n);
+        sums.divide(rows, n);
+        sums.add_squares(isa, z, n, n);
+        sums.finish(inverses, n);
+        sums.normalize(isa, z, normed, gains, n);
+    }
+}
+
+/// Parameters, for phase 1 and evaluations.
+fn params<'a>(context: &'a Context<'_>, range: Range<usize>) -> &'a [f32] {
+    // SAFETY: nobody writes parameters in phase 1 or in an evaluation, but for running statistics, which nobody reads so.
+    unsafe { context.params.read(range) }
 }
 
 /// Finds the columns of the input that are not zero throughout the batch, for phase 1; returns what [`nonzero_columns`] does.
@@ -75,7 +123,8 @@ pub fn find_nonzero_columns<'a>(
 ) -> Option<&'a Columns> {
     // SAFETY: phase 1, a worker's own state, the only reference.
     let columns = unsafe { &mut context.worker_states.write(worker..worker + 1)[0].columns };
-    let look = context.offsets.partition.looks_for_zero_columns(batch.len());
+    let is_noisy = context.spec.inputs().noise > 0.0;
+    let look = !is_noisy && context.offsets.partition.looks_for_zero_columns(batch.len());
     columns.choose(|words| match look {
         true => context.data.occupancy().union_of(words, batch),
         false => words.fill(0),

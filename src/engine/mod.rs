@@ -20,7 +20,11 @@ mod evaluation;
 mod forward;
 mod gather;
 mod halt;
+mod hidden;
 mod kernels;
+mod norm;
+mod normalized;
+mod optimizer;
 mod options;
 mod packed;
 mod partition;
@@ -45,6 +49,8 @@ pub use broken::Broken;
 pub use buffer::{Buffer, require_memory};
 pub use clock::{Phases, Spent};
 pub use kernels::adam::{Adam, AdamStep};
+pub use kernels::sgd::Sgd;
+pub use optimizer::{Averaging, Step, Steps};
 pub use options::{EngineOptions, default_threads};
 pub use predictor::{Predictions, Predictor};
 pub use score::Score;
@@ -54,12 +60,13 @@ pub use state::State;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
-use crate::model::{Layout, Model, Spec, Tensor};
+use crate::model::{Layout, Model, Norm, Spec, Tensor, fold_batch_norm};
 use crate::task::{Loss, TargetScale};
 use chunk_counter::ChunkCounter;
-use context::{Context, Params};
+use context::{Context, Params, Recipe};
 use evaluation::Output;
 use halt::Halt;
+use optimizer::Vectors;
 use packed::PackedNetwork;
 use partition::Partition;
 use shared::Shared;
@@ -84,6 +91,11 @@ pub struct Trained {
 pub struct Engine {
     spec: Spec,
     loss: Loss,
+    /// Of the disturbances of training.
+    seed: u64,
+    label_smoothing: f32,
+    clip_norm: Option<f64>,
+    averaging: Option<Averaging>,
     /// One for each output of a regression; empty for classes.
     scales: Vec<TargetScale>,
     layout: Layout,
@@ -95,6 +107,8 @@ pub struct Engine {
     packed: Option<PackedNetwork>,
     /// The samples of a pass in another order.
     sorted: Vec<u32>,
+    /// With batch norm, the parameters of an evaluation, into whose weights it is multiplied.
+    folded: Option<Buffer>,
 }
 
 impl Engine {
@@ -108,7 +122,9 @@ impl Engine {
     }
 
     fn with_isa(spec: &Spec, options: EngineOptions, isa: Isa) -> Result<Self> {
-        let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen } = options;
+        let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen, .. } =
+            options;
+        options.check_recipe()?;
         let most = backend.max_threads();
         if !(1..=most).contains(&threads) {
             let name = backend.name();
@@ -124,22 +140,40 @@ impl Engine {
         }
         backend.require_addresses(threads)?;
         let mut layout = Layout::new(spec)?;
-        layout.tensors_mut()[..2 * frozen].iter_mut().for_each(|tensor| tensor.trained = false);
+        layout.freeze(frozen);
         let partition = Partition { workers: threads, fixed: deterministic };
         // the workers first: OpenBLAS maps its buffers when they prepare
         let workers = Workers::new(threads, move || backend.prepare_thread())?;
         let packed = match backend {
             Backend::Rust => {
-                Some(PackedNetwork::new(spec, &layout, batch_size, frozen, partition, isa)?)
+                let averages = options.averaging.is_some();
+                Some(PackedNetwork::new(
+                    spec, &layout, batch_size, frozen, averages, partition, isa,
+                )?)
             }
             Backend::Blas(_) => None,
         };
-        let workspace = Workspace::new(spec, &layout, batch_size, packed.is_some(), partition)?;
+        let folded = match spec.norm() {
+            Norm::Batch => Some(Buffer::zeros(layout.len(), "the network to evaluate")?),
+            _ => None,
+        };
+        let mut workspace = Workspace::new(spec, &layout, batch_size, packed.is_some(), partition)?;
+        if options.clip_norm.is_some() && batch_size > 0 {
+            let (len, parts) = match &packed {
+                Some(packed) => (packed.params_len(), packed.squares_len()),
+                None => (layout.len(), update::squares_before(&layout, layout.layers().len())),
+            };
+            workspace = workspace.with_gradient(len, parts)?;
+        }
         let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
         let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();
         Ok(Self {
             spec: spec.clone(),
             loss,
+            seed: options.seed,
+            label_smoothing: options.label_smoothing as f32,
+            clip_norm: options.clip_norm,
+            averaging: options.averaging,
             scales,
             layout,
             backend,
@@ -148,6 +182,7 @@ impl Engine {
             workspace,
             packed,
             sorted: Vec::new(),
+            folded,
         })
     }
 
@@ -244,7 +279,7 @@ impl Engine {
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
     ///
-    /// Each batch is one Adam step on the mean loss of its own samples, each times its weight if the data has weights, divided by
+    /// Each batch is one step of the optimizer on the mean loss of its own samples, each times its weight if the data has weights, divided by
     /// the sum of these weights. After each step, `on_step` is called on this thread with
     /// the score that the samples had before it, and may end the pass: a later pass over the rest of `order` computes the same
     /// as one that was not interrupted. A step that meets a number that is not finite ends the pass as well.
@@ -255,7 +290,7 @@ impl Engine {
     pub fn train(
         &mut self,
         state: &mut State,
-        adam: &Adam,
+        steps: &dyn Steps,
         data: &Dataset,
         order: &[u32],
         batch_size: usize,
@@ -273,7 +308,7 @@ impl Engine {
         if self.packed.is_none() && offsets.partition.looks_for_zero_columns(largest) {
             data.occupancy(); // computed here, not in the first step
         }
-        let State { params, m, v, steps } = state;
+        let State { params, m, v, average, steps: taken_steps } = state;
         let len = self.layout.len();
         assert!(
             params.len() == len && m.len() == len && v.len() == len,
@@ -282,6 +317,8 @@ impl Engine {
             m.len(),
             v.len()
         );
+        let averaged = if self.averaging.is_some() { len } else { 0 };
+        assert_eq!(average.len(), averaged, "train: the state's average has another length");
         let mut sorted = std::mem::take(&mut self.sorted);
         let mut taken = order;
         if let Some(packed) = &mut self.packed {
@@ -293,16 +330,19 @@ impl Engine {
         let pass = Pass {
             order: taken,
             batch_size,
-            adam,
-            first_step: *steps + 1,
-            params: Shared::new(params),
-            m: Shared::new(m),
-            v: Shared::new(v),
+            steps,
+            first_step: *taken_steps + 1,
+            vectors: Vectors {
+                params: Shared::new(params),
+                m: Shared::new(m),
+                v: Shared::new(v),
+                average: Shared::new(average),
+            },
         };
         let halt = Halt::default();
         let mut trained = Trained { score: Score::default(), steps: 0, broken: None };
         self.run(
-            Params::Trained(pass.params),
+            Params::Trained(pass.vectors.params),
             data,
             &halt,
             |context, member, report| step::train(context, member, &pass, report),
@@ -315,7 +355,7 @@ impl Engine {
             },
         );
         self.sorted = sorted;
-        *steps += trained.steps;
+        *taken_steps += trained.steps;
         let last = order.chunks(batch_size).nth((trained.steps as usize).saturating_sub(1));
         trained.broken = match trained.score.loss_sum.is_finite() {
             true => halt.broken_weights().map(|layer| Broken::Weights { layer }),
@@ -337,7 +377,8 @@ impl Engine {
         Broken::Outputs { layer: hidden.unwrap_or(layers.len() - 1) }
     }
 
-    /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. What
+    /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. Noise and dropout are those
+    /// of a step with the number 0, always the same. What
     /// belongs to frozen layers is left as it is. Returns the score of the rows.
     ///
     /// # Panics
@@ -380,13 +421,9 @@ impl Engine {
         self.begin_evaluation(params, data, rows);
         let chunks = rows.len().div_ceil(EVALUATION_ROWS);
         let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
-        self.run(
-            Params::Fixed(params),
-            data,
-            &Halt::default(),
-            |context, member, _| evaluation::evaluate(context, member, rows, &scores),
-            &mut |_| (),
-        );
+        self.run_evaluation(params, data, |context, member, _| {
+            evaluation::evaluate(context, member, rows, &scores);
+        });
         let mut total = Score::default();
         for score in scores {
             total += score.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -439,6 +476,23 @@ impl Engine {
         if let Some(packed) = &mut self.packed {
             packed.begin(data, rows);
         }
+        if let Some(folded) = &mut self.folded {
+            folded.copy_from_slice(params);
+            fold_batch_norm(folded, &self.spec, &self.layout);
+        }
+    }
+
+    /// Runs a job that evaluates, with what [`Engine::begin_evaluation`] has prepared.
+    fn run_evaluation(
+        &mut self,
+        params: &[f32],
+        data: &Dataset,
+        job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
+    ) {
+        let folded = self.folded.take();
+        let params = folded.as_deref().unwrap_or(params);
+        self.run(Params::Fixed(params), data, &Halt::default(), job, &mut |_| ());
+        self.folded = folded;
     }
 
     fn outputs(
@@ -455,13 +509,9 @@ impl Engine {
         self.begin_evaluation(params, data, rows);
         let mut values = vec![0.0; len];
         let out: Vec<_> = values.chunks_mut(EVALUATION_ROWS * n_out).map(Mutex::new).collect();
-        self.run(
-            Params::Fixed(params),
-            data,
-            &Halt::default(),
-            |context, member, _| evaluation::predict(context, member, rows, &out, output),
-            &mut |_| (),
-        );
+        self.run_evaluation(params, data, |context, member, _| {
+            evaluation::predict(context, member, rows, &out, output);
+        });
         drop(out);
         match Array2::from_shape_vec((rows.len(), n_out), values) {
             Ok(values) => values,
@@ -479,6 +529,14 @@ impl Engine {
         report: &mut dyn FnMut(Score),
     ) {
         let Self { spec, loss, scales, layout, backend, isa, workers, workspace, .. } = self;
+        let recipe = Recipe {
+            seed: self.seed,
+            label_smoothing: self.label_smoothing,
+            averaging: self.averaging,
+            clip_norm: self.clip_norm,
+            grads: Shared::new(&mut workspace.grads),
+            squares: Shared::new(&mut workspace.squares),
+        };
         let packed = self.packed.as_mut().map(PackedNetwork::share);
         let context = Context {
             spec,
@@ -496,6 +554,7 @@ impl Engine {
             chunk_counter: &ChunkCounter::default(),
             halt,
             params,
+            recipe,
             packed: packed.as_ref(),
         };
         backend.prepare_thread(); // this thread may not be the one that created the engine

@@ -1,5 +1,7 @@
 //! The settings of an engine.
 
+use super::optimizer::Averaging;
+use crate::error::{Error, Result};
 use crate::gemm::{Backend, MAX_THREADS};
 use crate::task::Loss;
 
@@ -20,6 +22,14 @@ pub struct EngineOptions {
     /// How many layers, counted from the inputs, a step leaves as they are: 0 to the number of hidden layers. Their gradients are
     /// not computed.
     pub frozen: usize,
+    /// Decides the noise and the dropout of each step.
+    pub seed: u64,
+    /// The probability that the loss of a step spreads over all classes instead of the label: 0 or more, below 1. Evaluations do not.
+    pub label_smoothing: f64,
+    /// The largest norm that a step's whole gradient may have; a longer one is scaled down to it.
+    pub clip_norm: Option<f64>,
+    /// Keeps a moving average of the parameters, for states that have one.
+    pub averaging: Option<Averaging>,
 }
 
 impl EngineOptions {
@@ -28,6 +38,29 @@ impl EngineOptions {
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
+    }
+
+    /// Rejects impossible values of what a step does beside the optimizer.
+    pub(super) fn check_recipe(&self) -> Result<()> {
+        let refuse = |name: &'static str, found: f64, expected: &'static str| {
+            Err(Error::argument(name, found.to_string(), expected))
+        };
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return refuse("label_smoothing", self.label_smoothing, "0 or more, below 1");
+        }
+        if self.label_smoothing > 0.0 && self.loss.is_regression() {
+            let expected = "0, because there are no classes to smooth";
+            return refuse("label_smoothing", self.label_smoothing, expected);
+        }
+        match (self.clip_norm, self.averaging) {
+            (Some(norm), _) if !(norm > 0.0 && norm.is_finite()) => {
+                refuse("clip_norm", norm, "a positive number")
+            }
+            (_, Some(Averaging { decay })) if !(0.0..1.0).contains(&decay) => {
+                refuse("ema", decay, "0 or more, below 1")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The best backend of this build, and one thread per core, for evaluations alone.
@@ -39,7 +72,18 @@ impl EngineOptions {
     pub fn new(batch_size: usize) -> Self {
         let backend = Backend::auto();
         let (threads, loss) = (default_threads().min(backend.max_threads()), Loss::default());
-        Self { backend, threads, batch_size, deterministic: false, loss, frozen: 0 }
+        Self {
+            backend,
+            threads,
+            batch_size,
+            deterministic: false,
+            loss,
+            frozen: 0,
+            seed: 0,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            averaging: None,
+        }
     }
 }
 

@@ -28,6 +28,11 @@ impl<'a, T> Shared<'a, T> {
         Self(unsafe { std::slice::from_raw_parts(start, length) })
     }
 
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The elements of a range, to read.
     ///
     /// # Safety

@@ -9,8 +9,8 @@
 //! over the parameters.
 //!
 //! What needs a figure over the whole batch would have its place in phase 1, at a barrier between layers: layers that are split by outputs have one
-//! (`packed::by_outputs`). A figure over the whole gradient needs two passes over it, with a barrier between: one that stores it in a vector of its own, and
-//! one that applies it.
+//! (`packed::by_outputs`). Clipping needs the norm of the whole gradient: phase 2 then stores the gradient in a vector of its own with the sums of squares of its
+//! parts, and after a barrier applies it.
 //!
 //! A worker's own rows are those of a chunk that is assigned to it and, where there are enough rows, of smaller chunks that it
 //! draws when it is free: who computes a chunk changes nothing in it. Where the result must not depend on the number of
@@ -26,12 +26,11 @@
 #![allow(unsafe_code)]
 
 use super::clock::Clock;
-use super::context::Context;
-use super::kernels::adam::Adam;
-use super::packed::Rule;
+use super::context::{Context, Recipe};
+use super::hidden::Training;
+use super::optimizer::{Change, Steps, Use, Vectors, clip_factor};
 use super::score::Score;
 use super::shared::Shared;
-use super::update::Update;
 use super::workers::Member;
 use super::{backpropagation, packed, update};
 
@@ -39,12 +38,12 @@ use super::{backpropagation, packed, update};
 pub struct Pass<'a> {
     pub order: &'a [u32],
     pub batch_size: usize,
-    pub adam: &'a Adam,
+    /// The optimizer.
+    pub steps: &'a dyn Steps,
     /// The number of the first step, from 1.
     pub first_step: u64,
-    pub params: Shared<'a, f32>,
-    pub m: Shared<'a, f32>,
-    pub v: Shared<'a, f32>,
+    /// What the steps change, flat.
+    pub vectors: Vectors<'a>,
 }
 
 /// The callback to which worker 0 reports the score of every step; `None` on the other workers.
@@ -52,23 +51,33 @@ pub type Report<'a> = Option<&'a mut dyn FnMut(Score)>;
 
 /// Job: trains on batch after batch, until something halts it. All members of a crew run it at once, with equal arguments.
 pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut report: Report<'_>) {
-    let Pass { params, m, v, .. } = *pass;
-    load_params(context, member, Some([m, v]), true);
+    load_params(context, member, Some(&pass.vectors), true);
     let mut clock = Clock::start();
+    let vectors = context.packed.map_or(pass.vectors, |packed| packed.vectors);
+    let mut phases = 0..;
+    let mut next_phase = || phases.next().unwrap_or_default();
     for (i, batch) in pass.order.chunks(pass.batch_size).enumerate() {
-        phase_1(context, member, batch, 2 * i, &mut clock);
+        let step = pass.first_step + i as u64;
+        let training = Training { step, batch };
+        phase_1(context, member, training, next_phase(), &mut clock);
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
-        let step = pass.adam.step(pass.first_step + i as u64);
-        let worker = member.number();
-        match context.packed {
+        let change = Change::new(pass.steps, context.recipe.averaging, step);
+        match context.recipe.clip_norm {
             None => {
-                let rule = Update::Adam { params, m, v, step };
-                update::weight_gradients(context, worker, batch.len(), &rule, 2 * i + 1);
+                let usage = Use::Change(vectors, change);
+                phase_2(context, member, batch.len(), &usage, next_phase());
             }
-            Some(packed) => {
-                let rule = Rule::Adam(step);
-                packed::weight_gradients(context, packed, worker, batch.len(), rule, 2 * i + 1);
+            Some(norm) => {
+                let Recipe { grads, squares, .. } = context.recipe;
+                let usage = Use::Measure(grads, squares);
+                phase_2(context, member, batch.len(), &usage, next_phase());
+                clock.lap(|phases| &mut phases.update);
+                member.synchronise();
+                clock.lap(|phases| &mut phases.wait);
+                // SAFETY: nobody writes the sums in this part of phase 2.
+                let factor = clip_factor(unsafe { squares.read(0..squares.len()) }, norm);
+                change_all(context, member, (grads, factor), (vectors, change), next_phase());
             }
         }
         clock.lap(|phases| &mut phases.update);
@@ -81,7 +90,7 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
     }
     if let Some(packed) = context.packed {
         // SAFETY: after the last barrier of the pass nobody does anything else.
-        unsafe { packed.store(context.layout, member.number(), [params, m, v]) };
+        unsafe { packed.store(context.layout, member.number(), &pass.vectors) };
     }
     // SAFETY: a worker's own state, after the last barrier of the pass.
     let state = unsafe { context.worker_states.write(member.number()..member.number() + 1) };
@@ -96,38 +105,33 @@ pub fn gradient(
     grads: Shared<'_, f32>,
     mut report: Report<'_>,
 ) {
-    let worker = member.number();
     load_params(context, member, None, true);
-    phase_1(context, member, batch, 0, &mut Clock::start());
+    let training = Training { step: 0, batch };
+    phase_1(context, member, training, 0, &mut Clock::start());
     member.synchronise();
-    match context.packed {
-        None => {
-            update::weight_gradients(context, worker, batch.len(), &Update::Store { grads }, 1);
-        }
-        Some(packed) => {
-            packed::weight_gradients(context, packed, worker, batch.len(), Rule::Store, 1);
-            member.synchronise();
-            // SAFETY: after the barrier nobody does anything else.
-            unsafe { packed.store_gradients(context.layout, worker, grads) };
-        }
+    // in panels, they wait where the first moments lie
+    let stored = context.packed.map_or(grads, |packed| packed.vectors.m);
+    phase_2(context, member, batch.len(), &Use::Store(stored), 1);
+    if let Some(packed) = context.packed {
+        member.synchronise();
+        // SAFETY: after the barrier nobody does anything else.
+        unsafe { packed.store_vector(context.layout, member.number(), grads, stored) };
     }
     report_score(context, &mut report, batch.len());
 }
 
-/// With the Rust backend, takes over the parameters of the job, and moments if it changes them, and waits for all.
+/// With the Rust backend, takes over the parameters of the job, and all vectors if it changes them, and waits for all.
 pub fn load_params(
     context: &Context<'_>,
     member: &Member<'_>,
-    moments: Option<[Shared<'_, f32>; 2]>,
+    vectors: Option<&Vectors<'_>>,
     transposes: bool,
 ) {
     if let Some(packed) = context.packed {
-        let all = 0..context.layout.len();
         // SAFETY: before the barrier nobody does anything else; flat vectors are written after the last step alone.
         unsafe {
-            let params = context.params.read(all.clone());
-            let moments = moments.map(|vectors| vectors.map(|vector| vector.read(all.clone())));
-            packed.load(context.layout, member.number(), params, moments, transposes);
+            let params = context.params.read(0..context.layout.len());
+            packed.load(context.layout, member.number(), params, vectors, transposes);
         }
         member.synchronise();
     }
@@ -137,13 +141,43 @@ pub fn load_params(
 fn phase_1(
     context: &Context<'_>,
     member: &Member<'_>,
-    batch: &[u32],
+    training: Training<'_>,
     phase: usize,
     clock: &mut Clock,
 ) {
     match context.packed {
-        None => backpropagation::forward_backward(context, member, batch, phase, clock),
-        Some(packed) => packed::forward_backward(context, packed, member, batch, phase, clock),
+        None => backpropagation::forward_backward(context, member, training, phase, clock),
+        Some(packed) => packed::forward_backward(context, packed, member, training, phase, clock),
+    }
+}
+
+/// Phase 2, likewise; with clipping, its first part.
+fn phase_2(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    batch: usize,
+    usage: &Use<'_>,
+    phase: usize,
+) {
+    let worker = member.number();
+    match context.packed {
+        None => update::weight_gradients(context, worker, batch, usage, phase),
+        Some(packed) => packed::weight_gradients(context, packed, worker, batch, usage, phase),
+    }
+}
+
+/// The second part of phase 2 with clipping: changes all parameters by stored gradients, multiplied by a factor.
+fn change_all(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    gradients: (Shared<'_, f32>, f32),
+    (vectors, change): (Vectors<'_>, Change),
+    phase: usize,
+) {
+    let worker = member.number();
+    match context.packed {
+        None => update::change_all(context, worker, gradients, vectors, change, phase),
+        Some(packed) => packed::change_all(context, packed, worker, gradients, change, phase),
     }
 }
 

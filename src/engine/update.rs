@@ -1,4 +1,4 @@
-//! Phase 2 of the step: weight gradients, and Adam on each block of a gradient while it is in the cache. The table of who
+//! Phase 2 of the step: weight gradients, and the optimizer on each block of a gradient while it is in the cache. The table of who
 //! writes what is in [`super::context`].
 #![allow(unsafe_code, clippy::mut_from_ref)]
 
@@ -9,43 +9,46 @@ use ndarray::s;
 use super::clock::count_multiply_adds;
 use super::context::{Context, matrix_mut, rows_of};
 use super::forward;
-use super::kernels::adam::{AdamStep, adam_step};
 use super::kernels::columns::Columns;
-use super::kernels::rows;
+use super::kernels::rows as kernels;
+use super::normalized;
+use super::optimizer::{Change, Use, Vectors};
 use super::partition::blocks;
 use super::shared::Shared;
 use super::workspace::gradient_rows;
 use crate::gemm::gemm;
-use crate::model::{Tensor, matrix};
-
-/// What phase 2 does with a gradient.
-pub enum Update<'a> {
-    /// Applies it at once.
-    Adam { params: Shared<'a, f32>, m: Shared<'a, f32>, v: Shared<'a, f32>, step: AdamStep },
-    /// Stores it.
-    Store { grads: Shared<'a, f32> },
-}
+use crate::model::{Layout, Tensor, matrix};
 
 /// Phase 2 for one worker: its assigned chunk of every layer that learns, then drawn chunks until none is left.
 pub fn weight_gradients<'a>(
     context: &'a Context<'_>,
     worker: usize,
     batch: usize,
-    update: &Update<'a>,
+    usage: &Use<'a>,
     phase: usize,
 ) {
-    let chunks = |l: usize| context.offsets.partition.layer(context.layout.layers()[l].n_out);
-    context.for_each_layer_chunk(worker, phase, chunks, |l, rows| {
-        gradient_of_rows(context, worker, batch, update, l, rows);
+    for_each_rows(context, worker, phase, |l, rows| {
+        gradient_of_rows(context, worker, batch, usage, l, rows);
     });
 }
 
-/// Phase 2 for some rows of a layer's `w` and entries of its `b`: computes their gradients and uses them as `update` says.
+/// Calls `work` with the rows of each layer that learns that a worker has in this phase, assigned or drawn.
+fn for_each_rows(
+    context: &Context<'_>,
+    worker: usize,
+    phase: usize,
+    work: impl FnMut(usize, Range<usize>),
+) {
+    let chunks = |l: usize| context.offsets.partition.layer(context.layout.layers()[l].n_out);
+    context.for_each_layer_chunk(worker, phase, chunks, work);
+}
+
+/// Phase 2 for some rows of a layer's `w` and entries of its `b`: computes their gradients and uses them as `usage` says.
 fn gradient_of_rows<'a>(
     context: &'a Context<'_>,
     worker: usize,
     batch: usize,
-    update: &Update<'a>,
+    usage: &Use<'a>,
     l: usize,
     chunk: Range<usize>,
 ) {
@@ -65,16 +68,17 @@ fn gradient_of_rows<'a>(
     for block in blocks(chunk, gradient_rows(n_in)) {
         // dw = dz^T input; db = the column sums of dz
         let dz_block = dz_matrix.slice(s![.., block.clone()]);
-        let ranges = [layer.w_rows(block.clone()), layer.b_rows(block.clone())];
-        let tensors = [context.layout.weight(l), context.layout.bias(l)];
-        for (is_bias, (range, tensor)) in ranges.into_iter().zip(tensors).enumerate() {
-            if matches!(update, Update::Adam { .. }) && !tensor.trained {
+        for (which, tensor) in learning(context, l).iter().enumerate() {
+            if !usage.wants(tensor) {
                 continue;
             }
+            let range = rows_of_tensor(tensor, n_out, &block);
             // SAFETY: phase 2, rows of a chunk that this worker has, assigned or drawn; the gradient before is no longer used.
-            let gradient = unsafe { gradient_buffer(context, worker, update, &range) };
-            if is_bias == 1 {
-                rows::column_sums(context.isa, gradient, dz, n_out, block.start);
+            let gradient = unsafe { gradient_buffer(context, worker, usage, &range) };
+            if which == 1 {
+                kernels::column_sums(context.isa, gradient, dz, n_out, block.start);
+            } else if which > 1 {
+                normalized::vector_gradient(context, l, which - 2, &block, batch, gradient);
             } else {
                 let mut dw = matrix_mut(gradient, block.len(), n_in);
                 let dw = dw.slice_mut(s![.., ..used]);
@@ -85,12 +89,48 @@ fn gradient_of_rows<'a>(
                     let starts = range.clone().step_by(n_in);
                     for (start, row) in starts.zip(gradient.chunks_exact_mut(n_in)) {
                         columns.scatter_in_place(context.isa, row);
-                        apply(context, update, (l, tensor), start..start + n_in, row);
+                        change(context, usage, l, tensor, start..start + n_in, row);
                     }
+                    measure(context, usage, l, &block, which, gradient);
                     continue;
                 }
             }
-            apply(context, update, (l, tensor), range, gradient);
+            measure(context, usage, l, &block, which, gradient);
+            change(context, usage, l, tensor, range, gradient);
+        }
+        average_running_statistics(context, usage, l, &block);
+    }
+}
+
+/// The tensors of a layer that learn by gradients: `w`, `b`, and the gains and shifts of a norm.
+fn learning<'a>(context: &'a Context<'_>, l: usize) -> &'a [Tensor] {
+    let tensors = context.layout.tensors_of(l);
+    &tensors[..tensors.len().min(4)]
+}
+
+/// The range of a tensor that belongs to some outputs.
+fn rows_of_tensor(tensor: &Tensor, n_out: usize, rows: &Range<usize>) -> Range<usize> {
+    let (start, n) = (tensor.range.start, tensor.range.len() / n_out);
+    start + rows.start * n..start + rows.end * n
+}
+
+/// Puts the running statistics of some outputs where the moving average of the parameters is, if there is one: they are averages themselves.
+fn average_running_statistics(
+    context: &Context<'_>,
+    usage: &Use<'_>,
+    l: usize,
+    rows: &Range<usize>,
+) {
+    if let Use::Change(vectors, _) = usage
+        && vectors.average.len() > 0
+    {
+        for tensor in context.layout.tensors_of(l).iter().skip(4) {
+            let range = rows_of_tensor(tensor, context.layout.layers()[l].n_out, rows);
+            // SAFETY: phase 2, rows of a chunk that this worker has.
+            unsafe {
+                let statistics = vectors.params.read(range.clone());
+                vectors.average.write(range).copy_from_slice(statistics);
+            }
         }
     }
 }
@@ -105,13 +145,13 @@ fn gradient_of_rows<'a>(
 unsafe fn gradient_buffer<'a>(
     context: &'a Context<'_>,
     worker: usize,
-    update: &Update<'a>,
+    usage: &Use<'a>,
     range: &Range<usize>,
 ) -> &'a mut [f32] {
-    match update {
+    match usage {
         // SAFETY: phase 2, own rows.
-        Update::Store { grads } => unsafe { grads.write(range.clone()) },
-        Update::Adam { .. } => {
+        Use::Store(grads) | Use::Measure(grads, _) => unsafe { grads.write(range.clone()) },
+        Use::Change(..) => {
             let block = context.offsets.workers[worker].gradient.clone();
             // SAFETY: a worker's own buffer, which nothing else uses: the caller's promise.
             let block = unsafe { context.arena.write(block) };
@@ -120,20 +160,75 @@ unsafe fn gradient_buffer<'a>(
     }
 }
 
-/// Applies the gradient of a range of a tensor of a layer, if `update` is Adam.
-fn apply(
+/// Changes a range of a tensor of a layer by its gradient, if that is what it is for.
+fn change(
     context: &Context<'_>,
-    update: &Update<'_>,
-    (l, tensor): (usize, &Tensor),
+    usage: &Use<'_>,
+    l: usize,
+    tensor: &Tensor,
     range: Range<usize>,
     gradient: &[f32],
 ) {
-    if let Update::Adam { params, m, v, step } = update {
-        // SAFETY: phase 2, rows of a chunk that this worker has, of three different vectors.
-        let (w, m, v) =
-            unsafe { (params.write(range.clone()), m.write(range.clone()), v.write(range)) };
-        if !adam_step(context.isa, w, m, v, gradient, step.of(tensor.rate, tensor.decay)) {
+    if let Use::Change(vectors, change) = usage {
+        // SAFETY: phase 2, rows of a chunk that this worker has, of different vectors.
+        if !unsafe { vectors.change(context.isa, tensor, range, gradient, change) } {
             context.halt.set_broken_weights(l);
         }
     }
+}
+
+/// Stores the sums of squares of the gradients of some rows of a tensor, if they are wanted.
+fn measure(
+    context: &Context<'_>,
+    usage: &Use<'_>,
+    l: usize,
+    rows: &Range<usize>,
+    which: usize,
+    gradient: &[f32],
+) {
+    if let Use::Measure(_, squares) = usage {
+        let n_out = context.layout.layers()[l].n_out;
+        let first = squares_before(context.layout, l) + which * n_out;
+        // SAFETY: phase 2, rows of a chunk that this worker has.
+        let squares = unsafe { squares.write(first + rows.start..first + rows.end) };
+        let gradients = gradient.chunks_exact(gradient.len() / rows.len());
+        for (square, gradient) in squares.iter_mut().zip(gradients) {
+            *square = kernels::sum_of_squares(context.isa, gradient);
+        }
+    }
+}
+
+/// Where the sums of squares of a layer's gradients begin: one for each row of `w`, then one for each bias, gain and shift. Of one layer more than there
+/// are, their number.
+pub fn squares_before(layout: &Layout, l: usize) -> usize {
+    layout.layers()[..l].iter().map(|layer| 4 * layer.n_out).sum()
+}
+
+/// Changes all parameters by gradients that were stored, multiplied by a factor: a phase of its own.
+pub fn change_all(
+    context: &Context<'_>,
+    worker: usize,
+    (grads, factor): (Shared<'_, f32>, f32),
+    vectors: Vectors<'_>,
+    step: Change,
+    phase: usize,
+) {
+    let usage = Use::Change(vectors, step);
+    for_each_rows(context, worker, phase, |l, chunk| {
+        let layer = &context.layout.layers()[l];
+        for rows in blocks(chunk, gradient_rows(layer.n_in)) {
+            for tensor in learning(context, l) {
+                if usage.wants(tensor) {
+                    let range = rows_of_tensor(tensor, layer.n_out, &rows);
+                    // SAFETY: rows of a chunk that this worker has in this phase.
+                    let gradient = unsafe { grads.write(range.clone()) };
+                    if factor != 1.0 {
+                        kernels::scale(context.isa, gradient, factor);
+                    }
+                    change(context, &usage, l, tensor, range, gradient);
+                }
+            }
+            average_running_statistics(context, &usage, l, &rows);
+        }
+    });
 }

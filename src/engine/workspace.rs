@@ -8,7 +8,7 @@ use super::kernels::columns::Columns;
 use super::partition::Partition;
 use super::score::Score;
 use crate::error::{Error, Result};
-use crate::model::{Activation, Layout, Spec};
+use crate::model::{LayerSpec, Layout, Norm, Spec};
 
 /// Samples per chunk of an evaluation: enough of them for an efficient matrix product, few enough for the second-level cache
 /// (256 x 784 values take 784 KiB).
@@ -27,6 +27,18 @@ pub struct LayerOffsets {
     pub slope: Range<usize>,
     /// The gradient of the pre-activation. The output layer's first holds the logits. (batch, n_out)
     pub dz: Range<usize>,
+    pub norm: NormOffsets,
+}
+
+/// What the norm of a layer has; everything is empty without one.
+#[derive(Clone, Debug)]
+pub struct NormOffsets {
+    /// Products with a mean of 0 and a variance of 1. (batch, n_out)
+    pub normed: Range<usize>,
+    /// What they were multiplied by for that: (n_out) for batch norm, (batch) for layer norm.
+    pub inverses: Range<usize>,
+    /// Of batch norm the means, and the gradients of gains and shifts, (3, n_out). Of layer norm the gradient by what it made, (batch, n_out).
+    pub grads: Range<usize>,
 }
 
 /// The ranges of a worker's own buffers in the arena.
@@ -39,7 +51,7 @@ pub struct WorkerOffsets {
     pub gathered_w: Range<usize>,
     /// Two buffers of [`EVALUATION_ROWS`] rows of the widest layer, used alternately in an evaluation.
     pub evaluation: [Range<usize>; 2],
-    /// Slopes that an evaluation computes and ignores; empty if no activation keeps one.
+    /// Slopes that an evaluation computes and ignores, and before them normed products; empty if no layer has such.
     pub evaluation_slope: Range<usize>,
 }
 
@@ -54,6 +66,13 @@ pub struct Offsets {
     pub layers: Vec<LayerOffsets>,
     /// Per worker.
     pub workers: Vec<WorkerOffsets>,
+}
+
+impl Offsets {
+    /// Where the outputs of a layer are: the inputs of the next one, or the logits.
+    pub fn output(&self, l: usize) -> &Range<usize> {
+        self.layers.get(l + 1).map_or(&self.layers[l].dz, |above| &above.input)
+    }
 }
 
 /// The score of a chunk of a batch, alone on its cache line.
@@ -85,6 +104,9 @@ pub struct Workspace {
     pub worker_states: Vec<WorkerState>,
     /// Per chunk of a batch.
     pub scores: Vec<ChunkScore>,
+    /// Where gradients are clipped: a whole gradient, and the sums of squares of its parts.
+    pub grads: Buffer,
+    pub squares: Vec<f64>,
 }
 
 impl Workspace {
@@ -114,18 +136,29 @@ impl Workspace {
             end = range.end;
             Ok(range)
         };
-        let keeps_slope = |activation: Activation| !activation.derivative_follows_from_value();
         let mut layers = Vec::with_capacity(layout.layers().len());
         for (sizes, layer) in layout.layers().iter().zip(spec.layers()) {
             layers.push(LayerOffsets {
                 input: take(rows, sizes.n_in)?,
-                slope: take(if keeps_slope(layer.activation) { rows } else { 0 }, sizes.n_out)?,
+                slope: take(if layer.keeps_slope() { rows } else { 0 }, sizes.n_out)?,
                 dz: take(rows, sizes.n_out)?,
+                norm: {
+                    let n = if layer.norm == Norm::None { 0 } else { sizes.n_out };
+                    let is_batch = layer.norm == Norm::Batch;
+                    let by_rows = if layer.norm == Norm::Layer { rows } else { 0 };
+                    NormOffsets {
+                        normed: take(rows, n)?,
+                        inverses: if is_batch { take(1, n)? } else { take(by_rows, 1)? },
+                        grads: if is_batch { take(3, n)? } else { take(by_rows, n)? },
+                    }
+                },
             });
         }
         let widest = layout.layers().iter().map(|layer| layer.n_in.max(layer.n_out)).max();
         let widest = widest.unwrap_or(0);
-        let any_slope = spec.layers().iter().any(|layer| keeps_slope(layer.activation));
+        // also for what a layer norm computes
+        let any_slope =
+            spec.layers().iter().any(LayerSpec::keeps_slope) || spec.norm() == Norm::Layer;
         let gradient = layout.layers().iter().map(|layer| {
             let chunks = partition.layer(layer.n_out);
             let longest = (0..chunks.count()).map(|chunk| chunks.rows(chunk).len()).max();
@@ -153,7 +186,20 @@ impl Workspace {
         let scores = vec![ChunkScore::default(); chunks];
         let arena = Buffer::zeros(end, "the workspace")?;
         let offsets = Offsets { batch, partition, layers, workers };
-        Ok(Self { offsets, arena, worker_states, scores })
+        let grads = Buffer::zeros(0, "the gradient")?;
+        Ok(Self { offsets, arena, worker_states, scores, grads, squares: Vec::new() })
+    }
+}
+
+impl Workspace {
+    /// The same with space for a whole gradient, and for the sums of squares of as many parts.
+    ///
+    /// # Errors
+    /// If memory cannot be allocated.
+    pub fn with_gradient(mut self, len: usize, parts: usize) -> Result<Self> {
+        self.grads = Buffer::zeros(len, "the gradient")?;
+        self.squares = vec![0.0; parts];
+        Ok(self)
     }
 }
 
@@ -165,6 +211,7 @@ pub fn gradient_rows(n_in: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Activation;
 
     #[test]
     fn buffers_do_not_overlap() {

@@ -29,6 +29,8 @@ pub enum Activation {
     Gelu,
     /// `z / (1 + exp(-z))`, also called swish
     Silu,
+    /// `z tanh(ln(1 + exp(z)))` (Misra, 2019)
+    Mish,
     /// `1 / (1 + exp(-z))`
     Sigmoid,
     /// `tanh(z)`
@@ -44,7 +46,7 @@ pub const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
 impl Activation {
     /// Every activation, in the order of help texts and messages.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Identity,
         Self::Relu,
         Self::LeakyRelu,
@@ -52,6 +54,7 @@ impl Activation {
         Self::Selu,
         Self::Gelu,
         Self::Silu,
+        Self::Mish,
         Self::Sigmoid,
         Self::Tanh,
     ];
@@ -66,6 +69,7 @@ impl Activation {
             Self::Selu => "selu",
             Self::Gelu => "gelu",
             Self::Silu => "silu",
+            Self::Mish => "mish",
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
         }
@@ -84,6 +88,7 @@ impl Activation {
             Self::Selu => SELU_SCALE * SELU_ALPHA * z.exp_m1(),
             Self::Gelu => z * normal_cdf(z),
             Self::Silu => z / (1.0 + (-z).exp()),
+            Self::Mish => z * (z.max(0.0) + (-z.abs()).exp().ln_1p()).tanh(),
             Self::Sigmoid => 1.0 / (1.0 + (-z).exp()),
             Self::Tanh => z.tanh(),
         }
@@ -91,7 +96,7 @@ impl Activation {
 
     /// Whether the derivative is a function of `a = f(z)` alone. If not, the forward pass stores the derivative.
     pub fn derivative_follows_from_value(self) -> bool {
-        !matches!(self, Self::Gelu | Self::Silu)
+        !matches!(self, Self::Gelu | Self::Silu | Self::Mish)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mistaken::require_safetensors;
 use super::state_dict::{Linears, append_values, shown_names};
-use super::{Activation, Layout, Metadata, Model, Spec};
+use super::{Activation, Layout, Metadata, Model, Norm, Spec};
 use crate::checksum;
 use crate::error::{Error, Result};
 use crate::files;
@@ -24,7 +24,9 @@ const METADATA_KEY: &str = "densely";
 /// The metadata key of a checkpoint, which is no model.
 pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
-const FORMAT_VERSION: u32 = 4;
+const FORMAT_VERSION: u32 = 5;
+/// What a model without norms is written as: version 5 has added nothing to it.
+const COMPONENTS_VERSION: u32 = 4;
 /// What a model of a table without principal components, or of a regression, is written as: version 4 has added nothing to these.
 const TABLES_VERSION: u32 = 3;
 /// What a model that tells images or arrays apart is written as: version 3 has added regressions and tables, and nothing to these.
@@ -35,8 +37,15 @@ const CLASSES_VERSION: u32 = 2;
 struct Header {
     format_version: u32,
     activations: Vec<Activation>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    norm: Norm,
     #[serde(flatten)]
     metadata: Metadata,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_none(norm: &Norm) -> bool {
+    *norm == Norm::None
 }
 
 impl Model {
@@ -69,8 +78,9 @@ impl Model {
         let header = match &self.metadata {
             Some(metadata) => {
                 let header = Header {
-                    format_version: version_of(metadata),
+                    format_version: version_of(metadata, self.spec.norm()),
                     activations: self.spec.activations(),
+                    norm: self.spec.norm(),
                     metadata: metadata.clone(),
                 };
                 let json = checksum::sealed(&header, &[params]).map_err(unwritable)?;
@@ -113,7 +123,7 @@ impl Model {
         let (header, seal) = read_header(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
         let Linears { sizes, params, names } = match &header {
-            Some(_) => own_layers(&tensors, bytes.len())?,
+            Some(header) => own_layers(&tensors, header.norm, bytes.len())?,
             None => Linears::read(&tensors)?,
         };
         let &[n_in, ref hidden @ .., n_out] = &sizes[..] else {
@@ -122,8 +132,12 @@ impl Model {
         let spec = match &header {
             Some(header) => {
                 let spec = Spec::new(n_in, hidden, &header.activations, n_out)
-                    .map_err(|error| invalid(error.to_string()))?;
-                if !activations.is_empty() && Spec::new(n_in, hidden, activations, n_out)? != spec {
+                    .map_err(|error| invalid(error.to_string()))?
+                    .with_norm(header.norm);
+                if !activations.is_empty()
+                    && Spec::new(n_in, hidden, activations, n_out)?.activations()
+                        != spec.activations()
+                {
                     return Err(Error::usage(format!(
                         "the activations are {}, not {}; expected the same, or none",
                         join(&spec.activations()),
@@ -156,9 +170,10 @@ impl Model {
 }
 
 /// The oldest version that has everything that a model needs.
-fn version_of(metadata: &Metadata) -> u32 {
+fn version_of(metadata: &Metadata, norm: Norm) -> u32 {
     match (&metadata.regression, &metadata.prepare, metadata.channels) {
-        (_, Some(prepare), _) if prepare.pca().is_some() => FORMAT_VERSION,
+        _ if norm != Norm::None => FORMAT_VERSION,
+        (_, Some(prepare), _) if prepare.pca().is_some() => COMPONENTS_VERSION,
         (None, None, 1) => CLASSES_VERSION,
         _ => TABLES_VERSION,
     }
@@ -206,9 +221,12 @@ fn read_header(bytes: &[u8]) -> Result<(Option<Header>, Option<Seal>)> {
     Ok((Some(header), seal))
 }
 
-/// The layers of a model that densely wrote: `layers.{i}.weight` and `layers.{i}.bias`, and nothing else. The file has `len` bytes.
-fn own_layers(tensors: &SafeTensors<'_>, len: usize) -> Result<Linears> {
-    let n_layers = tensors.len() / 2;
+/// The layers of a model that densely wrote: `layers.{i}.weight`, `layers.{i}.bias` and what the norm of hidden layers has, and nothing else. The file has
+/// `len` bytes.
+fn own_layers(tensors: &SafeTensors<'_>, norm: Norm, len: usize) -> Result<Linears> {
+    let of_hidden = 2 + norm.tensors().len();
+    // the output layer has no norm
+    let n_layers = (tensors.len() + norm.tensors().len()) / of_hidden;
     let mut sizes = Vec::with_capacity(n_layers + 1);
     let mut params = Vec::new();
     // densely writes four bytes a value
@@ -236,11 +254,23 @@ fn own_layers(tensors: &SafeTensors<'_>, len: usize) -> Result<Linears> {
         sizes.push(n_out);
         append_values(&mut params, &names[0], &weight)?;
         append_values(&mut params, &names[1], &bias)?;
+        let own_norm = if i + 1 < n_layers { norm } else { Norm::None };
+        for (kind, _) in own_norm.tensors() {
+            let name = format!("layers.{i}.{kind}");
+            let values = tensor(tensors, &name)?;
+            if values.shape() != [n_out] {
+                let problem = format!("{name} has the shape {:?}", values.shape());
+                return Err(invalid(format!(
+                    "{problem}, expected [{n_out}], the rows of its weight"
+                )));
+            }
+            append_values(&mut params, &name, &values)?;
+        }
     }
     if sizes.contains(&0) {
         return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
     }
-    match n_layers > 0 && tensors.len() == 2 * n_layers {
+    match n_layers > 0 && tensors.len() == of_hidden * n_layers - norm.tensors().len() {
         true => Ok(Linears { sizes, params, names: Vec::new() }),
         false => Err(invalid(format!(
             "{} tensors ({}); expected layers.0.weight, layers.0.bias, and so on",
@@ -375,7 +405,7 @@ mod tests {
             assert!(message(&own, &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
-        let newer = file(&[w0, b0], Some(r#"{"format_version":5}"#));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":6}"#));
         assert!(message(&newer, &[]).contains("a newer densely wrote it"));
     }
 

@@ -1,13 +1,13 @@
 //! The parameter table of a network: the tensors of each layer, where they are in a flat vector, and how they learn.
 //!
 //! `params`, `grads` and Adam's `m` and `v` share one table. For each layer, in order: `w`, row-major (n_out, n_in) as in
-//! PyTorch, then `b` (n_out).
+//! PyTorch, then `b` (n_out), then what its norm has, each (n_out).
 
 use std::ops::Range;
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use super::Spec;
+use super::{Norm, Spec};
 use crate::error::{Error, Result};
 
 /// A tensor of the parameters.
@@ -20,7 +20,8 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// Where its values are in a flat vector.
     pub range: Range<usize>,
-    /// Whether steps change it. [`Layout::new`] says that they do.
+    /// Whether steps change it by its gradient. [`Layout::new`] says that they do, but not for running statistics, and the biases before a batch norm, which
+    /// subtracts them again.
     pub trained: bool,
     /// What the learning rate is multiplied by, 1 at first.
     pub rate: f64,
@@ -35,16 +36,20 @@ pub struct LayerLayout {
     pub n_in: usize,
     /// Outputs of the layer: rows of `w`, entries of `b`.
     pub n_out: usize,
-    /// Where `w` begins; `b` follows it.
+    /// Where `w` begins; `b` follows it, and then what the norm has.
     offset: usize,
+    /// What normalises its products.
+    norm: Norm,
 }
 
 /// The parameter table of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     layers: Vec<LayerLayout>,
-    /// The weights and then the biases of each layer.
+    /// The weights and then the biases of each layer, and what its norm has.
     tensors: Vec<Tensor>,
+    /// The number of the first tensor of each layer, and of all.
+    first_tensors: Vec<usize>,
     len: usize,
 }
 
@@ -68,6 +73,16 @@ impl LayerLayout {
     pub fn b_rows(&self, rows: Range<usize>) -> Range<usize> {
         let start = self.w().end;
         start + rows.start..start + rows.end
+    }
+
+    /// The range of a tensor of the norm: its gains, its shifts, and of batch norm its running means and variances.
+    ///
+    /// # Panics
+    /// If the norm has no such tensor.
+    pub fn norm(&self, which: usize) -> Range<usize> {
+        assert!(which < self.norm.tensors().len(), "the norm {} has no tensor {which}", self.norm);
+        let start = self.b().end + which * self.n_out;
+        start..start + self.n_out
     }
 
     /// `w` (n_out, n_in) as a view of a flat vector.
@@ -94,12 +109,14 @@ impl Layout {
     /// [`Error::Usage`] if there are too many parameters to address.
     pub fn new(spec: &Spec) -> Result<Self> {
         let mut layers = Vec::with_capacity(spec.layers().len());
-        let mut tensors = Vec::with_capacity(2 * spec.layers().len());
+        let mut tensors = Vec::with_capacity(6 * spec.layers().len());
+        let mut first_tensors = Vec::with_capacity(spec.layers().len() + 1);
         let (mut n_in, mut offset) = (spec.n_in(), 0usize);
         for layer in spec.layers() {
             let n_out = layer.n_out;
+            let vectors = 1 + layer.norm.tensors().len();
             let end = (n_in.checked_mul(n_out))
-                .and_then(|weights| weights.checked_add(n_out))
+                .and_then(|weights| weights.checked_add(n_out.checked_mul(vectors)?))
                 .and_then(|size| size.checked_add(offset))
                 .filter(|&end| end <= MAX_PARAMETERS);
             let Some(end) = end else {
@@ -108,17 +125,25 @@ impl Layout {
                      {MAX_PARAMETERS} parameters; expected smaller hidden layers"
                 )));
             };
-            let layer = LayerLayout { n_in, n_out, offset };
+            let norm = layer.norm;
+            let layer = LayerLayout { n_in, n_out, offset, norm };
+            first_tensors.push(tensors.len());
             let mut push = |kind: &str, shape: Vec<usize>, range: Range<usize>| {
                 let name = format!("layers.{}.{kind}", layers.len());
-                tensors.push(Tensor { name, shape, range, trained: true, rate: 1.0, decay: 1.0 });
+                let is_constant = kind.contains("running") || kind == "bias" && norm == Norm::Batch;
+                let trained = !is_constant;
+                tensors.push(Tensor { name, shape, range, trained, rate: 1.0, decay: 1.0 });
             };
             push("weight", vec![n_out, n_in], layer.w());
             push("bias", vec![n_out], layer.b());
+            for (which, (name, _)) in norm.tensors().iter().enumerate() {
+                push(name, vec![n_out], layer.norm(which));
+            }
             layers.push(layer);
             (n_in, offset) = (n_out, end);
         }
-        Ok(Self { layers, tensors, len: offset })
+        first_tensors.push(tensors.len());
+        Ok(Self { layers, tensors, first_tensors, len: offset })
     }
 
     /// The layers, from input to output.
@@ -138,21 +163,38 @@ impl Layout {
 
     /// The weights of a layer.
     pub fn weight(&self, layer: usize) -> &Tensor {
-        &self.tensors[2 * layer]
+        &self.tensors_of(layer)[0]
     }
 
     /// The biases of a layer.
     pub fn bias(&self, layer: usize) -> &Tensor {
-        &self.tensors[2 * layer + 1]
+        &self.tensors_of(layer)[1]
+    }
+
+    /// The tensors of a layer: the weights, the biases, and those of its norm.
+    pub fn tensors_of(&self, layer: usize) -> &[Tensor] {
+        &self.tensors[self.first_tensors[layer]..self.first_tensors[layer + 1]]
+    }
+
+    /// Lets no step change the first layers.
+    pub(crate) fn freeze(&mut self, layers: usize) {
+        self.tensors[..self.first_tensors[layers]]
+            .iter_mut()
+            .for_each(|tensor| tensor.trained = false);
+    }
+
+    /// The number of values that steps change by gradients: all but running statistics, and biases before a batch norm.
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().filter(|tensor| tensor.trained).map(|tensor| tensor.range.len()).sum()
     }
 
     /// How many layers, counted from the inputs, have no tensor that is trained.
     pub fn frozen_layers(&self) -> usize {
-        let learns = |l: &usize| self.weight(*l).trained || self.bias(*l).trained;
+        let learns = |l: &usize| self.tensors_of(*l).iter().any(|tensor| tensor.trained);
         (0..self.layers.len()).find(learns).unwrap_or(self.layers.len())
     }
 
-    /// The length of a flat vector: the number of parameters.
+    /// The length of a flat vector.
     pub fn len(&self) -> usize {
         self.len
     }

@@ -7,6 +7,7 @@ mod init;
 mod layout;
 mod mistaken;
 mod network;
+mod norm;
 mod npz;
 pub mod onnx;
 mod spec;
@@ -20,6 +21,8 @@ pub use init::{Init, initialize};
 pub(crate) use layout::matrix;
 pub use layout::{LayerLayout, Layout, Tensor};
 pub use network::{InputScaling, Metadata, Model};
-pub use spec::{LayerSpec, Spec, default_activations};
+pub(crate) use norm::fold_batch_norm;
+pub use norm::{NORM_EPS, NORM_MOMENTUM, Norm};
+pub use spec::{Disturbance, LayerSpec, Spec, default_activations};
 #[cfg(feature = "cli")]
 pub(crate) use state_dict::is_order_open;

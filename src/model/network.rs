@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::state_dict::tensor_name;
-use super::{Layout, Spec};
+use super::{Layout, Norm, Spec, fold_batch_norm};
 use crate::data::prepare::Prepare;
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
@@ -176,6 +176,26 @@ impl Model {
         }
     }
 
+    /// The same model with batch norm multiplied into its weights: other weights, a network without that norm, and the same outputs but for rounding.
+    ///
+    /// # Errors
+    /// If there are too many parameters to address.
+    pub fn folded(&self) -> Result<Self> {
+        if self.spec.norm() != Norm::Batch {
+            return Ok(self.clone());
+        }
+        let layout = Layout::new(&self.spec)?;
+        let mut params = self.params.clone();
+        fold_batch_norm(&mut params, &self.spec, &layout);
+        let spec = self.spec.clone().with_norm(Norm::None);
+        let kept = |i: usize| {
+            let place = &layout.layers()[i];
+            [&params[place.w()], &params[place.b()]].concat()
+        };
+        let params = (0..layout.layers().len()).flat_map(kept).collect();
+        Ok(Self { spec, params, ..self.clone() })
+    }
+
     /// What makes inputs of the rows of a table; `None` for a model of other data.
     pub fn prepare(&self) -> Option<&Prepare> {
         self.metadata.as_ref()?.prepare.as_ref()
@@ -206,9 +226,12 @@ impl Model {
     /// # Errors
     /// If a weight is not; names its layer, or the tensor in the file of another program.
     pub fn check_finite(&self, name: &str) -> Result<()> {
-        for (i, layer) in Layout::new(&self.spec)?.layers().iter().enumerate() {
-            for (kind, values) in [("weight", layer.w()), ("bias", layer.b())] {
-                let values = &self.params[values];
+        let layout = Layout::new(&self.spec)?;
+        for i in 0..layout.layers().len() {
+            for tensor in layout.tensors_of(i) {
+                let kind = tensor.shape.len(); // of two axes: weights
+                let kind = if kind == 2 { "weight" } else { "bias" };
+                let values = &self.params[tensor.range.clone()];
                 let Some(first) = values.iter().find(|x| !x.is_finite()) else { continue };
                 let problem = match self.metadata {
                     Some(_) => format!(

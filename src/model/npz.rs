@@ -1,6 +1,6 @@
 //! Models as archives of NumPy's arrays.
 
-use super::{Layout, Model};
+use super::{Layout, Model, Norm};
 use crate::data::npz::{Array, npz_bytes};
 use crate::data::prepare::Input;
 use crate::error::{Error, Result};
@@ -12,6 +12,7 @@ impl Model {
     /// | array | shape | type | what |
     /// |---|---|---|---|
     /// | `weight_0`, `bias_0`, `weight_1`, ... | (n_out, n_in), (n_out) | float32 | the layers: `z = x weight.T + bias` |
+    /// | `gain_0`, `shift_0`, ... | (n_out) | float32 | of a layer norm: `gain (z - mean) / sqrt(variance + 1e-5) + shift`, over the outputs of the layer. Batch norm is a part of the weights |
     /// | `activations` | (layers) | text | the activation of each layer, the last one `identity` |
     /// | `classes` | (n_out) | text | the names of the classes, of which the softmax of the last layer is the probability |
     /// | `targets`, `target_center`, `target_scale` | (n_out) | text, float64 | of numbers: the value is `z target_scale + target_center`, for the loss `poisson` `exp(z)` |
@@ -22,13 +23,20 @@ impl Model {
     /// # Errors
     /// If the archive cannot be written.
     pub fn to_npz(&self) -> Result<Vec<u8>> {
+        let folded = self.folded()?;
         let mut arrays = Arrays::default();
-        let layout = Layout::new(&self.spec)?;
+        let layout = Layout::new(&folded.spec)?;
         for (i, layer) in layout.layers().iter().enumerate() {
-            let weight = Array::F32(&self.params[layer.w()]);
+            let weight = Array::F32(&folded.params[layer.w()]);
             arrays.push(&format!("weight_{i}"), &[layer.n_out, layer.n_in], weight);
-            let bias = Array::F32(&self.params[layer.b()]);
+            let bias = Array::F32(&folded.params[layer.b()]);
             arrays.push(&format!("bias_{i}"), &[layer.n_out], bias);
+            if folded.spec.layers()[i].norm == Norm::Layer {
+                for (which, name) in ["gain", "shift"].into_iter().enumerate() {
+                    let values = Array::F32(&folded.params[layer.norm(which)]);
+                    arrays.push(&format!("{name}_{i}"), &[layer.n_out], values);
+                }
+            }
         }
         let activations = self.spec.layers().iter().map(|layer| layer.activation.name());
         arrays.texts("activations", activations.map(str::to_owned));

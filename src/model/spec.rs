@@ -1,22 +1,56 @@
 //! The sizes and activations of a network.
 
-use super::Activation;
+use super::{Activation, Norm};
 use crate::error::{Error, Result};
 
-/// A layer: the number of its outputs, and its activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A layer: the number of its outputs, its norm and activation, and what disturbs it in training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerSpec {
     /// Number of outputs.
     pub n_out: usize,
+    /// What normalises its products before the activation; nothing for the output layer.
+    pub norm: Norm,
     /// The function applied to each output.
     pub activation: Activation,
+    /// What is done in training alone; nothing for the output layer.
+    pub disturbance: Disturbance,
+}
+
+/// What is done to the values of a layer in steps of training, and in nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Disturbance {
+    /// The standard deviation of Gaussian noise that is added to inputs, or before the activation of a hidden layer; 0 for none.
+    pub noise: f32,
+    /// The probability that a value is set to 0, inputs after their noise, and those of a hidden layer after its activation; the others are divided by 1 - this.
+    pub dropout: f32,
+}
+
+impl Disturbance {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A multilayer perceptron: inputs, hidden layers, and a linear output layer. The softmax is part of the loss.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     n_in: usize,
+    inputs: Disturbance,
     layers: Vec<LayerSpec>,
+}
+
+impl LayerSpec {
+    fn new(n_out: usize, activation: Activation) -> Self {
+        Self { n_out, norm: Norm::None, activation, disturbance: Disturbance::default() }
+    }
+
+    /// Whether a step of training keeps the slope of each output: where it does not follow from the value, or dropout changes that.
+    pub(crate) fn keeps_slope(&self) -> bool {
+        !self.activation.derivative_follows_from_value() || self.disturbance.dropout > 0.0
+    }
 }
 
 impl Spec {
@@ -57,10 +91,91 @@ impl Spec {
             )));
         }
         let mut layers: Vec<LayerSpec> = (hidden.iter().zip(activations))
-            .map(|(&n_out, activation)| LayerSpec { n_out, activation })
+            .map(|(&n_out, activation)| LayerSpec::new(n_out, activation))
             .collect();
-        layers.push(LayerSpec { n_out: n_classes, activation: Activation::Identity });
-        Ok(Self { n_in, layers })
+        layers.push(LayerSpec::new(n_classes, Activation::Identity));
+        Ok(Self { n_in, inputs: Disturbance::default(), layers })
+    }
+
+    /// The same network with Gaussian noise of these standard deviations in training: of the inputs, and before the activations of the hidden
+    /// layers: one for all, one each, or none.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if one is negative or not finite, or the counts do not match.
+    pub fn with_noise(mut self, inputs: f64, hidden: &[f64]) -> Result<Self> {
+        let expected = "0 or more";
+        let is_deviation = |x: f64| x >= 0.0 && (x as f32).is_finite();
+        self.disturb("noise", inputs, hidden, is_deviation, expected, |layer, x| layer.noise = x)?;
+        Ok(self)
+    }
+
+    /// The same network with dropout in training, with these probabilities: of the inputs, and after the activations of the hidden layers: one for
+    /// all, one each, or none.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if one is not below 1, or the counts do not match.
+    pub fn with_dropout(mut self, inputs: f64, hidden: &[f64]) -> Result<Self> {
+        let is_share = |x: f64| (0.0..1.0).contains(&(x as f32));
+        let expected = "0 or more, below 1";
+        self.disturb("dropout", inputs, hidden, is_share, expected, |layer, x| layer.dropout = x)?;
+        Ok(self)
+    }
+
+    fn disturb(
+        &mut self,
+        what: &str,
+        inputs: f64,
+        hidden: &[f64],
+        is_possible: impl Fn(f64) -> bool,
+        expected: &str,
+        set: impl Fn(&mut Disturbance, f32),
+    ) -> Result<()> {
+        let layers = self.layers.len() - 1;
+        if let Some(bad) = hidden.iter().chain([&inputs]).find(|&&x| !is_possible(x)) {
+            return Err(Error::usage(format!("{what} {bad}: expected {expected}")));
+        }
+        if hidden.len() > 1 && hidden.len() != layers {
+            return Err(Error::usage(format!(
+                "{} values of {what}, hidden layers: {layers}; expected one for all, or one each",
+                hidden.len()
+            )));
+        }
+        set(&mut self.inputs, inputs as f32);
+        let values = hidden.iter().cycle().take(if hidden.is_empty() { 0 } else { layers });
+        let hidden_layers = self.layers.iter_mut().zip(values);
+        hidden_layers.for_each(|(layer, &x)| set(&mut layer.disturbance, x as f32));
+        Ok(())
+    }
+
+    /// The same network with a norm in each hidden layer.
+    #[must_use]
+    pub fn with_norm(mut self, norm: Norm) -> Self {
+        let hidden = self.layers.len() - 1;
+        self.layers[..hidden].iter_mut().for_each(|layer| layer.norm = norm);
+        self
+    }
+
+    /// The norm of the hidden layers.
+    pub fn norm(&self) -> Norm {
+        self.layers[0].norm
+    }
+
+    /// The network as it is in a model: without what training alone does.
+    #[must_use]
+    pub fn undisturbed(mut self) -> Self {
+        self.inputs = Disturbance::default();
+        self.layers.iter_mut().for_each(|layer| layer.disturbance = Disturbance::default());
+        self
+    }
+
+    /// What is done to the inputs in training alone.
+    pub fn inputs(&self) -> Disturbance {
+        self.inputs
+    }
+
+    /// What is done to a layer in training alone, or to the inputs.
+    pub(crate) fn disturbance(&self, layer: Option<usize>) -> Disturbance {
+        layer.map_or(self.inputs, |l| self.layers[l].disturbance)
     }
 
     /// Features per sample.
@@ -121,6 +236,27 @@ mod tests {
         assert_eq!(activations(&[5, 6], &[Gelu]), [Gelu, Gelu, Identity]);
         assert_eq!(activations(&[], &[]), [Identity]);
         assert_eq!(activations(&[], &[Relu]), [Identity]);
+    }
+
+    #[test]
+    fn disturbances_are_one_for_all_or_one_each() {
+        let spec = || Spec::new(4, &[5, 6], &[], 3).unwrap();
+        let noisy = spec().with_noise(0.3, &[0.5]).unwrap().with_dropout(0.0, &[0.1, 0.2]).unwrap();
+        let layers: Vec<(f32, f32)> = (noisy.layers().iter())
+            .map(|layer| (layer.disturbance.noise, layer.disturbance.dropout))
+            .collect();
+        assert_eq!((noisy.inputs().noise, noisy.inputs().dropout), (0.3, 0.0));
+        assert_eq!(layers, [(0.5, 0.1), (0.5, 0.2), (0.0, 0.0)]);
+        assert_eq!(noisy.undisturbed(), spec());
+        for (problem, message) in [
+            (spec().with_noise(-0.1, &[]), "noise -0.1: expected 0 or more"),
+            (spec().with_dropout(1.0, &[]), "dropout 1: expected 0 or more, below 1"),
+            (spec().with_dropout(0.0, &[0.1, f64::NAN]), "dropout NaN: expected"),
+            (spec().with_dropout(0.0, &[0.1; 3]), "3 values of dropout, hidden layers: 2"),
+        ] {
+            let found = problem.unwrap_err().to_string();
+            assert!(found.contains(message), "{found}");
+        }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use super::style::{Paint, Text};
 use crate::engine::{Isa, Score};
 pub use crate::figures::{number, percent};
-use crate::model::{Activation, Spec};
+use crate::model::{Activation, Disturbance, Norm, Spec};
 use crate::task::{Choice, Loss, Metric, Task};
 use crate::text::safe;
 use crate::train::setting::SettingValue as _;
-use crate::train::{Outcome, TargetErrors, Trainer};
+use crate::train::{OptimizerKind, Outcome, Schedule, TargetErrors, TrainConfig, Trainer};
 
 pub use crate::text::{grouped, plural};
 
@@ -44,7 +44,7 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         "densely {}: {}, {}, {}\n\
          {}: {} training, {} validation, {} (split {})\n\
          {}, {} parameters{frozen}\n\
-         Adam, lr {}{weight_decay}, batch {}, {}, seed {}{aim}",
+         {}{weight_decay}, batch {}, {}, seed {}{aim}",
         env!("CARGO_PKG_VERSION"),
         trainer.backend().describe(),
         plural(trainer.threads(), "thread"),
@@ -55,23 +55,61 @@ pub fn description(trainer: &Trainer<'_>) -> String {
         plural(parts.test.len(), "test sample"),
         config.split,
         network(trainer.spec(), task),
-        grouped(trainer.state().optimizer().params().len() as u64),
-        config.lr.text(),
+        grouped(trainer.parameters() as u64),
+        optimizer(config),
         config.batch_size,
         plural(config.epochs, "epoch"),
         config.seed,
     )
 }
 
+/// `Adam, lr 0.001, cosine`: the optimizer, its rate, and what else differs from the plain step.
+fn optimizer(config: &TrainConfig) -> String {
+    let mut text = match config.optimizer {
+        OptimizerKind::Sgd => {
+            let nesterov = if config.nesterov { "Nesterov " } else { "" };
+            format!("SGD, {nesterov}momentum {}", config.momentum.text())
+        }
+        _ => "Adam".to_owned(),
+    };
+    text += &format!(", lr {}", config.lr.text());
+    if config.schedule != Schedule::Constant {
+        text += &format!(", {}", config.schedule);
+    }
+    if let Some(warmup) = config.warmup {
+        text += &format!(", warm-up {warmup}");
+    }
+    if let Some(norm) = config.clip_norm {
+        text += &format!(", gradient norm up to {}", norm.text());
+    }
+    if let Some(ema) = config.ema {
+        text += &format!(", average of weights {}", ema.text());
+    }
+    if config.label_smoothing > 0.0 {
+        text += &format!(", label smoothing {}", config.label_smoothing.text());
+    }
+    text
+}
+
+/// What is done to a layer in training alone.
+fn disturbed(Disturbance { noise, dropout, .. }: Disturbance) -> String {
+    let part = |what: &str, x: f32| if x > 0.0 { format!(" {what} {x}") } else { String::new() };
+    part("noise", noise) + &part("dropout", dropout)
+}
+
 /// `784 - 512 relu - 10 softmax`; the outputs of a regression are `linear`, or `exp` where they are logarithms.
 pub fn network(spec: &Spec, task: &Task) -> String {
-    let mut text = spec.n_in().to_string();
+    let mut text = spec.n_in().to_string() + &disturbed(spec.inputs());
     let (last, hidden) = (spec.n_out(), &spec.layers()[..spec.layers().len() - 1]);
     for layer in hidden {
-        text += &match layer.activation {
-            Activation::Identity => format!(" - {}", layer.n_out),
-            activation => format!(" - {} {activation}", layer.n_out),
-        };
+        text += &format!(" - {}", layer.n_out);
+        if layer.norm != Norm::None {
+            text += &format!(" {} norm", layer.norm);
+        }
+        if layer.activation != Activation::Identity {
+            text += &format!(" {}", layer.activation);
+        }
+        text += &disturbed(layer.disturbance);
     }
     let outputs = match task.loss() {
         Loss::CrossEntropy => "softmax",

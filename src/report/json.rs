@@ -94,7 +94,7 @@ impl<W: Write> Observer for JsonLines<W> {
             event: "start",
             version: env!("CARGO_PKG_VERSION"),
             config: &config,
-            parameters: trainer.state().optimizer().params().len(),
+            parameters: trainer.parameters(),
             train_samples: parts.train.len(),
             val_samples: parts.val.len(),
             test_samples: parts.test.len(),

@@ -18,11 +18,9 @@ use crate::files;
 use crate::train::{Divergence, EpochRecord, PartialEpoch, TrainerState};
 
 const METADATA_KEY: &str = crate::model::CHECKPOINT_KEY;
-const FORMAT_VERSION: u32 = 5;
-/// What the state of a run without frozen layers and new output layers is written as: version 5 has added nothing to these.
-const COMPONENTS_VERSION: u32 = 4;
-/// What one without principal components is written as, in the same way.
-const PLAIN_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 6;
+/// Earlier versions lack settings, which have their defaults there.
+const OLDEST_VERSION: u32 = 3;
 
 /// The contents of a checkpoint: plain data, which [`Checkpoint::into_state`] checks.
 ///
@@ -69,6 +67,8 @@ pub struct Checkpoint {
     pub m: Buffer,
     /// Second moments.
     pub v: Buffer,
+    /// The moving average of the parameters; empty if there is none.
+    pub average: Buffer,
     /// The parameters that are kept.
     pub best_params: Buffer,
 }
@@ -85,6 +85,8 @@ struct Header {
     partial: Option<PartialEpoch>,
     best_epoch: usize,
     diverged: Option<Divergence>,
+    #[serde(default)]
+    has_average: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prepare: Option<Prepare>,
 }
@@ -98,7 +100,7 @@ struct Version {
 impl Checkpoint {
     /// A copy of a state.
     pub fn of(options: &RunOptions, state: &TrainerState) -> Self {
-        let State { params, m, v, steps } = state.optimizer.clone();
+        let State { params, m, v, average, steps } = state.optimizer.clone();
         Self {
             config: RunConfig { options: options.clone(), train: state.config.clone() },
             data_fingerprint: state.data_fingerprint.clone(),
@@ -112,6 +114,7 @@ impl Checkpoint {
             params,
             m,
             v,
+            average,
             best_params: state.best_params.clone(),
         }
     }
@@ -121,12 +124,13 @@ impl Checkpoint {
     /// # Panics
     /// If the networks differ in size.
     pub(super) fn copy_from(&mut self, state: &TrainerState) {
-        let State { params, m, v, steps } = &state.optimizer;
+        let State { params, m, v, average, steps } = &state.optimizer;
         self.config.train.clone_from(&state.config);
         self.data_fingerprint.clone_from(&state.data_fingerprint);
         self.params.copy_from_slice(params);
         self.m.copy_from_slice(m);
         self.v.copy_from_slice(v);
+        self.average.copy_from_slice(average);
         (self.steps, self.threads) = (*steps, state.threads);
         self.history.clone_from(&state.history);
         self.partial = state.partial;
@@ -139,12 +143,12 @@ impl Checkpoint {
     /// # Errors
     /// If no run can have reached it.
     pub fn into_state(self) -> Result<(RunOptions, TrainerState)> {
-        let Self { params, m, v, steps, threads, .. } = self;
+        let Self { params, m, v, average, steps, threads, .. } = self;
         let state = TrainerState {
             config: self.config.train,
             data_fingerprint: self.data_fingerprint,
             threads,
-            optimizer: State { params, m, v, steps },
+            optimizer: State { params, m, v, average, steps },
             history: self.history,
             partial: self.partial,
             best_params: self.best_params,
@@ -162,13 +166,16 @@ impl Checkpoint {
     /// If a setting cannot be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut vectors = vec![("params", &self.params), ("m", &self.m), ("v", &self.v)];
+        if !self.average.is_empty() {
+            vectors.push(("average", &self.average));
+        }
         if !self.best_is_last() {
             vectors.push(("best_params", &self.best_params));
         }
         let bytes: Vec<_> =
             vectors.into_iter().map(|(name, vector)| (name, files::le_bytes(vector))).collect();
         let header = Header {
-            format_version: self.format_version(),
+            format_version: FORMAT_VERSION,
             config: self.config.clone(),
             data_fingerprint: self.data_fingerprint.clone(),
             threads: self.threads,
@@ -177,6 +184,7 @@ impl Checkpoint {
             partial: self.partial,
             best_epoch: self.best_epoch,
             diverged: self.diverged,
+            has_average: !self.average.is_empty(),
             prepare: self.prepare.as_deref().cloned(),
         };
         let json = checksum::sealed(&header, &self.vectors()).map_err(unwritable)?;
@@ -188,19 +196,17 @@ impl Checkpoint {
         serialize(tensors.collect::<Result<Vec<_>>>()?, Some(texts)).map_err(unwritable)
     }
 
-    /// The oldest version that has everything that the state needs.
-    fn format_version(&self) -> u32 {
-        let RunConfig { options, train } = &self.config;
-        match &self.prepare {
-            _ if train.freeze.is_some() || options.new_head.is_some() => FORMAT_VERSION,
-            Some(prepare) if prepare.pca().is_some() => COMPONENTS_VERSION,
-            _ => PLAIN_VERSION,
-        }
+    /// What the checksum is of, in order.
+    fn vectors(&self) -> Vec<&[f32]> {
+        let mut vectors: Vec<&[f32]> = vec![&self.params, &self.m, &self.v, &self.best_params];
+        // an empty one would change the checksums of earlier versions
+        vectors.extend((!self.average.is_empty()).then_some(&*self.average));
+        vectors
     }
 
-    /// What the checksum is of, in order.
-    fn vectors(&self) -> [&[f32]; 4] {
-        [&self.params, &self.m, &self.v, &self.best_params]
+    /// What predictions are made with, as [`State::weights`].
+    pub(super) fn weights(&self) -> &Buffer {
+        if self.average.is_empty() { &self.params } else { &self.average }
     }
 
     /// Whether the parameters that are kept are the last ones, so that they are written once. In the library, those of a run
@@ -218,11 +224,11 @@ impl Checkpoint {
         let json = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
         let json = json.ok_or_else(|| damaged("expected a densely checkpoint"))?;
         let Version { format_version } = serde_json::from_str(json).map_err(damaged)?;
-        if !(PLAIN_VERSION..=FORMAT_VERSION).contains(&format_version) {
+        if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&format_version) {
             return Err(Error::invalid(
                 "checkpoint",
                 format!(
-                    "format version {format_version}, expected {PLAIN_VERSION} to {FORMAT_VERSION}; resume it with the densely that wrote it"
+                    "format version {format_version}, expected {OLDEST_VERSION} to {FORMAT_VERSION}; resume it with the densely that wrote it"
                 ),
             ));
         }
@@ -253,10 +259,14 @@ impl Checkpoint {
             params,
             m,
             v,
+            average: match header.has_average {
+                true => vector("average")?,
+                false => Buffer::zeros(0, "the checkpoint")?,
+            },
             best_params: Buffer::zeros(0, "the checkpoint")?,
         };
         checkpoint.best_params = match checkpoint.best_is_last() {
-            true => Buffer::copy_of(&checkpoint.params, "the checkpoint")?,
+            true => Buffer::copy_of(checkpoint.weights(), "the checkpoint")?,
             false => vector("best_params")?,
         };
         checksum::verify(&seal, &value, &checkpoint.vectors()).map_err(damaged)?;

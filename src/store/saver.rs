@@ -229,7 +229,7 @@ impl Copy {
             write(BEST, &model.bytes_with(&checkpoint.best_params)?)?;
         }
         if selection.last || both {
-            let bytes = model.bytes_with(&checkpoint.params)?;
+            let bytes = model.bytes_with(checkpoint.weights())?;
             if both {
                 write(BEST, &bytes)?;
             }

@@ -74,7 +74,7 @@ fn verify_run(path: &Path) -> Result<Verified> {
         return Err(Error::invalid_file(&config_file, problem));
     }
     note(CONFIG, "agrees with the checkpoint".to_owned());
-    for (name, params) in [(BEST, state.best_params()), (LAST, state.optimizer().params())] {
+    for (name, params) in [(BEST, state.best_params()), (LAST, state.optimizer().weights())] {
         let file = path.join(name);
         // there is none before the end of the first epoch
         if state.epoch() == 0 && !file.is_file() {

@@ -1,11 +1,14 @@
 //! The settings that decide what a training computes.
 
+use serde::{Deserialize, Serialize};
+
+use super::schedule::{Optimizer, Plan, Schedule, Warmup};
 use super::setting::{Configuration, Sweep, settings};
 use crate::data::{Dataset, Parts, Split};
-use crate::engine::{Adam, MAX_THREADS};
+use crate::engine::{Adam, Averaging, EngineOptions, MAX_THREADS, Sgd};
 use crate::error::{Error, Result};
 use crate::gemm::BackendChoice;
-use crate::model::{Activation, Init};
+use crate::model::{Activation, Init, Norm, Spec};
 use crate::task::{Choice, Loss, Metric, Task};
 
 /// The headings under which help lists settings.
@@ -14,8 +17,8 @@ pub mod group {
     pub const DATA: &str = "Data";
     /// Sizes, activations, initial weights.
     pub const NETWORK: &str = "Network";
-    /// Adam's constants, the batch.
-    pub const OPTIMIZER: &str = "Optimizer (Adam)";
+    /// Adam's and other constants, the learning rate, the batch.
+    pub const OPTIMIZER: &str = "Optimizer";
     /// Epochs, parts, randomness.
     pub const RUN: &str = "Run";
     /// Threads and backends.
@@ -34,6 +37,11 @@ use group::{MACHINE, NETWORK, OPTIMIZER, RUN};
 /// Training is in f32: what is 0 or infinite there cannot be meant.
 fn is_positive(x: f64) -> bool {
     x > 0.0 && (x as f32).is_normal()
+}
+
+/// Whether noise can have it as its standard deviation.
+fn is_deviation(x: f64) -> bool {
+    (0.0..1e30).contains(&x)
 }
 
 settings! {
@@ -67,9 +75,38 @@ settings! {
         freeze: Option<usize> = None, {
             value_name: "N", group: NETWORK, sweep: Sweep::Commas, default: Some("0"),
         }
-        /// Adam's learning rate
+        /// What normalises the products of hidden layers before their activations: batch norm over the samples of a batch, or layer norm over the units of a sample
+        norm: Norm = Norm::None, {
+            value_name: "NORM", group: NETWORK, sweep: Sweep::Commas,
+        }
+        /// The probability that a value after an activation is dropped in training: one for all hidden layers, or one each
+        dropout: Vec<f64> = Vec::new(), {
+            value_name: "F,F,...", group: NETWORK, sweep: Sweep::Semicolons, default: Some("none"),
+            check: |c| c.dropout.iter().all(|x| (0.0..1.0).contains(x)), expected: "0 or more each, below 1",
+        }
+        /// The same of the inputs
+        input_dropout: f64 = 0.0, {
+            value_name: "F", group: NETWORK, sweep: Sweep::Commas,
+            check: |c| (0.0..1.0).contains(&c.input_dropout), expected: "0 or more, below 1",
+        }
+        /// The standard deviation of Gaussian noise before an activation in training: one for all hidden layers, or one each
+        noise: Vec<f64> = Vec::new(), {
+            value_name: "F,F,...", group: NETWORK, sweep: Sweep::Semicolons, default: Some("none"),
+            check: |c| c.noise.iter().copied().all(is_deviation), expected: "0 or more each",
+        }
+        /// The same of the inputs
+        input_noise: f64 = 0.0, {
+            value_name: "F", group: NETWORK, sweep: Sweep::Commas,
+            check: |c| is_deviation(c.input_noise), expected: "0 or more",
+        }
+        /// What changes the weights: adam, or sgd with momentum
+        optimizer: OptimizerKind = OptimizerKind::Adam, {
+            value_name: "NAME", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some(""),
+        }
+        /// Learning rate: the highest one of a schedule
         lr: f64 = Adam::default().lr, {
             value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("lr"),
+            default: Some("0.001; 0.05 with sgd"),
             check: |c| is_positive(c.lr) && (!(0.0..1.0).contains(&c.beta1) || is_positive(c.lr / (1.0 - c.beta1))),
             expected: "a positive number, from 1e-37 to 1e37",
         }
@@ -94,6 +131,34 @@ settings! {
             check: |c| c.weight_decay >= 0.0 && c.lr * c.weight_decay < 1.0,
             expected: "0 or more, and below 1 when multiplied by the learning rate",
         }
+        /// How much of its velocity sgd keeps in each step
+        momentum: f64 = Sgd::default().momentum, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas,
+            check: |c| (0.0..1.0).contains(&c.momentum), expected: "0 or more, below 1",
+        }
+        /// Nesterov's momentum for sgd
+        nesterov: bool = false, {
+            value_name: "on|off", group: OPTIMIZER, sweep: Sweep::Commas, implied: Some("on"),
+        }
+        /// How the learning rate changes over the planned epochs: constant, cosine or linear down to 0, one-cycle up and down, or step:N:F, multiplied by F
+        /// after every N epochs
+        schedule: Schedule = Schedule::Constant, {
+            value_name: "SCHEDULE", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some(""),
+        }
+        /// Raise the learning rate from 0 over the first N steps, or over a share of the training such as 0.05
+        warmup: Option<Warmup> = None, {
+            value_name: "N|F", group: OPTIMIZER, sweep: Sweep::Commas, default: Some("none"),
+        }
+        /// The largest norm of a step's gradient; a longer one is scaled down to it
+        clip_norm: Option<f64> = None, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("clip"), default: Some("none"),
+            check: |c| c.clip_norm.is_none_or(is_positive), expected: "a positive number",
+        }
+        /// Validate and keep an exponential moving average of the weights, of which each step keeps the share F, such as 0.999
+        ema: Option<f64> = None, {
+            value_name: "F", group: OPTIMIZER, sweep: Sweep::Commas, default: Some("none"),
+            check: |c| c.ema.is_none_or(|ema| (0.0..1.0).contains(&ema)), expected: "0 or more, below 1",
+        }
         /// Samples per step
         batch_size: usize = 500, {
             value_name: "N", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("b"),
@@ -114,6 +179,11 @@ settings! {
         loss: Choice<Loss> = Choice::Auto, {
             value_name: "LOSS", group: RUN, sweep: Sweep::Commas, run_name: Some(""),
             default: Some("auto: cross-entropy for classes, mse for numbers"),
+        }
+        /// The probability that the training loss of classes spreads over all of them; the validation loss does not
+        label_smoothing: f64 = 0.0, {
+            value_name: "F", group: RUN, sweep: Sweep::Commas, run_name: Some("smoothing"),
+            check: |c| (0.0..1.0).contains(&c.label_smoothing), expected: "0 or more, below 1",
         }
         /// What chooses the best epoch, ends the patience and ranks runs, on the validation part: accuracy, log-loss, macro-f1 or auc
         /// for classes, rmse, mae, r2 or loss for numbers
@@ -253,16 +323,80 @@ impl TrainConfig {
         }
     }
 
-    /// The optimizer's part.
-    pub fn adam(&self) -> Adam {
-        Adam {
-            lr: self.lr,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            eps: self.eps,
-            weight_decay: self.weight_decay,
+    /// The optimizer and the learning rate of each step, where an epoch has so many samples.
+    pub(crate) fn plan(&self, samples: usize) -> Plan {
+        let Self { lr, weight_decay, schedule, warmup, .. } = *self;
+        let optimizer = match self.optimizer {
+            OptimizerKind::Adam => {
+                let Self { beta1, beta2, eps, .. } = *self;
+                Optimizer::Adam(Adam { lr, beta1, beta2, eps, weight_decay })
+            }
+            OptimizerKind::Sgd => {
+                let Self { momentum, nesterov, .. } = *self;
+                let sgd = Sgd::default();
+                Optimizer::Sgd(sgd.with(|sgd| {
+                    (sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay) =
+                        (lr, momentum, nesterov, weight_decay);
+                }))
+            }
+        };
+        let epoch_steps = samples.div_ceil(self.batch_size.max(1)) as u64;
+        let steps = epoch_steps.saturating_mul(self.epochs as u64);
+        Plan { optimizer, schedule, warmup, epoch_steps, steps }
+    }
+
+    /// Whether the learning rate of a step depends on how many epochs are planned, so that a resumed run cannot change their number.
+    pub(crate) fn plans_epochs(&self) -> bool {
+        self.schedule != Schedule::Constant || matches!(self.warmup, Some(Warmup::Share(_)))
+    }
+
+    /// The network, with the disturbances of training.
+    ///
+    /// # Errors
+    /// As [`Spec::new`], [`Spec::with_noise`] and [`Spec::with_dropout`].
+    pub(crate) fn spec(&self, n_in: usize, n_out: usize) -> Result<Spec> {
+        let spec = Spec::new(n_in, &self.hidden, &self.activations, n_out)?;
+        self.disturb(spec.with_norm(self.norm))
+    }
+
+    /// A network with the disturbances of a training.
+    ///
+    /// # Errors
+    /// As [`Spec::with_noise`] and [`Spec::with_dropout`].
+    pub(crate) fn disturb(&self, spec: Spec) -> Result<Spec> {
+        let spec = spec.with_noise(self.input_noise, &self.noise)?;
+        spec.with_dropout(self.input_dropout, &self.dropout)
+    }
+
+    /// What a step does beside the optimizer.
+    pub(crate) fn set_recipe(&self, options: &mut EngineOptions) {
+        options.seed = self.seed;
+        options.label_smoothing = self.label_smoothing;
+        options.clip_norm = self.clip_norm;
+        options.averaging = self.ema.map(|decay| Averaging { decay });
+    }
+
+    /// Chooses the learning rate for an optimizer whose usual one is another, unless `is_given` says that the user has.
+    pub fn follow_optimizer(&mut self, is_given: impl Fn(&str) -> bool) {
+        if self.optimizer == OptimizerKind::Sgd && !is_given("lr") {
+            self.lr = SGD_RATE;
         }
     }
+}
+
+/// The learning rate of stochastic gradient descent, where none is given.
+const SGD_RATE: f64 = 0.05;
+
+/// What changes the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OptimizerKind {
+    /// Adam, with decoupled weight decay.
+    #[default]
+    Adam,
+    /// Stochastic gradient descent with momentum, with decoupled weight decay.
+    Sgd,
 }
 
 #[cfg(test)]
@@ -286,6 +420,14 @@ mod tests {
             (TrainConfig { eps: 0.0, ..default.clone() }, "eps is 0;"),
             (TrainConfig { weight_decay: -1.0, ..default.clone() }, "weight_decay is -1;"),
             (TrainConfig { weight_decay: 1e9, ..default.clone() }, "weight_decay is 1e9;"),
+            (TrainConfig { dropout: vec![0.5, 1.0], ..default.clone() }, "dropout is 0.5,1;"),
+            (TrainConfig { input_dropout: -0.1, ..default.clone() }, "input_dropout is -0.1;"),
+            (TrainConfig { noise: vec![f64::NAN], ..default.clone() }, "noise is NaN;"),
+            (TrainConfig { input_noise: -1.0, ..default.clone() }, "input_noise is -1;"),
+            (TrainConfig { momentum: 1.0, ..default.clone() }, "momentum is 1;"),
+            (TrainConfig { clip_norm: Some(0.0), ..default.clone() }, "clip_norm is 0;"),
+            (TrainConfig { ema: Some(1.0), ..default.clone() }, "ema is 1;"),
+            (TrainConfig { label_smoothing: 1.0, ..default.clone() }, "label_smoothing is 1;"),
             (TrainConfig { batch_size: 0, ..default.clone() }, "batch_size is 0;"),
             (TrainConfig { epochs: 0, ..default.clone() }, "epochs is 0;"),
             (TrainConfig { patience: Some(0), ..default.clone() }, "patience is 0;"),

@@ -3,7 +3,7 @@
 use super::{Grid, TrainConfig};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::model::{Activation, Layout, Spec};
+use crate::model::{Activation, Layout};
 
 /// The most arithmetic of a training whose epochs follow, in floating-point operations: about 20 minutes of one core.
 const MOST_FLOPS: f64 = 4e13;
@@ -25,7 +25,7 @@ impl TrainConfig {
     /// | `hidden` | 128, 64; doubled up to twice while the second layer is narrower than the outputs |
     /// | `activations` | GELU for numbers, which are smoother functions of their inputs; ReLU for classes |
     /// | `batch_size` | the power of two that makes at most 100 steps of an epoch, from 64 to 1024 |
-    /// | `lr` | 0.002; 0.003 for batches of 256 and more |
+    /// | `lr` | 0.002; 0.003 for batches of 256 and more; 0.05 for SGD |
     /// | `weight_decay` | a tenth of the parameters that learn for each training row, at most 4: the fewer rows, the more the prior counts |
     /// | `epochs` | 10,000 / √rows, at most 100, and at most 4e13 floating-point operations, but at least one epoch |
     /// | `patience` | a fifth of the epochs, at least 3; none without a validation part |
@@ -51,8 +51,8 @@ impl TrainConfig {
         if !is_given("lr") {
             self.lr = if self.batch_size < 256 { 2e-3 } else { 3e-3 };
         }
-        let spec = Spec::new(data.n_features(), &self.hidden, &self.activations, data.n_outputs())?;
-        let layout = Layout::new(&spec)?;
+        self.follow_optimizer(&is_given);
+        let layout = Layout::new(&self.spec(data.n_features(), data.n_outputs())?)?;
         let parameters = layout.len() as f64;
         let frozen = self.freeze.unwrap_or(0).min(self.hidden.len());
         let learning = (layout.len() - layout.layers()[frozen].w().start) as f64;

@@ -8,7 +8,7 @@ use crate::data::Split;
 use crate::engine::default_threads;
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
-use crate::model::{Layout, Spec};
+use crate::model::Layout;
 
 /// A sweep of more runs than this is taken for a mistake.
 pub const MAX_RUNS: usize = 10_000;
@@ -312,7 +312,7 @@ impl Grid {
         }
         config.check()?;
         config.frozen()?;
-        let spec = Spec::new(n_features, &config.hidden, &config.activations, n_classes)?;
+        let spec = config.spec(n_features, n_classes)?;
         let parameters = Layout::new(&spec)?.len();
         config.activations = spec.activations();
         let backend = Backend::for_training(config.backend, parameters, config.batch_size)?;

@@ -16,12 +16,13 @@ mod observer;
 mod ranking;
 mod record;
 mod run_result;
+mod schedule;
 pub(crate) mod setting;
 mod state;
 mod sweep;
 mod trainer;
 
-pub use config::{Folds, Sharing, TrainConfig};
+pub use config::{Folds, OptimizerKind, Sharing, TrainConfig};
 #[cfg(feature = "cli")]
 pub(crate) use estimate::{epoch_seconds, total_seconds};
 pub use folds::{FoldScores, fold_scores};
@@ -35,6 +36,7 @@ pub(crate) use ranking::shared_metric;
 pub use ranking::{RankedRuns, rank, ranks};
 pub use record::EpochRecord;
 pub use run_result::{Fold, RunResult, Status, SweepRun};
+pub use schedule::{Schedule, Warmup};
 pub use state::{Divergence, PartialEpoch, TrainerState};
 pub use sweep::{Opened, SweepHost, sweep};
 pub use trainer::Trainer;

@@ -42,6 +42,8 @@ pub struct EpochRecord {
     /// The area under the ROC curve, where it is the metric that chooses.
     #[serde(deserialize_with = "null_is_nan_if_present")]
     pub val_auc: Option<f64>,
+    /// The learning rate of the epoch's last step; `None` in records of earlier versions.
+    pub lr: Option<f64>,
     /// The training pass alone: shuffling, gathering, steps.
     pub seconds: f64,
     /// Training samples divided by `seconds`.
@@ -152,6 +154,9 @@ impl Serialize for EpochRecord {
             if value.is_some() {
                 map.serialize_entry(key, &value.and_then(finite))?;
             }
+        }
+        if let Some(lr) = self.lr {
+            map.serialize_entry("lr", &finite(lr))?;
         }
         map.serialize_entry("seconds", &self.seconds)?;
         map.serialize_entry("samples_per_second", &finite(self.samples_per_second))?;

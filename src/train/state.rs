@@ -12,7 +12,7 @@ use crate::data::Dataset;
 use crate::data::prepare::Prepare;
 use crate::engine::{Broken, Buffer, MAX_THREADS, Score, State};
 use crate::error::{Error, Result};
-use crate::model::{Metadata, Model, Spec};
+use crate::model::{Metadata, Model};
 
 /// Everything that the rest of a run depends on, besides the data. A run that resumes from it, on the same data, machine and
 /// build, is bit for bit the run that never stopped.
@@ -110,13 +110,20 @@ impl TrainerState {
     /// Replaces what a resumed run may change, which is the number of epochs.
     ///
     /// # Errors
-    /// [`Error::Argument`] if another setting differs.
+    /// [`Error::Argument`] if another setting differs, or if the learning rate was planned for other epochs.
     pub fn reconfigure(&mut self, config: TrainConfig) -> Result<()> {
         for setting in TrainConfig::SETTINGS.iter().filter(|setting| !setting.resume) {
             if (setting.get)(&config) != (setting.get)(&self.config) {
                 let (found, expected) = ((setting.text)(&config), (setting.text)(&self.config));
                 return Err(Error::argument(setting.key, found, expected));
             }
+        }
+        if config.epochs != self.config.epochs && self.config.plans_epochs() {
+            let expected = format!(
+                "{}, for which the learning rate was planned; a constant one could go on",
+                self.config.epochs
+            );
+            return Err(Error::argument("epochs", config.epochs.to_string(), expected));
         }
         config.check()?;
         self.config = config;
@@ -179,8 +186,8 @@ impl TrainerState {
     /// If it is other data.
     pub fn best_model(&self, data: &Dataset) -> Result<Model> {
         self.require_data(data)?;
-        let TrainConfig { hidden, activations, split, split_seed, .. } = &self.config;
-        let spec = Spec::new(data.n_features(), hidden, activations, data.n_outputs())?;
+        let TrainConfig { split, split_seed, .. } = &self.config;
+        let spec = self.config.spec(data.n_features(), data.n_outputs())?.undisturbed();
         let task = self.config.task(data, &self.config.parts(data)?)?;
         let metadata = Metadata::of(data, *split, *split_seed, self.data_fingerprint.clone());
         let metadata = metadata.with_task(&task);
@@ -227,8 +234,11 @@ impl TrainerState {
     /// # Errors
     /// What contradicts what.
     pub(crate) fn check(&self) -> Result<()> {
-        let State { params, m, v, .. } = &self.optimizer;
-        if [m.len(), v.len(), self.best_params.len()] != [params.len(); 3] {
+        let State { params, m, v, average, .. } = &self.optimizer;
+        let averaged = if self.config.ema.is_some() { params.len() } else { 0 };
+        if [m.len(), v.len(), self.best_params.len()] != [params.len(); 3]
+            || average.len() != averaged
+        {
             return Err(damaged("its vectors differ in length"));
         }
         let epochs = self.history.iter().map(|record| record.epoch);
@@ -251,7 +261,7 @@ impl TrainerState {
         if steps > MOST_STEPS {
             return Err(damaged(format!("{steps} steps, expected at most {MOST_STEPS}")));
         }
-        let vectors = [params, m, v, &self.best_params];
+        let vectors = [params, m, v, average, &self.best_params];
         if vectors.into_iter().any(|vector| vector.iter().any(|x| !x.is_finite())) {
             return Err(damaged("it holds numbers that are not finite"));
         }

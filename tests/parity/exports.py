@@ -19,12 +19,13 @@ import torch
 from transfer import save_file
 
 MISSING = {"", "NA", "N/A", "NaN", "null", "None", "?"}
-ACTIVATIONS = ["identity", "relu", "leaky-relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh"]
+ACTIVATIONS = ["identity", "relu", "leaky-relu", "elu", "selu", "gelu", "silu", "mish", "sigmoid", "tanh"]
 # of the activations that NumPy has
 NUMPY = {
     "identity": lambda z: z,
     "relu": lambda z: np.maximum(z, 0),
     "silu": lambda z: z / (1 + np.exp(-z)),
+    "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "tanh": np.tanh,
 }

@@ -24,6 +24,7 @@ ACTIVATIONS = {
     "tanh": torch.nn.Tanh,
     "gelu": torch.nn.GELU,
     "silu": torch.nn.SiLU,
+    "mish": torch.nn.Mish,
     "elu": torch.nn.ELU,
     "leaky-relu": torch.nn.LeakyReLU,
     "sigmoid": torch.nn.Sigmoid,

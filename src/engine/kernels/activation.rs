@@ -1,6 +1,6 @@
 //! Bias and activation forward, and the activation's derivative backward.
 //!
-//! The derivative is written in terms of the stored activation where that is possible. For GELU and SiLU it is not: their
+//! The derivative is written in terms of the stored activation where that is possible. For GELU, SiLU and Mish it is not: their
 //! forward pass, which computes the exponential anyway, stores the derivative.
 
 use super::{exp, fma};
@@ -86,6 +86,20 @@ impl WithSlope for Silu {
     }
 }
 
+struct Mish;
+impl WithSlope for Mish {
+    #[inline(always)]
+    fn value_and_slope<const FMA: bool>(z: f32) -> (f32, f32) {
+        // beyond 20, the tanh rounds to 1; NaN stays
+        let e = exp::exp::<FMA>(if z > 20.0 { 20.0 } else { z });
+        // tanh(ln(1 + e)) = n / (n + 2), with n = e (e + 2), and its derivative by z is 4 e (e + 1) / (n + 2)^2
+        let n = e * (e + 2.0);
+        let inverse = 1.0 / (n + 2.0);
+        let tanh = n * inverse;
+        (z * tanh, fma::<FMA>(z * 4.0 * e * inverse, (e + 1.0) * inverse, tanh))
+    }
+}
+
 #[inline(always)]
 fn forward_from_value<A: FromValue, const FMA: bool>(z: &mut [f32], b: &[f32]) {
     for row in z.chunks_exact_mut(b.len()) {
@@ -134,6 +148,7 @@ kernel! {
             Activation::Tanh => forward_from_value::<Tanh, FMA>(z, b),
             Activation::Gelu => forward_with_slope::<Gelu, FMA>(z, slope, b),
             Activation::Silu => forward_with_slope::<Silu, FMA>(z, slope, b),
+            Activation::Mish => forward_with_slope::<Mish, FMA>(z, slope, b),
         }
     }
 }
@@ -152,7 +167,7 @@ kernel! {
             Activation::Selu => backward_from_value::<Selu, FMA>(dz, kept),
             Activation::Sigmoid => backward_from_value::<Sigmoid, FMA>(dz, kept),
             Activation::Tanh => backward_from_value::<Tanh, FMA>(dz, kept),
-            Activation::Gelu | Activation::Silu => {
+            Activation::Gelu | Activation::Silu | Activation::Mish => {
                 dz.iter_mut().zip(kept).for_each(|(dz, slope)| *dz *= *slope);
             }
         }

@@ -62,6 +62,29 @@ pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 
+/// `ln(x)` of a positive normal number: the polynomial of Cephes' `logf` (Moshier), with an error of at most 1.5 ulp.
+#[inline(always)]
+pub fn ln<const FMA: bool>(x: f32) -> f32 {
+    // x = 2^n m, with m from sqrt(1/2) to sqrt(2)
+    const HALF_ROOT: u32 = 0x3f35_04f3;
+    let shifted = x.to_bits().wrapping_sub(HALF_ROOT) as i32;
+    let n = (shifted >> 23) as f32;
+    let m = f32::from_bits(((shifted & 0x007f_ffff) as u32).wrapping_add(HALF_ROOT));
+    let r = m - 1.0;
+    let q = fma::<FMA>(7.037_683_6e-2, r, -1.151_461e-1);
+    let q = fma::<FMA>(q, r, 1.167_699_9e-1);
+    let q = fma::<FMA>(q, r, -1.242_014_1e-1);
+    let q = fma::<FMA>(q, r, 1.424_932_3e-1);
+    let q = fma::<FMA>(q, r, -1.666_805_8e-1);
+    let q = fma::<FMA>(q, r, 2.000_071_5e-1);
+    let q = fma::<FMA>(q, r, -2.499_999_4e-1);
+    let q = fma::<FMA>(q, r, 3.333_333_1e-1);
+    let square = r * r;
+    let y = fma::<FMA>(q * r, square, n * -2.121_944_4e-4);
+    let y = fma::<FMA>(-0.5, square, y);
+    fma::<FMA>(n, 0.693_359_4, r + y)
+}
+
 /// The normal distribution function and its density at `z`.
 ///
 /// The upper tail is the density's exponential times a polynomial in `t = 1 / (1 + 0.28 |z|)`, the form of Abramowitz
@@ -96,6 +119,7 @@ mod tests {
                 2 => values.iter_mut().for_each(|x| *x = tanh::<FMA>(*x)),
                 3 => values.iter_mut().for_each(|x| *x = sigmoid::<FMA>(*x)),
                 4 => values.iter_mut().for_each(|x| *x = normal::<FMA>(*x).0),
+                6 => values.iter_mut().for_each(|x| *x = ln::<FMA>(*x)),
                 _ => values.iter_mut().for_each(|x| *x = normal::<FMA>(*x).1),
             }
         }
@@ -135,6 +159,9 @@ mod tests {
                 (1, -20.0, 20.0, f64::exp_m1, 1.6),
                 (1, -1.0, 1.0, f64::exp_m1, 1.6),
                 (1, -1e-4, 1e-4, f64::exp_m1, 1.6),
+                (6, 1e-7, 3.0, f64::ln, 1.5),
+                (6, 0.9, 1.1, f64::ln, 1.5),
+                (6, 1.0, 1e7, f64::ln, 1.5),
                 (2, -12.0, 12.0, f64::tanh, 2.5),
                 (2, -0.5, 0.5, f64::tanh, 2.5),
                 (2, -1e-4, 1e-4, f64::tanh, 2.5),

@@ -26,16 +26,29 @@ fn subtract_maximum(row: &mut [f32]) -> (usize, f32) {
     (index, maximum)
 }
 
+/// What the logits should say.
+#[derive(Clone, Copy)]
+pub struct Labels<'a> {
+    /// The class of each sample.
+    pub labels: &'a [u32],
+    /// A weight for each sample.
+    pub weights: Option<&'a [f32]>,
+    /// The probability that is spread over all classes instead of the label: 0 or more, below 1.
+    pub smoothing: f32,
+}
+
 #[inline(always)]
 fn cross_entropy_rows<const FMA: bool>(
     logits: &mut [f32],
-    labels: &[u32],
+    truth: Labels<'_>,
     weight: impl Fn(u32) -> f32,
     samples: &[u32],
     n: usize,
     scale: f32,
 ) -> Score {
     assert_eq!(logits.len(), samples.len() * n, "loss: the logits do not fit the samples");
+    let Labels { labels, smoothing, .. } = truth;
+    let (kept, spread) = (1.0 - smoothing, smoothing / n as f32);
     let mut score = Score { samples: samples.len() as u64, ..Score::default() };
     let rows = rows_per_block(n);
     for (block, samples) in logits.chunks_mut(rows * n).zip(samples.chunks(rows)) {
@@ -43,7 +56,11 @@ fn cross_entropy_rows<const FMA: bool>(
             let label = labels[sample as usize] as usize;
             let (first, maximum) = subtract_maximum(row);
             score.correct += u64::from(first == label && !maximum.is_nan());
-            score.loss_sum -= f64::from(weight(sample)) * f64::from(row[label]);
+            let mut logit = row[label];
+            if smoothing > 0.0 {
+                logit = kept * logit + spread * row.iter().sum::<f32>();
+            }
+            score.loss_sum -= f64::from(weight(sample)) * f64::from(logit);
         }
         block.iter_mut().for_each(|z| *z = exp::exp::<FMA>(*z));
         for (row, &sample) in block.chunks_exact_mut(n).zip(samples) {
@@ -54,7 +71,10 @@ fn cross_entropy_rows<const FMA: bool>(
             let scale = weight * scale;
             let factor = scale / sum;
             row.iter_mut().for_each(|p| *p *= factor);
-            row[labels[sample as usize] as usize] -= scale;
+            if smoothing > 0.0 {
+                row.iter_mut().for_each(|p| *p -= scale * spread);
+            }
+            row[labels[sample as usize] as usize] -= scale * kept;
         }
     }
     score
@@ -63,26 +83,25 @@ fn cross_entropy_rows<const FMA: bool>(
 kernel! {
     /// Mean softmax cross-entropy (natural logarithm, maximum subtracted) and its gradient, in place.
     ///
-    /// `logits` is (rows, n) and becomes `dz = scale w (softmax(z) - onehot(label))`, where `w` is the sample's weight, or 1; with
-    /// `scale = 1 / sum of the batch's weights` that is the gradient of the batch's loss. Row `r` has the label
-    /// `labels[samples[r]]` and the weight `weights[samples[r]]`. The score is over these rows, unscaled. Of equal logits the
-    /// first counts as ranked first; a row with a NaN counts as wrong.
+    /// `logits` is (rows, n) and becomes `dz = scale w (softmax(z) - q)`, where `w` is the sample's weight, or 1, and `q` its target: with a smoothing
+    /// of s, `(1 - s) onehot(label) + s / n` (Szegedy et al., 2016, as in `torch.nn.CrossEntropyLoss`). With
+    /// `scale = 1 / sum of the batch's weights` that is the gradient of the batch's loss. Row `r` belongs to the sample `samples[r]` of `truth`. The
+    /// score is over these rows, unscaled. Of equal logits the first counts as ranked first; a row with a NaN counts as wrong.
     ///
     /// Panics if a label is not below `n`.
     pub fn softmax_cross_entropy(
         logits: &mut [f32],
-        labels: &[u32],
-        weights: Option<&[f32]>,
+        truth: Labels<'_>,
         samples: &[u32],
         n: usize,
         scale: f32,
     ) -> Score {
-        match weights {
+        match truth.weights {
             // a product with the constant 1 is exact, and the compiler leaves it out
-            None => cross_entropy_rows::<FMA>(logits, labels, |_| 1.0, samples, n, scale),
+            None => cross_entropy_rows::<FMA>(logits, truth, |_| 1.0, samples, n, scale),
             Some(weights) => {
                 let weight = |sample| weights[sample as usize];
-                cross_entropy_rows::<FMA>(logits, labels, weight, samples, n, scale)
+                cross_entropy_rows::<FMA>(logits, truth, weight, samples, n, scale)
             }
         }
     }
@@ -109,22 +128,37 @@ mod tests {
     use crate::rng::{Purpose, Rng};
 
     /// The definition, in f64.
-    fn loss(row: &[f64], label: usize) -> f64 {
+    fn smoothed_loss(row: &[f64], label: usize, smoothing: f64) -> f64 {
         let maximum = row.iter().copied().fold(f64::MIN, f64::max);
-        row.iter().map(|z| (z - maximum).exp()).sum::<f64>().ln() + maximum - row[label]
+        let log_sum = row.iter().map(|z| (z - maximum).exp()).sum::<f64>().ln() + maximum;
+        let mean = row.iter().sum::<f64>() / row.len() as f64;
+        log_sum - (1.0 - smoothing) * row[label] - smoothing * mean
+    }
+
+    fn loss(row: &[f64], label: usize) -> f64 {
+        smoothed_loss(row, label, 0.0)
+    }
+
+    fn plain(labels: &[u32]) -> Labels<'_> {
+        Labels { labels, weights: None, smoothing: 0.0 }
     }
 
     #[test]
     fn loss_and_gradient_equal_the_definition() {
         on_each_isa(|isa| {
             let mut rng = Rng::new(1, Purpose::Init, 0);
-            for n in [1usize, 2, 7, 10, 16, 17, 100, 2500] {
+            for (n, smoothing) in [1usize, 2, 7, 10, 16, 17, 100, 2500]
+                .into_iter()
+                .zip([0.0f32, 0.1].into_iter().cycle())
+            {
+                let loss = |row: &[f64], label| smoothed_loss(row, label, f64::from(smoothing));
                 let rows = 300 / n.min(100) + 3;
                 let logits: Vec<f32> = (0..rows * n).map(|_| 9.0 * rng.symmetric()).collect();
                 let labels: Vec<u32> = (0..rows).map(|_| rng.below(n as u32)).collect();
                 let samples: Vec<u32> = (0..rows as u32).collect();
                 let mut dz = logits.clone();
-                let score = softmax_cross_entropy(isa, &mut dz, &labels, None, &samples, n, 0.25);
+                let truth = Labels { smoothing, ..plain(&labels) };
+                let score = softmax_cross_entropy(isa, &mut dz, truth, &samples, n, 0.25);
                 let (mut loss_sum, mut correct) = (0.0, 0);
                 for (r, &label) in labels.iter().enumerate() {
                     let mut row: Vec<f64> =
@@ -156,7 +190,8 @@ mod tests {
             let (labels, samples) = ([0, 1, 2], [2, 1]);
             let run = |weights: Option<&[f32]>| {
                 let mut dz = logits;
-                let score = softmax_cross_entropy(isa, &mut dz, &labels, weights, &samples, 3, 0.5);
+                let truth = Labels { weights, ..plain(&labels) };
+                let score = softmax_cross_entropy(isa, &mut dz, truth, &samples, 3, 0.5);
                 (score, dz)
             };
             assert_eq!(run(None), run(Some(&[1.0; 3])));
@@ -185,14 +220,14 @@ mod tests {
     fn extreme_logits_stay_finite_and_nan_is_wrong() {
         on_each_isa(|isa| {
             let mut dz = [1e30, -1e30, 0.0];
-            let score = softmax_cross_entropy(isa, &mut dz, &[9, 0], None, &[1], 3, 1.0);
+            let score = softmax_cross_entropy(isa, &mut dz, plain(&[9, 0]), &[1], 3, 1.0);
             assert_eq!((score.loss_sum, score.correct), (0.0, 1));
             assert!(dz.iter().all(|x| x.abs() < 1e-30), "{dz:?}");
             for position in 0..3 {
                 for label in 0..3 {
                     let mut dz = [5.0, 1.0, 2.0];
                     dz[position] = f32::NAN;
-                    let score = softmax_cross_entropy(isa, &mut dz, &[label], None, &[0], 3, 1.0);
+                    let score = softmax_cross_entropy(isa, &mut dz, plain(&[label]), &[0], 3, 1.0);
                     assert!(score.loss_sum.is_nan());
                     assert_eq!(score.correct, 0, "NaN at {position}, label {label}");
                 }

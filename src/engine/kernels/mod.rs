@@ -10,8 +10,11 @@ pub mod columns;
 pub mod exp;
 pub mod inverse;
 pub mod loss;
+pub mod norm;
+pub mod random;
 pub mod regression;
 pub mod rows;
+pub mod sgd;
 
 /// `a * b + c`: rounded once if the instruction set has FMA, else twice, because `mul_add` would then call a library function
 /// for every element.

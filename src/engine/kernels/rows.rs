@@ -1,4 +1,4 @@
-//! Scales gathered rows of pixels, and sums the columns of a matrix.
+//! Simple loops over rows and slices: pixels scaled, sums, averages.
 
 use super::fma;
 use crate::isa::kernel;
@@ -47,6 +47,46 @@ kernel! {
     }
 }
 
+kernel! {
+    /// `average += share (values - average)`; both slices have one length.
+    pub fn approach(average: &mut [f32], values: &[f32], share: f32) {
+        assert_eq!(average.len(), values.len(), "approach: the lengths differ");
+        average.iter_mut().zip(values).for_each(|(a, x)| *a = fma::<FMA>(share, *x - *a, *a));
+    }
+}
+
+kernel! {
+    /// `values *= factors`; both slices have one length.
+    pub fn multiply(values: &mut [f32], factors: &[f32]) {
+        assert_eq!(values.len(), factors.len(), "multiply: the lengths differ");
+        values.iter_mut().zip(factors).for_each(|(x, factor)| *x *= *factor);
+    }
+}
+
+kernel! {
+    /// `values *= factor`.
+    pub fn scale(values: &mut [f32], factor: f32) {
+        values.iter_mut().for_each(|x| *x *= factor);
+    }
+}
+
+kernel! {
+    /// The sum of squares: of 16 values in f32 for each of 16 lanes, then in f64.
+    pub fn sum_of_squares(values: &[f32]) -> f64 {
+        let mut sum = 0.0;
+        for block in values.chunks(256) {
+            let mut lanes = [0.0; 16];
+            let (rows, rest) = block.as_chunks::<16>();
+            for row in rows {
+                lanes.iter_mut().zip(row).for_each(|(sum, x)| *sum = fma::<FMA>(*x, *x, *sum));
+            }
+            lanes.iter_mut().zip(rest).for_each(|(sum, x)| *sum = fma::<FMA>(*x, *x, *sum));
+            sum += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+        }
+        sum
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::SIZES;
@@ -89,6 +129,22 @@ mod tests {
                 let mut sum = vec![0.5; len];
                 add(isa, &mut sum, &values);
                 assert!(sum.iter().zip(&values).all(|(sum, value)| *sum == 0.5 + value));
+            }
+        });
+    }
+
+    #[test]
+    fn squares_averages_and_products_at_every_length() {
+        on_each_isa(|isa| {
+            for len in SIZES {
+                let values: Vec<f32> = (0..len).map(|i| 0.5 + (i % 7) as f32).collect();
+                let expected: f64 = values.iter().map(|x| f64::from(x * x)).sum();
+                assert!((sum_of_squares(isa, &values) - expected).abs() <= 1e-6 * expected);
+                let mut average = vec![1.0; len];
+                approach(isa, &mut average, &values, 0.25);
+                assert!(average.iter().zip(&values).all(|(a, x)| *a == 0.75 + 0.25 * x));
+                scale(isa, &mut average, 4.0);
+                assert!(average.iter().zip(&values).all(|(a, x)| *a == 3.0 + x));
             }
         });
     }

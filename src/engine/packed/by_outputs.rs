@@ -9,6 +9,7 @@ use super::Packed;
 use super::rows::Rows;
 use crate::engine::clock::Clock;
 use crate::engine::context::Context;
+use crate::engine::hidden::Training;
 use crate::engine::kernels::rows::add;
 use crate::engine::partition::blocks;
 use crate::engine::workers::Member;
@@ -19,13 +20,13 @@ pub fn forward(
     context: &Context<'_>,
     packed: &Packed<'_>,
     member: &Member<'_>,
-    batch: &[u32],
+    training: Training<'_>,
     clock: &mut Clock,
 ) {
-    let worker = member.number();
+    let (worker, batch) = (member.number(), training.batch);
     for l in 0..packed.layout.split {
         for rows in blocks(0..batch.len(), packed.layout.rows_block) {
-            let rows = Rows { context, packed, worker, rows };
+            let rows = Rows { context, packed, worker, rows, training: Some(training) };
             if l == 0 {
                 rows.gather(&batch[rows.rows.clone()]);
                 clock.lap(|phases| &mut phases.gather);
@@ -63,7 +64,7 @@ pub fn backward(
             count_product();
         }
         for rows in blocks(0..batch, layout.rows_block) {
-            let rows = Rows { context, packed, worker, rows };
+            let rows = Rows { context, packed, worker, rows, training: None };
             for panel in 0..layout.layers[l].in_panels {
                 rows.input_gradient(l, outputs(worker), parts(worker), panel);
             }
@@ -71,7 +72,7 @@ pub fn backward(
         clock.lap(|phases| &mut phases.backward);
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
-        let rows = Rows { context, packed, worker, rows: 0..batch };
+        let rows = Rows { context, packed, worker, rows: 0..batch, training: None };
         for panel in layout.own_panels(l - 1, worker) {
             let to = rows.of_panel(&layout.layers[l - 1].dz, panel);
             // SAFETY: phase 1: own panels of `dz`; nobody writes these parts after the barrier.

@@ -37,12 +37,13 @@ impl Conversion<'_> {
                 unsafe { self.tiles.transpose((to, width), (from, n_in), outputs.len(), length) };
             }
         }
-        let b = &flat[self.flat_layer.b()];
-        for panel in owned.biases.clone() {
-            let outputs = outputs(self.layer, width, panel);
-            let to = self.layer.b.start + outputs.start..self.layer.b.start + outputs.end;
-            // SAFETY: the caller's promise.
-            unsafe { packed.write(to) }.copy_from_slice(&b[outputs]);
+        for (to, from) in self.vectors() {
+            for panel in owned.biases.clone() {
+                let outputs = outputs(self.layer, width, panel);
+                let to = to + outputs.start..to + outputs.end;
+                // SAFETY: the caller's promise.
+                unsafe { packed.write(to) }.copy_from_slice(&flat[from.clone()][outputs]);
+            }
         }
     }
 
@@ -52,7 +53,7 @@ impl Conversion<'_> {
     /// Nobody else reaches these values of the flat vector meanwhile, and nobody writes the packed one.
     pub unsafe fn store(&self, owned: &Owned, packed: &[f32], flat: Shared<'_, f32>) {
         let (n_in, width) = (self.layer.n_in, self.tiles.width);
-        let (w, b) = (self.flat_layer.w(), self.flat_layer.b());
+        let w = self.flat_layer.w();
         for panel in owned.out_panels.clone() {
             let outputs = outputs(self.layer, width, panel);
             let to = flat.pointer(w.start + outputs.start * n_in..w.start + outputs.end * n_in);
@@ -65,13 +66,21 @@ impl Conversion<'_> {
                 }
             }
         }
-        for panel in owned.biases.clone() {
-            let outputs = outputs(self.layer, width, panel);
-            let from = &packed[self.layer.b.start..][outputs.clone()];
-            // SAFETY: the caller's promise.
-            unsafe { flat.write(b.start + outputs.start..b.start + outputs.end) }
-                .copy_from_slice(from);
+        for (from, to) in self.vectors() {
+            for panel in owned.biases.clone() {
+                let outputs = outputs(self.layer, width, panel);
+                let to = to.start + outputs.start..to.start + outputs.end;
+                // SAFETY: the caller's promise.
+                unsafe { flat.write(to) }.copy_from_slice(&packed[from..][outputs]);
+            }
         }
+    }
+
+    /// Where the tensors with a value for each output begin in packed vectors, and where they are in flat ones: biases, and what a norm has.
+    fn vectors(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let norm = self.layer.norm.tensors.iter().enumerate();
+        let norm = norm.map(|(which, packed)| (packed.start, self.flat_layer.norm(which)));
+        [(self.layer.b.start, self.flat_layer.b())].into_iter().chain(norm)
     }
 
     /// Where the rows of some inputs of a panel of outputs lie in a packed vector.

@@ -6,7 +6,7 @@ use crate::engine::buffer::Buffer;
 use crate::engine::partition::{Partition, even_range};
 use crate::error::{Error, Result};
 use crate::gemm::panels::{SPARSE_ROWS, Tiles};
-use crate::model::{Activation, Layout, Spec};
+use crate::model::{Layout, Norm, Spec};
 
 /// Inputs of the first layer have a bit each for whether they are zero, in words of this many.
 pub const MASK_BITS: usize = 16;
@@ -60,6 +60,23 @@ pub struct PackedLayer {
     pub dz: Range<usize>,
     /// `f'(z)`, for the activations that keep it; else empty.
     pub slope: Range<usize>,
+    /// Where the sums of squares of its gradient are, among those of all layers: `[in_panels + 3][out_panels]`, the last of the biases, and of the gains and shifts of
+    /// the norm.
+    pub squares: Range<usize>,
+    pub norm: PackedNorm,
+}
+
+/// What a norm has; everything is empty without one.
+#[derive(Clone, Debug)]
+pub struct PackedNorm {
+    /// Its tensors in the packed vectors, each `[out_panels][L]`.
+    pub tensors: Vec<Range<usize>>,
+    /// Products with a mean of 0 and a variance of 1: `[out_panels][capacity][L]`.
+    pub normed: Range<usize>,
+    /// What they were multiplied by for that: `[out_panels][L]` for batch norm, `[capacity]` for layer norm.
+    pub inverses: Range<usize>,
+    /// Of batch norm the gradients of gains and shifts: `[2][out_panels][L]`. Of layer norm the gradient by what it made: `[out_panels][capacity][L]`.
+    pub grads: Range<usize>,
 }
 
 /// What one worker converts of a layer: some weights, and the biases of some panels of outputs.
@@ -95,6 +112,8 @@ pub struct PackedLayout {
     pub params_len: usize,
     pub transposed_len: usize,
     pub arena_len: usize,
+    /// The number of sums of squares of a gradient.
+    pub squares_len: usize,
     /// The rows of a batch that pass through all layers together.
     pub rows_block: usize,
     /// How many layers, counted from the inputs, are split by outputs: see `by_outputs`.
@@ -130,7 +149,7 @@ impl PackedLayout {
         };
         let evaluated = workers.checked_mul(EVALUATION_BLOCK).ok_or_else(overflow)?;
         let capacity = padded_rows(batch.max(evaluated), width).ok_or_else(overflow)?;
-        let (mut params_len, mut transposed_len, mut arena_len) = (0, 0, 0);
+        let (mut params_len, mut transposed_len, mut arena_len, mut squares_len) = (0, 0, 0, 0);
         let take = |end: &mut usize, sizes: [usize; 3]| {
             let len = sizes.into_iter().try_fold(1usize, usize::checked_mul);
             let len = len.filter(|&len| len <= isize::MAX as usize / 64);
@@ -140,13 +159,12 @@ impl PackedLayout {
             *end = range.end;
             Ok::<_, Error>(range)
         };
-        let keeps_slope = |activation: Activation| !activation.derivative_follows_from_value();
         let mut layers = Vec::with_capacity(layout.layers().len());
         for (l, (sizes, layer)) in layout.layers().iter().zip(spec.layers()).enumerate() {
             let (n_in, n_out) = (sizes.n_in, sizes.n_out);
             let (in_panels, out_panels) = (n_in.div_ceil(width), n_out.div_ceil(width));
             let passes_back = l > frozen && batch > 0;
-            let slopes = if keeps_slope(layer.activation) { out_panels } else { 0 };
+            let slopes = if layer.keeps_slope() { out_panels } else { 0 };
             layers.push(PackedLayer {
                 n_in,
                 n_out,
@@ -161,6 +179,25 @@ impl PackedLayout {
                 input: take(&mut arena_len, [in_panels, capacity, width])?,
                 dz: take(&mut arena_len, [out_panels, capacity, width])?,
                 slope: take(&mut arena_len, [slopes, capacity, width])?,
+                squares: take(&mut squares_len, [in_panels + 3, out_panels, 1])?,
+                norm: {
+                    let norm = layer.norm;
+                    let tensors = norm.tensors().iter();
+                    let matrix = if norm == Norm::None { 0 } else { out_panels };
+                    let (inverses, grads) = match norm {
+                        Norm::Batch => ([out_panels, width, 1], [2, out_panels, width]),
+                        Norm::Layer => ([capacity, 1, 1], [out_panels, capacity, width]),
+                        _ => ([0; 3], [0; 3]),
+                    };
+                    PackedNorm {
+                        tensors: tensors
+                            .map(|_| take(&mut params_len, [out_panels, width, 1]))
+                            .collect::<Result<_>>()?,
+                        normed: take(&mut arena_len, [matrix, capacity, width])?,
+                        inverses: take(&mut arena_len, inverses)?,
+                        grads: take(&mut arena_len, grads)?,
+                    }
+                },
             });
         }
         let widest = layers.iter().map(|layer| layer.in_panels.max(layer.out_panels) * width).max();
@@ -179,7 +216,10 @@ impl PackedLayout {
         let longest = n_in.min(2 * WEIGHTS_BLOCK / width + width.max(MASK_BITS)) + 8 + MASK_BITS;
         let samples_block = if partition.fixed { FIXED_SAMPLES } else { SAMPLES_BLOCK / width };
         let list_len = (tiles * longest).max(width * (samples_block + 8));
-        let split = split_layers(&layers, batch, partition);
+        let split = match spec.norm() {
+            Norm::None => split_layers(&layers, batch, partition),
+            _ => 0,
+        };
         let parts = layers[..split].iter().skip(1).map(|layer| layer.in_panels).max().unwrap_or(0);
         let workers = (0..workers)
             .map(|worker| {
@@ -206,6 +246,7 @@ impl PackedLayout {
             params_len,
             transposed_len,
             arena_len,
+            squares_len,
             rows_block,
             split,
             workers,
@@ -248,6 +289,16 @@ impl PackedLayout {
             0 => &self.workers[worker].input,
             _ => &self.layers[l].input,
         }
+    }
+
+    /// Where the outputs of a layer are: the inputs of the next one, or the outputs of the network.
+    pub fn output(&self, l: usize) -> &Range<usize> {
+        self.layers.get(l + 1).map_or(&self.layers[l].dz, |above| &above.input)
+    }
+
+    /// How many columns of a panel of `n` columns are not padding.
+    pub fn columns(&self, n: usize, panel: usize) -> usize {
+        self.width.min(n - panel * self.width)
     }
 
     /// The number of the first block of a worker's masks.

@@ -16,6 +16,7 @@ mod convert;
 mod gather;
 mod layout;
 mod lists;
+mod normalized;
 mod order;
 mod rows;
 mod update;
@@ -24,6 +25,7 @@ mod zeros;
 use bytemuck::Zeroable;
 
 use crate::data::Dataset;
+use crate::engine::optimizer::Vectors;
 use crate::engine::partition::Partition;
 use crate::engine::shared::Shared;
 use crate::engine::{Buffer, require_memory};
@@ -39,7 +41,7 @@ use order::InputOrder;
 pub use backpropagation::forward_backward;
 pub use layout::EVALUATION_BLOCK;
 pub use rows::Rows;
-pub use update::{Rule, weight_gradients};
+pub use update::{change_all, weight_gradients};
 
 /// The buffers of a step on panels.
 #[derive(Debug)]
@@ -50,12 +52,17 @@ pub struct PackedNetwork {
     /// The moments, empty if nothing but evaluations is wanted.
     m: Buffer,
     v: Buffer,
+    /// The moving average of the parameters; empty if there is none.
+    average: Buffer,
     transposed: Buffer,
     arena: Buffer,
     masks: Vec<u16>,
     /// A worker's after the other.
     lists: Vec<u32>,
     order: InputOrder,
+    /// Whether steps of training disturb the inputs, and with noise.
+    disturbs_inputs: bool,
+    adds_noise: bool,
     /// Whether zeros of the inputs are left out.
     skips_zeros: bool,
     /// Whether the masks say which blocks of the input buffer may hold other values than 0.
@@ -68,9 +75,7 @@ pub struct PackedNetwork {
 pub struct Packed<'a> {
     pub tiles: &'static Tiles,
     pub layout: &'a PackedLayout,
-    pub params: Shared<'a, f32>,
-    pub m: Shared<'a, f32>,
-    pub v: Shared<'a, f32>,
+    pub vectors: Vectors<'a>,
     pub transposed: Shared<'a, f32>,
     pub arena: Shared<'a, f32>,
     pub masks: Shared<'a, u16>,
@@ -89,14 +94,17 @@ impl PackedNetwork {
         flat: &Layout,
         batch: usize,
         frozen: usize,
+        averages: bool,
         partition: Partition,
         isa: Isa,
     ) -> Result<Self> {
         let tiles = Tiles::of(isa);
         let layout = PackedLayout::new(spec, flat, batch, frozen, partition, tiles)?;
         let moments = if batch == 0 { 0 } else { layout.params_len };
+        let average = if averages { moments } else { 0 };
         // together: none of them is touched before the first pass
-        let len = [layout.params_len, moments, moments, layout.transposed_len, layout.arena_len];
+        let len =
+            [layout.params_len, moments, moments, average, layout.transposed_len, layout.arena_len];
         let len = len.into_iter().fold(0, usize::saturating_add);
         require_memory(len, "the network in panels with its workspace")?;
         let vector = |len| Buffer::zeros(len, "the network in panels");
@@ -104,11 +112,14 @@ impl PackedNetwork {
             params: vector(layout.params_len)?,
             m: vector(moments)?,
             v: vector(moments)?,
+            average: vector(average)?,
             transposed: Buffer::zeros(layout.transposed_len, "the network in panels")?,
             arena: Buffer::zeros(layout.arena_len, "the workspace")?,
             masks: zeros_of(layout.masks_len)?,
             lists: zeros_of(layout.list_len * partition.workers)?,
             order: InputOrder::Given,
+            disturbs_inputs: !spec.inputs().is_none(),
+            adds_noise: spec.inputs().noise > 0.0,
             skips_zeros: false,
             knows_zeros: true,
             counts: zeros_of(spec.n_out())?,
@@ -119,8 +130,10 @@ impl PackedNetwork {
 
     /// Chooses how the inputs of a data set lie, and whether their zeros are left out.
     pub fn begin(&mut self, data: &Dataset, batch: &[u32]) {
-        self.order = InputOrder::of(data);
-        self.skips_zeros = zeros::may_pay(data) && zeros::pay(data, batch, SPARSE_ROWS);
+        // what disturbs an input depends on its number
+        self.order = if self.disturbs_inputs { InputOrder::Given } else { InputOrder::of(data) };
+        self.skips_zeros =
+            !self.adds_noise && zeros::may_pay(data) && zeros::pay(data, batch, SPARSE_ROWS);
         if self.skips_zeros && !self.knows_zeros {
             self.masks.fill(u16::MAX);
         }
@@ -135,7 +148,7 @@ impl PackedNetwork {
         order: &[u32],
         batch_size: usize,
     ) -> bool {
-        let sorts = !data.is_regression() && zeros::may_pay(data);
+        let sorts = !self.adds_noise && !data.is_regression() && zeros::may_pay(data);
         if sorts {
             order::sort_by_label(sorted, &mut self.counts, order, data.labels(), batch_size);
         }
@@ -155,13 +168,26 @@ impl PackedNetwork {
         hidden.unwrap_or(layout.layers.len() - 1)
     }
 
+    /// The length of a vector of parameters or gradients in panels.
+    pub fn params_len(&self) -> usize {
+        self.layout.params_len
+    }
+
+    /// The number of sums of squares of a gradient.
+    pub fn squares_len(&self) -> usize {
+        self.layout.squares_len
+    }
+
     pub fn share(&mut self) -> Packed<'_> {
         Packed {
             tiles: self.tiles,
             layout: &self.layout,
-            params: Shared::new(&mut self.params),
-            m: Shared::new(&mut self.m),
-            v: Shared::new(&mut self.v),
+            vectors: Vectors {
+                params: Shared::new(&mut self.params),
+                m: Shared::new(&mut self.m),
+                v: Shared::new(&mut self.v),
+                average: Shared::new(&mut self.average),
+            },
             transposed: Shared::new(&mut self.transposed),
             arena: Shared::new(&mut self.arena),
             masks: Shared::new(&mut self.masks),
@@ -173,7 +199,7 @@ impl PackedNetwork {
 }
 
 impl Packed<'_> {
-    /// Takes over what a worker owns of flat parameters, and of the moments if they are given; `transposes` says whether the pass goes backward. All
+    /// Takes over what a worker owns of flat parameters, and of the other vectors if they are given; `transposes` says whether the pass goes backward. All
     /// members of a crew do it at once, before a barrier.
     ///
     /// # Safety
@@ -183,23 +209,26 @@ impl Packed<'_> {
         flat: &Layout,
         worker: usize,
         params: &[f32],
-        moments: Option<[&[f32]; 2]>,
+        others: Option<&Vectors<'_>>,
         transposes: bool,
     ) {
         for (l, conversion) in self.conversions(flat) {
             let owned = self.layout.owned(l, worker);
             // SAFETY: what a worker owns is its own; the caller promises the rest.
             unsafe {
-                conversion.load(&owned, self.params, params);
-                if let Some([m, v]) = moments {
-                    conversion.load(&owned, self.m, m);
-                    conversion.load(&owned, self.v, v);
+                conversion.load(&owned, self.vectors.params, params);
+                if let Some(others) = others {
+                    for (to, from) in self.vectors.others().into_iter().zip(others.others()) {
+                        if from.len() > 0 {
+                            conversion.load(&owned, to, from.read(0..flat.len()));
+                        }
+                    }
                 }
                 let layer = conversion.layer;
                 if transposes && !layer.transposed.is_empty() {
                     for in_panel in owned.in_panels.clone() {
                         for out_panel in owned.out_panels.clone() {
-                            let (params, transposed) = (self.params, self.transposed);
+                            let (params, transposed) = (self.vectors.params, self.transposed);
                             convert::transpose(
                                 self.tiles, layer, transposed, params, in_panel, out_panel,
                             );
@@ -210,27 +239,27 @@ impl Packed<'_> {
         }
     }
 
-    /// Hands back what a worker owns of the parameters and moments of the layers that learn. All members of a crew do it at once, after a barrier.
+    /// Hands back what a worker owns of what the layers that learn have changed. All members of a crew do it at once, after a barrier.
     ///
     /// # Safety
     /// Nobody writes the packed vectors, or reaches the flat ones but as here, until all members have returned.
-    pub unsafe fn store(&self, flat: &Layout, worker: usize, vectors: [Shared<'_, f32>; 3]) {
-        for (to, from) in vectors.into_iter().zip([self.params, self.m, self.v]) {
-            // SAFETY: the caller's promise.
-            unsafe { self.store_vector(flat, worker, to, from) };
+    pub unsafe fn store(&self, flat: &Layout, worker: usize, to: &Vectors<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.store_vector(flat, worker, to.params, self.vectors.params);
+            for (to, from) in to.others().into_iter().zip(self.vectors.others()) {
+                if to.len() > 0 {
+                    self.store_vector(flat, worker, to, from);
+                }
+            }
         }
     }
 
-    /// Hands back what a worker owns of the gradients that [`Rule::Store`] left in the place of the first moments.
+    /// Hands back what a worker owns of a vector.
     ///
     /// # Safety
     /// As [`Packed::store`].
-    pub unsafe fn store_gradients(&self, flat: &Layout, worker: usize, grads: Shared<'_, f32>) {
-        // SAFETY: the caller's promise.
-        unsafe { self.store_vector(flat, worker, grads, self.m) };
-    }
-
-    unsafe fn store_vector(
+    pub unsafe fn store_vector(
         &self,
         flat: &Layout,
         worker: usize,

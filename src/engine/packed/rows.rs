@@ -10,11 +10,12 @@ use super::layout::{EVALUATION_BLOCK, MASK_BITS, MOST_ROWS};
 use super::lists::list_inputs;
 use crate::engine::clock::{Clock, count_multiply_adds};
 use crate::engine::context::Context;
-use crate::engine::kernels::activation;
+use crate::engine::hidden::{Training, Units};
 use crate::engine::partition::blocks;
 use crate::engine::score::Score;
 use crate::gemm::panels::{PANELS, SPARSE_ROWS, Tile, count_product};
 use crate::isa;
+use crate::model::Norm;
 
 /// A block of rows of the batch that one worker takes through all layers that are split by rows.
 pub struct Rows<'a> {
@@ -22,6 +23,8 @@ pub struct Rows<'a> {
     pub packed: &'a Packed<'a>,
     pub worker: usize,
     pub rows: Range<usize>,
+    /// The step of training, if it is one.
+    pub training: Option<Training<'a>>,
 }
 
 impl Rows<'_> {
@@ -45,7 +48,7 @@ impl Rows<'_> {
 
     /// Gathers the samples of these rows.
     pub fn gather(&self, samples: &[u32]) {
-        let Self { context, packed, worker, rows } = self;
+        let Self { context, packed, worker, rows, .. } = self;
         let to = Gathered {
             layout: packed.layout,
             arena: packed.arena,
@@ -54,6 +57,22 @@ impl Rows<'_> {
             row: rows.start,
         };
         gather(context.isa, &to, context.data, packed.order, samples);
+        if self.training.is_some() && !context.spec.inputs().is_none() {
+            let input = packed.layout.input(0, *worker);
+            for panel in 0..packed.layout.layers[0].in_panels {
+                // SAFETY: phase 1, own rows.
+                let values = unsafe { packed.arena.write(self.of_panel(input, panel)) };
+                context.disturb_inputs(self.units(None, panel), values);
+            }
+        }
+    }
+
+    /// The units of a panel of a layer's outputs, or of the inputs, in these rows.
+    fn units(&self, layer: Option<usize>, panel: usize) -> Units<'_> {
+        let count = self.packed.layout.width;
+        let training =
+            self.training.map(|Training { step, batch }| (step, &batch[self.rows.clone()]));
+        Units { layer, first: panel * count, count, training }
     }
 
     /// Takes the samples of an evaluation through all layers; returns their outputs, row-major.
@@ -65,19 +84,29 @@ impl Rows<'_> {
         self.outputs()
     }
 
-    /// `z = a w^T`, then `a = f(z + b)`, for some panels of outputs, one by one.
+    /// A layer for some panels of outputs, all of them if it has a layer norm: `z = a w^T`, and what becomes of it.
     pub fn forward(&self, l: usize, panels: Range<usize>) {
-        let Self { context, packed, worker, rows } = self;
+        match self.context.spec.layers()[l].norm {
+            Norm::Layer => {
+                self.products(l, panels.clone(), |_| ());
+                self.layer_norm(l);
+                panels.for_each(|panel| self.finish(l, panel));
+            }
+            _ => self.products(l, panels, |panel| self.finish(l, panel)),
+        }
+    }
+
+    /// `z = a w^T` for some panels of outputs, one by one; calls `finish` with each.
+    pub fn products(&self, l: usize, panels: Range<usize>, finish: impl Fn(usize)) {
+        let Self { packed, worker, .. } = self;
         let (layout, layer) = (packed.layout, &packed.layout.layers[l]);
-        let output = layout.layers.get(l + 1).map_or(&layer.dz, |above| &above.input);
-        let input = layout.input(l, *worker);
-        let activation = context.activation(l);
+        let (input, output) = (layout.input(l, *worker), layout.output(l));
         count_product();
         let w = |panels: &Range<usize>| {
             let weights = layer.n_in * layout.width;
             let start = layer.w.start;
             let range = start + panels.start * weights..start + panels.end * weights;
-            packed.params.pointer(range).cast_const()
+            packed.vectors.params.pointer(range).cast_const()
         };
         let skips_zeros = l == 0 && packed.skips_zeros;
         if skips_zeros {
@@ -93,21 +122,29 @@ impl Rows<'_> {
             if !skips_zeros {
                 self.multiply(input, 0..layer.n_in, w(&(panel..panel + 1)), output, panel);
             }
-            let b = layer.b.start + panel * layout.width;
-            // SAFETY: phase 1: nobody writes parameters; own rows of two buffers.
-            let (b, z, slope) = unsafe {
-                (
-                    packed.params.read(b..b + layout.width),
-                    packed.arena.write(self.of_panel(output, panel)),
-                    match layer.slope.is_empty() {
-                        true => &mut [][..],
-                        false => packed.arena.write(self.of_panel(&layer.slope, panel)),
-                    },
-                )
-            };
-            debug_assert_eq!(z.len(), rows.len() * layout.width);
-            activation::forward(context.isa, z, slope, b, activation);
+            finish(panel);
         }
+    }
+
+    /// Makes the activations of a panel of products.
+    pub fn finish(&self, l: usize, panel: usize) {
+        let Self { context, packed, .. } = self;
+        let (layout, layer) = (packed.layout, &packed.layout.layers[l]);
+        let follows = context.activation(l).derivative_follows_from_value();
+        let shifts = layer.norm.tensors.get(1).filter(|_| self.adds_shifts(l));
+        let b = shifts.unwrap_or(&layer.b).start + panel * layout.width;
+        // SAFETY: phase 1: nobody writes these parameters; own rows, or own panels, of two buffers.
+        let (b, z, slope) = unsafe {
+            (
+                packed.vectors.params.read(b..b + layout.width),
+                packed.arena.write(self.of_panel(layout.output(l), panel)),
+                match layer.slope.is_empty() || self.training.is_none() && follows {
+                    true => &mut [][..],
+                    false => packed.arena.write(self.of_panel(&layer.slope, panel)),
+                },
+            )
+        };
+        context.activate(self.units(Some(l), panel), z, slope, b);
     }
 
     /// The range of the arena with these rows of a panel of a buffer.
@@ -210,7 +247,7 @@ impl Rows<'_> {
 
     /// For each tile of these rows, the inputs of a block that are not zero in all of it, counted from the block's first.
     fn list_inputs(&self, k: &Range<usize>) -> Lists<'_> {
-        let Self { context, packed, worker, rows } = self;
+        let Self { context, packed, worker, rows, .. } = self;
         let layout = packed.layout;
         let own = worker * layout.list_len..(worker + 1) * layout.list_len;
         // SAFETY: a worker's own list; the lists before are no longer used.
@@ -262,11 +299,11 @@ impl Rows<'_> {
     }
 
     /// The score of these rows; overwrites their outputs with the `dz` of the output layer.
-    fn loss(&self, samples: &[u32], scale: f32) -> Score {
+    pub fn loss(&self, samples: &[u32], scale: f32) -> Score {
         let Self { context, packed, .. } = self;
         let (width, n_out) = (packed.layout.width, packed.layout.n_out());
         let outputs = self.outputs();
-        let score = context.loss(outputs, samples, scale);
+        let score = context.loss(outputs, samples, scale, context.recipe.label_smoothing);
         for (first, range) in self.output_panels() {
             let count = width.min(n_out - first);
             // SAFETY: own rows, one panel at a time.
@@ -287,6 +324,9 @@ impl Rows<'_> {
             self.input_gradient(l, 0..n_out, &layers[l - 1].dz, panel);
             self.multiply_by_slope(l, panel);
         }
+        if self.context.spec.layers()[l - 1].norm == Norm::Layer {
+            self.layer_norm_gradient(l - 1);
+        }
     }
 
     /// `da = dz w` for one panel of inputs, summed over some outputs, which begin with a panel; overwrites it in a buffer.
@@ -303,10 +343,9 @@ impl Rows<'_> {
     pub fn multiply_by_slope(&self, l: usize, panel: usize) {
         let Self { context, packed, .. } = self;
         let (layer, below) = (&packed.layout.layers[l], &packed.layout.layers[l - 1]);
-        let activation = context.activation(l - 1);
-        let kept = match activation.derivative_follows_from_value() {
-            true => &layer.input,
-            false => &below.slope,
+        let kept = match context.spec.layers()[l - 1].keeps_slope() {
+            false => &layer.input,
+            true => &below.slope,
         };
         // SAFETY: phase 1, own rows, or own panels, of two buffers.
         let (da, kept) = unsafe {
@@ -315,7 +354,7 @@ impl Rows<'_> {
                 packed.arena.read(self.of_panel(kept, panel)),
             )
         };
-        activation::backward(context.isa, da, kept, activation);
+        context.differentiate(l - 1, da, kept);
     }
 }
 

@@ -9,30 +9,119 @@ use super::lists::list_samples;
 use super::{Packed, convert};
 use crate::engine::clock::count_multiply_adds;
 use crate::engine::context::Context;
-use crate::engine::kernels::adam::{AdamStep, adam_step};
+use crate::engine::kernels::norm::{add_column_products, add_column_sums};
 use crate::engine::kernels::rows;
+use crate::engine::optimizer::{Change, Use};
 use crate::engine::partition::{Chunks, blocks};
+use crate::engine::shared::Shared;
 use crate::gemm::panels::{PANELS, SPARSE_ROWS, Tile, count_product};
 use crate::isa;
-use crate::model::Tensor;
-
-/// What phase 2 does with a gradient.
-#[derive(Clone, Copy)]
-pub enum Rule {
-    /// Applies it at once.
-    Adam(AdamStep),
-    /// Stores it where the first moments lie.
-    Store,
-}
+use crate::model::{Norm, Tensor};
 
 /// Phase 2 for one worker: its assigned inputs of every layer that learns, then drawn ones until none is left.
-pub fn weight_gradients(
+pub fn weight_gradients<'a>(
+    context: &'a Context<'_>,
+    packed: &'a Packed<'_>,
+    worker: usize,
+    batch: usize,
+    usage: &'a Use<'_>,
+    phase: usize,
+) {
+    for_each_part(context, packed, worker, phase, |l, part| {
+        let layer =
+            Learning { context, packed, worker, batch, usage, l, layer: &packed.layout.layers[l] };
+        if usage.wants(context.layout.weight(l)) {
+            part.for_each_block(packed, |in_panels, out_panels| {
+                layer.learn_block(in_panels, out_panels)
+            });
+        }
+        if part.biases.start == 0 && !part.biases.is_empty() {
+            count_product(); // once for the layer
+        }
+        if usage.wants(context.layout.bias(l)) {
+            layer.learn_biases(part.biases.clone());
+        }
+        part.biases.for_each(|panel| layer.learn_norm(panel));
+    });
+}
+
+/// Changes all parameters by gradients that were stored, multiplied by a factor: a phase of its own.
+pub fn change_all(
     context: &Context<'_>,
     packed: &Packed<'_>,
     worker: usize,
-    batch: usize,
-    rule: Rule,
+    (grads, factor): (Shared<'_, f32>, f32),
+    change: Change,
     phase: usize,
+) {
+    let usage = &Use::Change(packed.vectors, change);
+    for_each_part(context, packed, worker, phase, |l, part| {
+        let layer = Learning {
+            context,
+            packed,
+            worker,
+            batch: 0,
+            usage,
+            l,
+            layer: &packed.layout.layers[l],
+        };
+        let scaled = |range: Range<usize>| {
+            // SAFETY: a phase in which what belongs to these inputs and outputs is this worker's.
+            let gradient = unsafe { grads.write(range) };
+            if factor != 1.0 {
+                rows::scale(context.isa, gradient, factor);
+            }
+            &*gradient
+        };
+        if usage.wants(context.layout.weight(l)) {
+            part.for_each_block(packed, |in_panels, out_panels| {
+                for out_panel in out_panels {
+                    let range = layer.weights(in_panels, out_panel);
+                    layer.use_weights(in_panels, out_panel, scaled(range));
+                }
+            });
+        }
+        for panel in part.biases {
+            for which in 0..layer.vectors() {
+                if usage.wants(&context.layout.tensors_of(l)[1 + which]) {
+                    layer.use_vector(which, panel, scaled(layer.vector(which, panel)));
+                }
+            }
+            layer.average_running_statistics(panel);
+        }
+    });
+}
+
+/// Some weights of a layer, and the biases of some panels of its outputs.
+struct Part {
+    in_panels: Range<usize>,
+    out_panels: Range<usize>,
+    biases: Range<usize>,
+}
+
+impl Part {
+    /// Calls `work` with each block of the weights.
+    fn for_each_block(
+        &self,
+        packed: &Packed<'_>,
+        mut work: impl FnMut(&Range<usize>, Range<usize>),
+    ) {
+        let (most_in, most_out) = block_panels(packed.layout.width);
+        for in_panels in blocks(self.in_panels.clone(), most_in) {
+            for out_panels in blocks(self.out_panels.clone(), most_out) {
+                work(&in_panels, out_panels);
+            }
+        }
+    }
+}
+
+/// Calls `work` with each part of a layer that learns that a worker has in this phase, assigned or drawn.
+fn for_each_part(
+    context: &Context<'_>,
+    packed: &Packed<'_>,
+    worker: usize,
+    phase: usize,
+    mut work: impl FnMut(usize, Part),
 ) {
     let (layout, layers) = (packed.layout, &packed.layout.layers);
     // by inputs, a unit is a panel of them, and the last one is the biases; by outputs, it is a panel of these with its biases
@@ -42,31 +131,16 @@ pub fn weight_gradients(
         false => Chunks::of_units(layers[l].in_panels + 1, layout.workers.len()),
     };
     context.for_each_layer_chunk(worker, phase, chunks, |l, units| {
-        let layer = Learning { context, packed, worker, batch, rule, l, layer: &layers[l] };
         let (in_panels, out_panels) = (0..layers[l].in_panels, 0..layers[l].out_panels);
-        let (in_panels, out_panels, biases) = match by_outputs(l) {
-            true => (in_panels, units.clone(), units),
+        let part = match by_outputs(l) {
+            true => Part { in_panels, out_panels: units.clone(), biases: units },
             false => {
                 let has_biases = units.end > in_panels.end && !units.is_empty();
                 let biases = if has_biases { out_panels.clone() } else { 0..0 };
-                (units.start..units.end.min(in_panels.end), out_panels, biases)
+                Part { in_panels: units.start..units.end.min(in_panels.end), out_panels, biases }
             }
         };
-        let (most_in, most_out) = block_panels(layout.width);
-        let (weight, bias) = (context.layout.weight(l), context.layout.bias(l));
-        if layer.learns(weight) {
-            for in_panels in blocks(in_panels, most_in) {
-                for out_panels in blocks(out_panels.clone(), most_out) {
-                    layer.learn_block(&in_panels, out_panels);
-                }
-            }
-        }
-        if biases.start == 0 && !biases.is_empty() {
-            count_product(); // once for the layer
-        }
-        if layer.learns(bias) {
-            layer.learn_biases(biases);
-        }
+        work(l, part);
     });
 }
 
@@ -82,19 +156,15 @@ struct Learning<'a> {
     context: &'a Context<'a>,
     packed: &'a Packed<'a>,
     worker: usize,
+    /// The number of samples; 0 where gradients are known.
     batch: usize,
-    rule: Rule,
+    usage: &'a Use<'a>,
     l: usize,
     layer: &'a PackedLayer,
 }
 
 impl Learning<'_> {
-    /// Whether phase 2 needs the gradient of a tensor.
-    fn learns(&self, tensor: &Tensor) -> bool {
-        tensor.trained || matches!(self.rule, Rule::Store)
-    }
-
-    /// The gradients of a block of the weights, and what the rule does with them.
+    /// The gradients of a block of the weights, and what is done with them.
     fn learn_block(&self, in_panels: &Range<usize>, out_panels: Range<usize>) {
         let Self { packed, layer, .. } = self;
         let width = packed.layout.width;
@@ -115,22 +185,153 @@ impl Learning<'_> {
         // SAFETY: a worker's own buffer, which was written through the pointer above.
         let gradient = unsafe { packed.arena.read(buffer) };
         for (out_panel, gradient) in block.out_panels.zip(gradient.chunks_exact(values)) {
-            let start = layer.w.start + (out_panel * layer.n_in + block.inputs.start) * width;
-            self.apply(self.context.layout.weight(self.l), start..start + values, gradient);
-            if !layer.transposed.is_empty() && matches!(self.rule, Rule::Adam(_)) {
+            self.use_weights(in_panels, out_panel, gradient);
+        }
+    }
+
+    /// Where the weights between some panels of inputs and a panel of outputs are in a packed vector.
+    fn weights(&self, in_panels: &Range<usize>, out_panel: usize) -> Range<usize> {
+        let Self { packed, layer, .. } = self;
+        let width = packed.layout.width;
+        let inputs = in_panels.start * width..layer.n_in.min(in_panels.end * width);
+        let start = layer.w.start + out_panel * layer.n_in * width;
+        start + inputs.start * width..start + inputs.end * width
+    }
+
+    /// The number of tensors with a value for each output that learn: the biases, and the gains and shifts of a norm.
+    fn vectors(&self) -> usize {
+        1 + self.layer.norm.tensors.len().min(2)
+    }
+
+    /// Where a panel of one of these tensors is in a packed vector, and then of running statistics.
+    fn vector(&self, which: usize, panel: usize) -> Range<usize> {
+        let width = self.packed.layout.width;
+        let start = match which {
+            0 => self.layer.b.start,
+            _ => self.layer.norm.tensors[which - 1].start,
+        };
+        start + panel * width..start + (panel + 1) * width
+    }
+
+    /// Uses the gradient of the weights between some panels of inputs and a panel of outputs.
+    fn use_weights(&self, in_panels: &Range<usize>, out_panel: usize, gradient: &[f32]) {
+        let Self { context, packed, layer, usage, .. } = self;
+        let range = self.weights(in_panels, out_panel);
+        self.use_gradient(context.layout.weight(self.l), range, gradient);
+        match usage {
+            Use::Change(vectors, _) if !layer.transposed.is_empty() => {
                 for in_panel in in_panels.clone() {
-                    let (params, transposed) = (packed.params, packed.transposed);
+                    let (tiles, transposed) = (packed.tiles, packed.transposed);
                     // SAFETY: phase 2: the weights of these inputs are this worker's.
                     unsafe {
                         convert::transpose(
-                            packed.tiles,
+                            tiles,
                             layer,
                             transposed,
-                            params,
+                            vectors.params,
                             in_panel,
                             out_panel,
                         );
                     }
+                }
+            }
+            Use::Measure(_, squares) => {
+                let width = packed.layout.width;
+                for (in_panel, gradient) in in_panels.clone().zip(gradient.chunks(width * width)) {
+                    self.measure(*squares, in_panel, out_panel, gradient);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Uses the gradient of a panel of a tensor with a value for each output.
+    fn use_vector(&self, which: usize, panel: usize, gradient: &[f32]) {
+        let tensor = &self.context.layout.tensors_of(self.l)[1 + which];
+        self.use_gradient(tensor, self.vector(which, panel), gradient);
+        if let Use::Measure(_, squares) = self.usage {
+            self.measure(*squares, self.layer.in_panels + which, panel, gradient);
+        }
+    }
+
+    /// Uses the gradients of the gains and shifts of a panel with a norm.
+    fn learn_norm(&self, panel: usize) {
+        let Self { context, packed, layer, batch, usage, .. } = self;
+        let (layout, norm) = (packed.layout, &layer.norm);
+        let rows = |buffer: &Range<usize>| {
+            layout.at(buffer.start, panel, 0)..layout.at(buffer.start, panel, *batch)
+        };
+        for which in 1..self.vectors() {
+            if !usage.wants(&context.layout.tensors_of(self.l)[1 + which]) {
+                continue;
+            }
+            let mut sums = [0.0; MAX_WIDTH];
+            // SAFETY: phase 2: nobody writes these buffers.
+            let gradient = match context.spec.layers()[self.l].norm {
+                Norm::Batch => {
+                    let panels = (which - 1) * layer.out_panels + panel;
+                    let start = norm.grads.start + panels * layout.width;
+                    unsafe { packed.arena.read(start..start + layout.width) }
+                }
+                _ => {
+                    let (sums, dy) = (&mut sums[..layout.width], unsafe {
+                        packed.arena.read(rows(&norm.grads))
+                    });
+                    match which {
+                        1 => {
+                            let normed = unsafe { packed.arena.read(rows(&norm.normed)) };
+                            add_column_products(context.isa, sums, dy, normed);
+                        }
+                        _ => add_column_sums(context.isa, sums, dy),
+                    }
+                    &*sums
+                }
+            };
+            self.use_vector(which, panel, gradient);
+        }
+        self.average_running_statistics(panel);
+    }
+
+    /// Puts the running statistics of a panel where the moving average of the parameters is, if there is one: they are averages themselves.
+    fn average_running_statistics(&self, panel: usize) {
+        if let Use::Change(vectors, _) = self.usage
+            && vectors.average.len() > 0
+        {
+            for which in self.vectors()..1 + self.layer.norm.tensors.len() {
+                let range = self.vector(which, panel);
+                // SAFETY: phase 2: what belongs to these outputs is this worker's.
+                unsafe {
+                    vectors.average.write(range.clone()).copy_from_slice(vectors.params.read(range))
+                };
+            }
+        }
+    }
+
+    /// Stores the sum of squares of the gradient between two panels, or of a panel of biases.
+    fn measure(
+        &self,
+        squares: Shared<'_, f64>,
+        in_panel: usize,
+        out_panel: usize,
+        gradient: &[f32],
+    ) {
+        let at = self.layer.squares.start + in_panel * self.layer.out_panels + out_panel;
+        // SAFETY: phase 2: what belongs to these inputs and outputs is this worker's.
+        unsafe { squares.write(at..at + 1)[0] = rows::sum_of_squares(self.context.isa, gradient) };
+    }
+
+    /// Stores the gradient of a range of the packed values of a tensor, or changes them by it.
+    fn use_gradient(&self, tensor: &Tensor, range: Range<usize>, gradient: &[f32]) {
+        let Self { context, usage, .. } = self;
+        match usage {
+            Use::Store(grads) | Use::Measure(grads, _) => {
+                // SAFETY: phase 2: the inputs of a unit, or the biases, are this worker's.
+                unsafe { grads.write(range) }.copy_from_slice(gradient);
+            }
+            Use::Change(vectors, change) => {
+                // SAFETY: as above.
+                if !unsafe { vectors.change(context.isa, tensor, range, gradient, change) } {
+                    context.halt.set_broken_weights(self.l);
                 }
             }
         }
@@ -205,10 +406,10 @@ impl Learning<'_> {
     /// the gradient is computed.
     fn prefetch_state(&self, out_panel: usize, tile: &Range<usize>, samples: &Range<usize>) {
         let (packed, width) = (self.packed, self.packed.layout.width);
-        if samples.end == self.batch {
+        if samples.end == self.batch && matches!(self.usage, Use::Change(..)) {
             let start = self.layer.w.start + (out_panel * self.layer.n_in + tile.start) * width;
             let range = start..start + tile.len() * width;
-            for vector in [packed.params, packed.m, packed.v] {
+            for vector in [packed.vectors.params, packed.vectors.m, packed.vectors.v] {
                 isa::prefetch_to_write(
                     vector.pointer(range.clone()),
                     size_of::<f32>() * range.len(),
@@ -268,7 +469,7 @@ impl Learning<'_> {
         }
     }
 
-    /// The gradients of the biases of some panels, the column sums of `dz`, and what the rule does with them.
+    /// The gradients of the biases of some panels, the column sums of `dz`, and what is done with them.
     fn learn_biases(&self, panels: Range<usize>) {
         let Self { context, packed, layer, batch, .. } = self;
         let layout = packed.layout;
@@ -292,26 +493,7 @@ impl Learning<'_> {
                     }
                 }
             }
-            let start = layer.b.start + panel * layout.width;
-            self.apply(context.layout.bias(self.l), start..start + layout.width, gradient);
-        }
-    }
-
-    /// What the rule does with the gradients of a range of the packed values of a tensor.
-    fn apply(&self, tensor: &Tensor, range: Range<usize>, gradient: &[f32]) {
-        let Self { context, packed, rule, .. } = self;
-        // SAFETY: phase 2: the inputs of a unit, or the biases, are this worker's; three different vectors.
-        let m = unsafe { packed.m.write(range.clone()) };
-        match rule {
-            Rule::Store => m.copy_from_slice(gradient),
-            Rule::Adam(step) => {
-                let step = step.of(tensor.rate, tensor.decay);
-                // SAFETY: as above.
-                let (w, v) = unsafe { (packed.params.write(range.clone()), packed.v.write(range)) };
-                if !adam_step(context.isa, w, m, v, gradient, step) {
-                    context.halt.set_broken_weights(self.l);
-                }
-            }
+            self.use_vector(0, panel, gradient);
         }
     }
 }

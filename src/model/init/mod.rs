@@ -98,6 +98,9 @@ pub(super) fn initialize_layer(
     let (layer, place) = (&spec.layers()[index], &layout.layers()[index]);
     let mut rng = Rng::new(seed, Purpose::Init, index as u64);
     params[place.b()].fill(0.0);
+    for (which, (_, first)) in layer.norm.tensors().iter().enumerate() {
+        params[place.norm(which)].fill(*first);
+    }
     let w = &mut params[place.w()];
     let (n_in, n_out) = (place.n_in as f64, place.n_out as f64);
     let variance = match init.resolve(layer.activation) {

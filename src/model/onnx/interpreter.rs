@@ -153,6 +153,18 @@ fn result(node: &NodeProto, x: &[&Tensor]) -> Tensor {
         }),
         "Relu" => each(x[0], |z| Activation::Relu.value(z)),
         "Sigmoid" => each(x[0], |z| Activation::Sigmoid.value(z)),
+        "Softplus" => each(x[0], |z| z.exp().ln_1p()),
+        "LayerNormalization" => {
+            let ((values, width), eps) = (x[0].numbers(), float("epsilon"));
+            let row = |row: &[f64]| {
+                let mean = row.iter().sum::<f64>() / row.len() as f64;
+                let squares = row.iter().map(|z| (z - mean).powi(2));
+                let deviation = (squares.sum::<f64>() / row.len() as f64 + eps).sqrt();
+                row.iter().map(|z| (z - mean) / deviation).collect::<Vec<_>>()
+            };
+            let rows = values.chunks_exact(width).flat_map(row).collect();
+            both(&both(&Tensor::Numbers(rows, width), x[1], |x, gain| x * gain), x[2], |x, b| x + b)
+        }
         "Tanh" => each(x[0], |z| Activation::Tanh.value(z)),
         "LeakyRelu" => each(x[0], |z| if z > 0.0 { z } else { float("alpha") * z }),
         "Elu" => each(x[0], |z| if z > 0.0 { z } else { float("alpha") * z.exp_m1() }),

@@ -33,7 +33,7 @@ use std::ops::RangeInclusive;
 
 use prost::Message as _;
 
-use super::{InputScaling, Model};
+use super::{InputScaling, Model, Norm};
 use crate::error::{Error, Result};
 use crate::memory::require_bytes;
 use graph::{Graph, ML_DOMAIN};
@@ -44,6 +44,9 @@ pub use ports::{Element, Port, Ports, ports};
 
 /// The opsets, versions of ONNX's operators, that a graph can be written for.
 pub const OPSETS: RangeInclusive<u32> = 13..=21;
+
+/// The first one with an operator for layer norm.
+const LAYER_NORM_OPSET: u32 = 17;
 
 /// The opset that suits most programs: that of ONNX 1.12, from 2022.
 pub const DEFAULT_OPSET: u32 = 17;
@@ -83,6 +86,10 @@ const MOST_BYTES: usize = i32::MAX as usize;
 pub fn to_onnx(model: &Model, opset: u32) -> Result<Vec<u8>> {
     if !OPSETS.contains(&opset) {
         let expected = format!("{} to {}", OPSETS.start(), OPSETS.end());
+        return Err(Error::argument("opset", opset.to_string(), expected));
+    }
+    if model.spec().norm() == Norm::Layer && opset < LAYER_NORM_OPSET {
+        let expected = format!("{LAYER_NORM_OPSET} to {}, which have layer norm", OPSETS.end());
         return Err(Error::argument("opset", opset.to_string(), expected));
     }
     model.check_finite("model")?;

@@ -4,11 +4,14 @@ use super::graph::{Graph, Name, float, integer};
 use super::ports::{LABEL, PROBABILITIES, VALUES, whole_numbers};
 use super::prepare::Inputs;
 use crate::error::Result;
-use crate::model::{Activation, LEAKY_RELU_SLOPE, Layout, Model, SELU_ALPHA, SELU_SCALE};
+use crate::model::{
+    Activation, LEAKY_RELU_SLOPE, Layout, Model, NORM_EPS, Norm, SELU_ALPHA, SELU_SCALE,
+};
 use crate::task::{Loss, Task};
 
 /// Adds the layers; returns what the last one computes, (batch, outputs).
 pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs) -> Result<Name> {
+    let model = &model.folded()?;
     let layout = Layout::new(model.spec())?;
     let mut x = inputs.name.clone();
     for (i, (offsets, layer)) in layout.layers().iter().zip(model.spec().layers()).enumerate() {
@@ -21,7 +24,15 @@ pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs) -> Result<Name>
         };
         let bias = graph.floats(&format!("layers.{i}.bias"), &[offsets.n_out], b);
         // z = x w^T + b
-        let z = graph.node("Gemm", &[&x, &weight, &bias], &[integer("transB", 1)]);
+        let mut z = graph.node("Gemm", &[&x, &weight, &bias], &[integer("transB", 1)]);
+        if layer.norm == Norm::Layer {
+            let [gain, shift] = [(0, "weight"), (1, "bias")].map(|(which, name)| {
+                let values = &model.params()[offsets.norm(which)];
+                graph.floats(&format!("layers.{i}.norm.{name}"), &[offsets.n_out], values)
+            });
+            let attributes = [integer("axis", -1), float("epsilon", NORM_EPS)];
+            z = graph.node("LayerNormalization", &[&z, &gain, &shift], &attributes);
+        }
         x = activation(graph, z, layer.activation);
     }
     Ok(x)
@@ -60,6 +71,12 @@ fn activation(graph: &mut Graph, z: Name, activation: Activation) -> Name {
         Activation::Silu => {
             let sigmoid = graph.node("Sigmoid", &[&z], &[]);
             graph.node("Mul", &[&z, &sigmoid], &[])
+        }
+        // opsets before 18 have no operator
+        Activation::Mish => {
+            let softplus = graph.node("Softplus", &[&z], &[]);
+            let tanh = graph.node("Tanh", &[&softplus], &[]);
+            graph.node("Mul", &[&z, &tanh], &[])
         }
         Activation::Sigmoid => graph.node("Sigmoid", &[&z], &[]),
         Activation::Tanh => graph.node("Tanh", &[&z], &[]),

@@ -29,6 +29,7 @@ ACTIVATIONS = {
     "selu": functional.selu,
     "gelu": functional.gelu,
     "silu": functional.silu,
+    "mish": functional.mish,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
 }
@@ -46,13 +47,26 @@ def text(cell):
     return None if is_missing or cell in MISSING or cell.lower() == "nan" else cell
 
 
+class Layer(nn.Linear):
+    """Products, biases, and the norm of a hidden layer."""
+
+    def __init__(self, n_in, n_out, norm):
+        super().__init__(n_in, n_out)
+        norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
+        self.norm = norms[norm]() if norm == "none" else norms[norm](n_out)
+
+    def forward(self, x):
+        return self.norm(super().forward(x))
+
+
 class Network(nn.Module):
     """A multilayer perceptron, with what makes its inputs of a table's columns and what its outputs mean."""
 
     def __init__(self, about, sizes):
         super().__init__()
         self.about = about
-        self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in zip(sizes, sizes[1:]))
+        norms = [about.get("norm", "none")] * (len(sizes) - 2) + ["none"]  # the output layer has none
+        self.layers = nn.ModuleList(Layer(*layer) for layer in zip(sizes, sizes[1:], norms))
         self.activations = [*about["activations"], "identity"][: len(self.layers)]
         prepare = about.get("prepare") or {}
         self.columns = [next(iter(column.items())) for column in prepare.get("inputs", [])]
@@ -171,8 +185,11 @@ def load(path=None):
         start, end = tensor["data_offsets"]
         values = torch.frombuffer(data, dtype=torch.float32, count=(end - start) // 4, offset=8 + length + start)
         state[name] = values.view(tensor["shape"])
-    count = len(state) // 2
+    count = sum(tensor.ndim == 2 for tensor in state.values())
     sizes = [state["layers.0.weight"].shape[1], *(len(state[f"layers.{i}.bias"]) for i in range(count))]
     network = Network(about, sizes)
-    network.load_state_dict(state)
+    missing, wrong = network.load_state_dict(state, strict=False)
+    wrong += [name for name in missing if not name.endswith("num_batches_tracked")]  # which PyTorch alone counts
+    if wrong:
+        raise ValueError(f"{path}: the tensors do not fit the network: {', '.join(wrong)}")
     return network.eval()

@@ -10,8 +10,9 @@ use toml::Value;
 use crate::data::prepare::{Missing, Scale, TaskChoice};
 use crate::data::{ClassWeight, ImageSize, Split};
 use crate::gemm::BackendChoice;
-use crate::model::{Activation, Init};
+use crate::model::{Activation, Init, Norm};
 use crate::task::{Choice, Loss, Metric};
+use crate::train::{OptimizerKind, Schedule, Warmup};
 
 /// The word for a setting that is not set: `--patience none`.
 pub const UNSET: &str = "none";
@@ -236,6 +237,33 @@ impl SettingValue for Vec<usize> {
     }
 }
 
+/// Numbers for layers; nothing for none.
+impl SettingValue for Vec<f64> {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            UNSET => Ok(Vec::new()),
+            text => parse_list(text, f64::parse),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.iter().map(SettingValue::text).collect::<Vec<_>>().join(",")
+    }
+
+    fn to_value(&self) -> Option<Value> {
+        if self.is_empty() { None } else { to_value(self) }
+    }
+
+    /// One number may be written without brackets.
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(_) | Value::Float(_) => from_value(Value::Array(vec![value])),
+            Value::String(text) => Self::parse(&text),
+            other => from_value(other),
+        }
+    }
+}
+
 impl SettingValue for Vec<Activation> {
     fn elements() -> Vec<&'static str> {
         Activation::ALL.map(Activation::name).to_vec()
@@ -304,7 +332,7 @@ macro_rules! as_shown {
     )+};
 }
 
-as_shown!(ImageSize, Choice<Loss>, Split);
+as_shown!(ImageSize, Choice<Loss>, Split, Schedule);
 
 /// Types that are a word in a configuration file.
 macro_rules! words {
@@ -333,6 +361,33 @@ words! {
     Scale: "auto", "none", "unit", "standard", "robust";
     Missing: "impute", "error";
     ClassWeight: "none", "balanced";
+    OptimizerKind: "adam", "sgd";
+    Norm: "none", "batch", "layer";
+}
+
+impl SettingValue for Warmup {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    /// A number.
+    fn to_value(&self) -> Option<Value> {
+        match self {
+            Self::Steps(steps) => steps.to_value(),
+            Self::Share(share) => Some(Value::Float(*share)),
+        }
+    }
+
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::parse(&text),
+            other => Self::parse(&other.to_string()),
+        }
+    }
 }
 
 /// Names of columns.

@@ -3,7 +3,7 @@
 use super::Trainer;
 use crate::data::{Dataset, Parts};
 use crate::gemm::Backend;
-use crate::model::{Model, Spec};
+use crate::model::{Layout, Model, Spec};
 use crate::task::{Metric, Task};
 use crate::train::{TrainConfig, TrainerState};
 
@@ -53,6 +53,11 @@ impl Trainer<'_> {
         &self.spec
     }
 
+    /// The number of values that the network learns, in frozen layers too.
+    pub fn parameters(&self) -> usize {
+        Layout::new(&self.spec).map_or(0, |layout| layout.parameters())
+    }
+
     /// What computes the matrix products.
     pub fn backend(&self) -> Backend {
         self.backend
@@ -63,9 +68,9 @@ impl Trainer<'_> {
         self.model(&self.state.best_params)
     }
 
-    /// The model with the weights of the last epoch.
+    /// The model with the weights of the last epoch, or with their moving average if there is one.
     pub fn last_model(&self) -> Model {
-        self.model(&self.state.optimizer.params)
+        self.model(self.state.optimizer.weights())
     }
 
     /// Everything of a model except its parameters.
@@ -76,7 +81,7 @@ impl Trainer<'_> {
     fn model(&self, params: &[f32]) -> Model {
         let metadata = Some(self.metadata.clone());
         Model {
-            spec: self.spec.clone(),
+            spec: self.spec.clone().undisturbed(),
             params: params.to_vec(),
             metadata,
             layer_names: Vec::new(),

@@ -24,6 +24,20 @@ use crate::task::{Metric, Task};
 /// weights transposed.
 const COPIES: usize = 16;
 
+/// How many more with a moving average of the parameters: that, a copy that is being saved with its bytes, and one in panels.
+const COPIES_OF_AVERAGE: usize = 4;
+
+/// And with clipping: a whole gradient.
+const COPIES_OF_GRADIENT: usize = 1;
+
+/// Refuses a network whose training takes more memory than the machine has.
+fn require_training_memory(config: &TrainConfig, parameters: usize) -> Result<()> {
+    let average = if config.ema.is_some() { COPIES_OF_AVERAGE } else { 0 };
+    let gradient = if config.clip_norm.is_some() { COPIES_OF_GRADIENT } else { 0 };
+    let copies = COPIES + average + gradient;
+    require_memory(copies * parameters, "the network with its optimizer and checkpoint")
+}
+
 /// Arithmetic that is worth a thread, in floating-point operations a step. A core computes it in 50 microseconds; what a thread more costs in each step is the
 /// meetings of all, a microsecond each, and what others wrote, ten microseconds for 250 kB from a core that shares no cache. With a quarter of it two threads
 /// were faster than one in each of nine networks (Zen 4); where other programs run, threads wait longer for one another.
@@ -97,12 +111,11 @@ impl<'d> Trainer<'d> {
     pub fn new(mut config: TrainConfig, data: &'d Dataset) -> Result<Self> {
         config.check()?;
         data.require_labels()?;
-        let spec =
-            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
+        let spec = config.spec(data.n_features(), data.n_outputs())?;
         config.activations = spec.activations();
         config.split = config.split.resolved(data);
         let layout = Layout::new(&spec)?;
-        require_memory(COPIES * layout.len(), "the network with its optimizer and checkpoint")?;
+        require_training_memory(&config, layout.len())?;
         let mut params = Buffer::zeros(layout.len(), "the network")?;
         initialize(&mut params, &spec, &layout, config.init, config.seed)?;
         let state = TrainerState {
@@ -129,12 +142,10 @@ impl<'d> Trainer<'d> {
     pub fn from_model(mut config: TrainConfig, model: &Model, data: &'d Dataset) -> Result<Self> {
         let spec = model.spec();
         (config.hidden, config.activations) = (spec.hidden(), spec.activations());
+        config.norm = spec.norm();
         config.split = config.split.resolved(data);
         config.check()?;
-        require_memory(
-            COPIES * model.params().len(),
-            "the network with its optimizer and checkpoint",
-        )?;
+        require_training_memory(&config, model.params().len())?;
         let other_task =
             model.metadata().is_some() && model.task().is_regression() != data.is_regression();
         if spec.n_in() != data.n_features() || spec.n_out() != data.n_outputs() || other_task {
@@ -162,7 +173,8 @@ impl<'d> Trainer<'d> {
             diverged: None,
             prepare: data.prepare().cloned(),
         };
-        let mut trainer = Self::assemble(state, spec.clone(), data)?;
+        let spec = state.config.disturb(spec.clone())?;
+        let mut trainer = Self::assemble(state, spec, data)?;
         if let Some((own, problem)) = model.other_outputs(trainer.task.loss()) {
             return Err(Error::usage(format!(
                 "the model {problem}; expected the loss {own}, or a new output layer"
@@ -170,6 +182,9 @@ impl<'d> Trainer<'d> {
         }
         if let Some(params) = model.rescaled_for(&trainer.task)? {
             trainer.state.optimizer = State::new(&params)?;
+            if trainer.state.config.ema.is_some() {
+                trainer.state.optimizer.start_average()?;
+            }
             trainer.state.best_params.copy_from_slice(&params);
         }
         Ok(trainer)
@@ -183,8 +198,7 @@ impl<'d> Trainer<'d> {
         let config = &state.config;
         config.check()?;
         state.require_data(data)?;
-        let spec =
-            Spec::new(data.n_features(), &config.hidden, &config.activations, data.n_outputs())?;
+        let spec = config.spec(data.n_features(), data.n_outputs())?;
         let expected = Layout::new(&spec)?.len();
         if state.optimizer.params.len() != expected {
             return Err(Error::invalid(
@@ -212,14 +226,16 @@ impl<'d> Trainer<'d> {
         if state.threads == 0 {
             state.threads = threads_for(config.threads, backend, parameters, batch_size);
         }
-        let options = EngineOptions {
-            backend,
-            threads: state.threads,
-            batch_size,
-            deterministic: config.deterministic,
-            loss: task.loss(),
-            frozen: config.frozen()?,
-        };
+        let frozen = config.frozen()?;
+        let options = EngineOptions::new(batch_size).with(|options| {
+            (options.backend, options.threads) = (backend, state.threads);
+            (options.deterministic, options.frozen) = (config.deterministic, frozen);
+            options.loss = task.loss();
+            config.set_recipe(options);
+        });
+        if config.ema.is_some() && state.optimizer.average.is_empty() {
+            state.optimizer.start_average()?;
+        }
         if let Some(PartialEpoch { score, .. }) = state.partial {
             let (batch, samples) = (options.batch_size as u64, parts.train.len() as u64);
             if score.samples >= samples || !score.samples.is_multiple_of(batch) {
@@ -366,9 +382,10 @@ impl<'d> Trainer<'d> {
         let PartialEpoch { score, seconds } = partial.get_or_insert_default();
         let rest = &order[score.samples as usize..];
         let batch_size = config.batch_size.min(order.len());
+        let plan = config.plan(order.len());
         let total = order.len() as u64;
         let mut request = Request::Continue;
-        let trained = engine.train(optimizer, &config.adam(), data, rest, batch_size, |step| {
+        let trained = engine.train(optimizer, &plan, data, rest, batch_size, |step| {
             let mut sum = *score;
             sum += step;
             if sum.loss_sum.is_finite() {
@@ -394,10 +411,10 @@ impl<'d> Trainer<'d> {
     /// Validates, and keeps the weights if they are the best so far.
     fn finish_epoch(&mut self) -> Pause {
         let Self { state, data, parts, engine, task, metric, .. } = self;
-        let TrainerState { optimizer, history, partial, .. } = state;
+        let TrainerState { config, optimizer, history, partial, .. } = state;
         let PartialEpoch { score, seconds } = partial.take().unwrap_or_default();
         let val =
-            (!parts.val.is_empty()).then(|| engine.evaluate(&optimizer.params, data, &parts.val));
+            (!parts.val.is_empty()).then(|| engine.evaluate(optimizer.weights(), data, &parts.val));
         if val.is_some_and(|val| !val.loss_sum.is_finite()) {
             let layer = self.spec.layers().len() - 1;
             let (epoch, step) = (history.len() + 1, optimizer.steps);
@@ -405,8 +422,10 @@ impl<'d> Trainer<'d> {
         }
         let epoch = history.len() + 1;
         let mut record = EpochRecord::of(epoch, task.is_regression(), score, val, seconds);
+        let last_step = optimizer.steps.saturating_sub(1);
+        record.lr = Some(config.plan(parts.train.len()).rate(last_step));
         if !parts.val.is_empty()
-            && let Some(value) = measure(*metric, engine, &optimizer.params, data, &parts.val)
+            && let Some(value) = measure(*metric, engine, optimizer.weights(), data, &parts.val)
         {
             record.set_value(*metric, value);
         }
@@ -415,7 +434,7 @@ impl<'d> Trainer<'d> {
         history.push(record);
         if is_best {
             state.best_epoch = history.len();
-            state.best_params.copy_from_slice(&optimizer.params);
+            state.best_params.copy_from_slice(optimizer.weights());
         }
         Pause::Epoch { is_best }
     }

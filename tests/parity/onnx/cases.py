@@ -6,7 +6,7 @@ import numpy as np
 
 from tables import Table, category, number, with_classes, with_numbers
 
-ACTIVATIONS = "identity relu leaky-relu elu selu gelu silu sigmoid tanh".split()
+ACTIVATIONS = "identity relu leaky-relu elu selu gelu silu mish sigmoid tanh".split()
 SCALES = "auto none unit standard robust".split()
 LOSSES = "mse mae huber quantile:0.9".split()
 CITIES = ["Oslo", "Rome", "Bern", "São Paulo", 'a "b", c', "x y"]

@@ -1,0 +1,83 @@
+//! What becomes of a layer's products: noise, bias, activation, dropout; and their slopes backward. Both backends call it for some units of some rows.
+
+use super::context::Context;
+use super::kernels::random::{Place, add_noise, dropout};
+use super::kernels::{activation, rows};
+use crate::rng::{Purpose, key};
+
+/// A step of training, by which disturbances are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// Its number, from 1.
+    pub step: u64,
+    /// The samples of the batch.
+    pub batch: &'a [u32],
+}
+
+/// Some units of a layer, and the samples in which they are computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Units<'a> {
+    /// The layer; the inputs of the network are those before layer 0.
+    pub layer: Option<usize>,
+    pub first: usize,
+    pub count: usize,
+    /// In a step of training: its number, and the sample of each row.
+    pub training: Option<(u64, &'a [u32])>,
+}
+
+impl Context<'_> {
+    /// `a = f(z + b)` in place, in training with the layer's noise before and dropout after it. `z` is (rows, units) and so is `slopes`, which receives the derivative of
+    /// what comes out by `z`; it may be empty where that follows from the values.
+    pub fn activate(&self, units: Units<'_>, z: &mut [f32], slopes: &mut [f32], b: &[f32]) {
+        let Some(l) = units.layer else { return };
+        let layer = &self.spec.layers()[l];
+        self.add_noise(units, z);
+        if layer.activation.derivative_follows_from_value() {
+            activation::forward(self.isa, z, &mut [], b, layer.activation);
+            if !slopes.is_empty() {
+                slopes.fill(1.0);
+                activation::backward(self.isa, slopes, z, layer.activation);
+            }
+        } else {
+            activation::forward(self.isa, z, slopes, b, layer.activation);
+        }
+        self.drop_out(units, z, slopes);
+    }
+
+    /// Disturbs the inputs (rows, units) of the network.
+    pub fn disturb_inputs(&self, units: Units<'_>, inputs: &mut [f32]) {
+        self.add_noise(units, inputs);
+        self.drop_out(units, inputs, &mut []);
+    }
+
+    /// Makes `dz` of `da` (rows, units) in place: `kept` is what [`Context::activate`] left, the slopes if the layer keeps them, else the activations.
+    pub fn differentiate(&self, l: usize, da: &mut [f32], kept: &[f32]) {
+        let layer = &self.spec.layers()[l];
+        match layer.keeps_slope() {
+            true => rows::multiply(self.isa, da, kept),
+            false => activation::backward(self.isa, da, kept, layer.activation),
+        }
+    }
+
+    fn add_noise(&self, units: Units<'_>, values: &mut [f32]) {
+        let deviation = self.spec.disturbance(units.layer).noise;
+        if let Some(place) = self.place(units, Purpose::Noise, deviation) {
+            add_noise(self.isa, values, place, deviation);
+        }
+    }
+
+    fn drop_out(&self, units: Units<'_>, values: &mut [f32], slopes: &mut [f32]) {
+        let rate = self.spec.disturbance(units.layer).dropout;
+        if let Some(place) = self.place(units, Purpose::Dropout, rate) {
+            dropout(self.isa, values, slopes, place, rate);
+        }
+    }
+
+    /// Where random numbers are used, if there are any.
+    fn place<'a>(&self, units: Units<'a>, purpose: Purpose, strength: f32) -> Option<Place<'a>> {
+        let (step, samples) = units.training.filter(|_| strength > 0.0)?;
+        let layer = units.layer.map_or(0, |l| l as u64 + 1);
+        let key = key(self.recipe.seed, &[purpose as u64, layer, step]);
+        Some(Place { key, samples, first_unit: units.first, units: units.count })
+    }
+}
