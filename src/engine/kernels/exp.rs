@@ -78,7 +78,7 @@ pub fn ln<const FMA: bool>(x: f32) -> f32 {
     let q = fma::<FMA>(q, r, -1.666_805_8e-1);
     let q = fma::<FMA>(q, r, 2.000_071_5e-1);
     let q = fma::<FMA>(q, r, -2.499_999_4e-1);
-    let q = fma::<FMA>(q, r, 3.333_333_1e-1);
+    let q = fma::<FMA>(q, r, 3.333_333e-1);
     let square = r * r;
     let y = fma::<FMA>(q * r, square, n * -2.121_944_4e-4);
     let y = fma::<FMA>(-0.5, square, y);

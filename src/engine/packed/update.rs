@@ -265,23 +265,19 @@ impl Learning<'_> {
             if !usage.wants(&context.layout.tensors_of(self.l)[1 + which]) {
                 continue;
             }
-            let mut sums = [0.0; MAX_WIDTH];
             // SAFETY: phase 2: nobody writes these buffers.
+            let read = |range: Range<usize>| unsafe { packed.arena.read(range) };
+            let mut sums = [0.0; MAX_WIDTH];
             let gradient = match context.spec.layers()[self.l].norm {
                 Norm::Batch => {
                     let panels = (which - 1) * layer.out_panels + panel;
                     let start = norm.grads.start + panels * layout.width;
-                    unsafe { packed.arena.read(start..start + layout.width) }
+                    read(start..start + layout.width)
                 }
                 _ => {
-                    let (sums, dy) = (&mut sums[..layout.width], unsafe {
-                        packed.arena.read(rows(&norm.grads))
-                    });
+                    let (sums, dy) = (&mut sums[..layout.width], read(rows(&norm.grads)));
                     match which {
-                        1 => {
-                            let normed = unsafe { packed.arena.read(rows(&norm.normed)) };
-                            add_column_products(context.isa, sums, dy, normed);
-                        }
+                        1 => add_column_products(context.isa, sums, dy, read(rows(&norm.normed))),
                         _ => add_column_sums(context.isa, sums, dy),
                     }
                     &*sums
