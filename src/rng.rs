@@ -18,6 +18,8 @@ pub enum Purpose {
     Shuffle = 2,
     /// The parts of a data set; the index is the class.
     Split = 1 << 40,
+    /// How an image is augmented; the index is the epoch in the upper half, the sample in the lower.
+    Augment = 1 << 44,
 }
 
 /// A stream of random numbers.
