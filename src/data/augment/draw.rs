@@ -37,6 +37,7 @@ pub(super) type Knots = [[[f32; 2]; KNOTS]; KNOTS];
 
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // in a box, each sample would allocate
 pub(super) enum Change {
     /// Every pixel moves by so many pixels to the right and down: none without augmentation.
     Shift([isize; 2]),
