@@ -22,6 +22,8 @@ pub enum Purpose {
     Dropout = 5 << 40,
     /// Gaussian noise, likewise.
     Noise = 6 << 40,
+    /// How an image is augmented; the index is the epoch in the upper half, the sample in the lower.
+    Augment = 1 << 44,
 }
 
 /// A number that is made of a seed and what it is for, and differs with each of them.

@@ -46,6 +46,59 @@ fn write_folder(directory: &Path, count: usize, side: usize, coloured: bool) {
 }
 
 #[test]
+fn a_sheet_shows_images_and_what_augmentation_makes_of_them() {
+    let sandbox = Sandbox::new();
+    write_folder(&sandbox.path("grey"), 30, 8, false);
+    write_folder(&sandbox.path("coloured"), 3, 60, true);
+    let sheet = |args: &[&str]| {
+        let said = sandbox.ok(&[&["data"], args, &["--sheet", "sheet.png"]].concat());
+        let bytes = sandbox.bytes("sheet.png");
+        (said, image::load_from_memory(&bytes).unwrap().to_rgb8())
+    };
+    for (name, side, rows, columns) in [("grey", 80, 10, 6), ("coloured", 60, 6, 1)] {
+        let size = |rows: u32, columns: u32, apart: u32| {
+            (6 + columns * (side + 6) + apart, 6 + rows * (side + 6))
+        };
+        let (said, originals) = sheet(&[name]);
+        assert!(said.ends_with("sheet: sheet.png: images of the data\n"), "{said}");
+        assert_eq!(originals.dimensions(), size(rows, columns, 0), "{name}");
+        let (said, drawn) = sheet(&[name, "--augment", "elastic,affine"]);
+        let caption = "what affine,elastic makes of it in epochs 1 to 11 with seed 0\n";
+        assert!(said.ends_with(caption), "{said}");
+        assert_eq!(drawn.dimensions(), size(rows, 12, 16), "{name}");
+        // the first column is the same in both
+        for (x, y) in [(20, 30), (6 + side - 1, 6), (30, 6 + side + 6 + 20)] {
+            assert_eq!(drawn.get_pixel(x, y), originals.get_pixel(x, y), "{name} {x} {y}");
+        }
+        let drawn_by = |seed| sheet(&[name, "--augment", "affine,elastic", "--seed", seed]).1;
+        assert_eq!(drawn_by("0"), drawn);
+        assert_ne!(drawn_by("1"), drawn);
+    }
+    fs::write(sandbox.path("table.csv"), "a,b\n1,x\n2,y\n3,x\n4,y\n").unwrap();
+    for (args, code, problem) in [
+        ("table.csv --sheet s.png", 2, "--sheet is for images; table.csv is a table"),
+        ("grey --sheet s.jpg", 1, "s.jpg: expected a name that ends with .png"),
+        ("grey --sheet no/s.png", 1, "no/s.png: there is no such directory"),
+        ("grey --sheet grey/day/s.png", 1, "grey/day/s.png: it lies in the data"),
+        ("grey --augment affine", 2, "--sheet <FILE.png>"),
+        ("grey --sheet s.png --seed 3", 2, "--augment <A,A,...>"),
+        (
+            "grey --sheet s.png --augment twirl",
+            2,
+            "`twirl` is no kind of change; expected none, or",
+        ),
+    ] {
+        let args: Vec<&str> = std::iter::once("data").chain(args.split(' ')).collect();
+        let message = sandbox.fails(&args, code);
+        assert!(message.contains(problem) && message.lines().count() == 1, "{message}");
+    }
+    assert!(!sandbox.path("s.png").exists());
+    fs::create_dir(sandbox.path("d.png")).unwrap();
+    let message = sandbox.fails(&["data", "grey", "--sheet", "d.png"], 1);
+    assert!(message.contains("d.png: it is a directory"), "{message}");
+}
+
+#[test]
 fn a_folder_of_images_for_each_class_is_learnt_and_its_files_are_predicted() {
     let sandbox = Sandbox::new();
     for (name, coloured) in [("grey", false), ("coloured", true)] {

@@ -1,10 +1,13 @@
 //! `densely data`.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::flags::DataFlags;
-use super::{finite, make_absolute, print_note, print_raw, print_text};
-use crate::data::{ColumnOverview, Contents, Overview, Use};
+use super::{finite, make_absolute, print_note, print_raw, print_text, sheet};
+use crate::data::{Augment, ColumnOverview, Contents, Overview, Use};
+use crate::error::Error;
 use crate::figures::measure;
 use crate::report::{Column, Layout, Paint, Stream, Text, cut, grouped, plural};
 use crate::store::RunOptions;
@@ -14,12 +17,25 @@ use crate::train::setting::Configuration as _;
 
 /// Look at data: columns, kinds, missing values, target, parts, and which flags decide otherwise
 ///
-/// Says what `densely train` would make of the data with the same flags, without training.
+/// Says what `densely train` would make of the data with the same flags, without training. Of images, --sheet makes a picture.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     flags: DataFlags,
+
+    /// Write images of each class, or with --augment what becomes of them, as a picture
+    #[arg(long, value_name = "FILE.png", value_hint = clap::ValueHint::FilePath)]
+    sheet: Option<PathBuf>,
+
+    /// Show ten images and what this augmentation makes of them: one or several of shift, affine and elastic, each with a strength
+    /// if it is not 1, such as affine:0.5,elastic
+    #[arg(long, value_name = "A,A,...", requires = "sheet")]
+    augment: Option<Augment>,
+
+    /// Decides what the augmentation draws [default: 0]
+    #[arg(long, value_name = "N", requires = "augment")]
+    seed: Option<u64>,
 
     /// Write one JSON object to standard output
     #[arg(long)]
@@ -30,7 +46,8 @@ const EXAMPLES: &str = "\
 Examples:
   densely data flats.csv
   densely data flats.csv --target rent --ignore id
-  densely data train.csv --test test.csv --json | jq '.columns[] | select(.missing > 0)'";
+  densely data train.csv --test test.csv --json | jq '.columns[] | select(.missing > 0)'
+  densely data mnist --augment affine,elastic --sheet sheet.png";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -41,11 +58,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = options.data.clone();
     make_absolute(&mut options)?;
     options.check()?;
-    let overview = options.source().overview(config.split, config.split_seed)?;
+    if let Some(file) = &args.sheet {
+        sheet::require_target(file, &options)?;
+    }
+    let source = options.source();
+    let (overview, images) = source.overview_with_images(config.split, config.split_seed)?;
+    let (augment, seed) = (args.augment.unwrap_or_default(), args.seed.unwrap_or(0));
+    if let Some(file) = &args.sheet {
+        let problem = || Error::usage(format!("--sheet is for images; {name} is a table"));
+        sheet::write(file, &images.ok_or_else(problem)?, augment, seed)?;
+    }
     if args.json {
         return print_raw(&json(&name, &overview).to_string());
     }
     print_text(&text(&name, &overview, Stream::Out.width()))?;
+    if let Some(file) = &args.sheet {
+        sheet::print_caption(file, augment, seed)?;
+    }
     overview.notices.iter().for_each(|notice| print_note(notice));
     Ok(())
 }

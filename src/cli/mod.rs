@@ -21,6 +21,7 @@ mod predict;
 mod raw_outputs;
 mod report;
 mod runs;
+mod sheet;
 mod signals;
 mod sweep;
 mod sweep_end;

@@ -2,8 +2,9 @@
 //!
 //! [`load`] reads a [`Dataset`] by name or path, [`Source`] with settings of its own, and [`Tables`] makes one of tables in memory.
 //! [`Split`] divides it into [`Parts`], and [`epoch_order`] shuffles one. A data set keeps pixels as bytes, which takes a quarter of the
-//! memory traffic of `f32`; the training step scales them when it gathers a batch.
+//! memory traffic of `f32`; the training step scales them when it gathers a batch. An [`Augmenter`] changes images on the way.
 
+mod augment;
 mod dataset;
 mod draw;
 mod gzip;
@@ -23,6 +24,7 @@ mod source;
 mod split;
 pub mod table;
 
+pub use augment::{Augment, Augmenter, ImageShape};
 pub(crate) use dataset::SampleNames;
 pub use dataset::{Dataset, Features};
 pub use mnist::cache_directory as mnist_cache;

@@ -8,7 +8,7 @@ use ndarray::{ArrayViewMut2, s};
 use super::clock::{Clock, Phase, count_multiply_adds};
 use super::context::{Context, rows_of};
 use super::forward::{self, GatheredColumns};
-use super::gather::gather_samples;
+use super::gather::{Augmenting, gather_samples};
 use super::hidden::{Training, Units};
 use super::kernels::columns::Columns;
 use super::normalized;
@@ -94,7 +94,7 @@ fn forward_backward_chunk(
     clock: &mut Clock,
 ) -> Score {
     let (chunk, layers) = (regions.rows.clone(), context.layout.layers());
-    gather_rows(context, training, &chunk, columns);
+    gather_rows(context, regions.member.number(), training, &chunk, columns);
     clock.lap(|phases| &mut phases.gather);
     let scratch = context.offsets.workers[regions.member.number()].gathered_w.clone();
     // SAFETY: a worker's own buffer, which has had no other use in phase 1 since the chunk before was finished.
@@ -119,6 +119,7 @@ fn forward_backward_chunk(
 /// Writes the input of the first layer for some rows of the batch.
 pub fn gather_rows(
     context: &Context<'_>,
+    worker: usize,
     training: Training<'_>,
     rows: &Range<usize>,
     columns: Option<&Columns>,
@@ -127,7 +128,9 @@ pub fn gather_rows(
     let (buffer, n_in) = (&context.offsets.layers[0].input, context.spec.n_in());
     // SAFETY: phase 1, own rows, the only reference.
     let input = unsafe { context.arena.write(rows_of(buffer, n_in, rows)) };
-    gather_samples(context.isa, input, context.data, samples);
+    // SAFETY: phase 1, the worker's own number, the only use.
+    let augmenting = unsafe { Augmenting::of(context, worker, Some(training)) };
+    gather_samples(context.isa, input, context.data, samples, augmenting);
     let step = Some((training.step, samples));
     context.disturb_inputs(Units { layer: None, first: 0, count: n_in, training: step }, input);
     if let Some(columns) = columns {

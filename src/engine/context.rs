@@ -53,6 +53,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::chunk_counter::ChunkCounter;
+use super::gather::WorkerAugmenter;
 use super::halt::Halt;
 use super::kernels::loss::{Labels, softmax_cross_entropy};
 use super::kernels::regression::{Truth, regression_loss};
@@ -84,6 +85,8 @@ pub struct Context<'a> {
     pub arena: Shared<'a, f32>,
     pub worker_states: Shared<'a, WorkerState>,
     pub scores: Shared<'a, ChunkScore>,
+    /// Per worker, if images are augmented in training; else empty.
+    pub augmenters: Shared<'a, WorkerAugmenter>,
     pub chunk_counter: &'a ChunkCounter,
     pub halt: &'a Halt,
     pub params: Params<'a>,

@@ -121,7 +121,7 @@ unsafe fn outputs<'a>(context: &'a Context<'_>, worker: usize, samples: &[u32]) 
         let buffer = unsafe { context.arena.write(range) };
         &mut buffer[..samples.len() * n]
     };
-    gather_samples(context.isa, buffer(0, context.spec.n_in()), context.data, samples);
+    gather_samples(context.isa, buffer(0, context.spec.n_in()), context.data, samples, None);
     for (l, layer) in context.layout.layers().iter().enumerate() {
         let (rows, n_in, n_out) = (samples.len(), layer.n_in, layer.n_out);
         let keeps_slope = !context.activation(l).derivative_follows_from_value();

@@ -123,7 +123,7 @@ pub fn find_nonzero_columns<'a>(
 ) -> Option<&'a Columns> {
     // SAFETY: phase 1, a worker's own state, the only reference.
     let columns = unsafe { &mut context.worker_states.write(worker..worker + 1)[0].columns };
-    let is_noisy = context.spec.inputs().noise > 0.0;
+    let is_noisy = context.spec.inputs().noise > 0.0 || context.augmenters.len() > 0;
     let look = !is_noisy && context.offsets.partition.looks_for_zero_columns(batch.len());
     columns.choose(|words| match look {
         true => context.data.occupancy().union_of(words, batch),

@@ -10,6 +10,8 @@ use crate::rng::{Purpose, key};
 pub struct Training<'a> {
     /// Its number, from 1.
     pub step: u64,
+    /// The epoch, by which images are augmented.
+    pub epoch: u64,
     /// The samples of the batch.
     pub batch: &'a [u32],
 }

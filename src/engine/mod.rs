@@ -55,13 +55,14 @@ pub use score::Score;
 pub use speed::{memory_gbs, peak_gflops, product_gflops, read_gbs};
 pub use state::State;
 
-use crate::data::Dataset;
+use crate::data::{Augment, Dataset, ImageShape};
 use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Model, Norm, Spec, Tensor};
 use crate::task::{Loss, TargetScale};
 use chunk_counter::ChunkCounter;
 use context::{Context, Params, Recipe};
+use gather::WorkerAugmenter;
 use halt::Halt;
 use optimizer::Vectors;
 use packed::PackedNetwork;
@@ -104,6 +105,8 @@ pub struct Engine {
     packed: Option<PackedNetwork>,
     /// The samples of a pass in another order.
     sorted: Vec<u32>,
+    /// Per worker, if images are augmented in training.
+    augmenters: Vec<WorkerAugmenter>,
     /// With batch norm, the parameters of an evaluation, into whose weights it is multiplied.
     folded: Option<Buffer>,
 }
@@ -180,6 +183,7 @@ impl Engine {
             packed,
             sorted: Vec::new(),
             folded,
+            augmenters: Vec::new(),
         })
     }
 
@@ -207,6 +211,21 @@ impl Engine {
             ));
         }
         self.scales = targets;
+        Ok(self)
+    }
+
+    /// The same engine, whose steps of training augment images of this shape. Which seed and epoch they are drawn by, the options and [`Steps::epoch`] say.
+    ///
+    /// # Errors
+    /// If the network has other inputs.
+    pub fn with_augmentation(mut self, augment: Augment, shape: ImageShape) -> Result<Self> {
+        if shape.n_values() != self.spec.n_in() {
+            let (found, n_in) = (shape.n_values(), self.spec.n_in());
+            let found = format!("{augment} of images of {found} values");
+            return Err(Error::argument("augment", found, format!("{n_in} values")));
+        }
+        let workers = 0..self.workspace.offsets.partition.workers;
+        self.augmenters = workers.map(|_| WorkerAugmenter::new(augment, shape)).collect();
         Ok(self)
     }
 
@@ -462,6 +481,7 @@ impl Engine {
             arena: Shared::new(&mut workspace.arena),
             worker_states: Shared::new(&mut workspace.worker_states),
             scores: Shared::new(&mut workspace.scores),
+            augmenters: Shared::new(&mut self.augmenters),
             chunk_counter: &ChunkCounter::default(),
             halt,
             params,

@@ -34,7 +34,7 @@ pub fn forward_backward(
     let layers = context.layout.layers();
     let last = layers.len() - 1;
     let columns = forward::find_nonzero_columns(context, worker, training.batch);
-    gather_rows(context, training, &even_range(batch, worker, workers), columns);
+    gather_rows(context, worker, training, &even_range(batch, worker, workers), columns);
     clock.lap(|phases| &mut phases.gather);
     let meet = |clock: &mut Clock| {
         member.synchronise();

@@ -14,6 +14,11 @@ use crate::model::Tensor;
 pub trait Steps: Sync {
     /// The constants of step `t`, which counts from 1.
     fn step(&self, t: u64) -> Step;
+
+    /// The epoch of step `t`, by which images are augmented; the step itself where there are no epochs.
+    fn epoch(&self, t: u64) -> u64 {
+        t
+    }
 }
 
 impl Steps for Adam {

@@ -58,7 +58,7 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
     let mut next_phase = || phases.next().unwrap_or_default();
     for (i, batch) in pass.order.chunks(pass.batch_size).enumerate() {
         let step = pass.first_step + i as u64;
-        let training = Training { step, batch };
+        let training = Training { step, epoch: pass.steps.epoch(step), batch };
         phase_1(context, member, training, next_phase(), &mut clock);
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
@@ -106,7 +106,7 @@ pub fn gradient(
     mut report: Report<'_>,
 ) {
     load_params(context, member, None, true);
-    let training = Training { step: 0, batch };
+    let training = Training { step: 0, epoch: 0, batch };
     phase_1(context, member, training, 0, &mut Clock::start());
     member.synchronise();
     // in panels, they wait where the first moments lie

@@ -85,6 +85,9 @@ fn optimizer(config: &TrainConfig) -> String {
     if let Some(ema) = config.ema {
         text += &format!(", average of weights {}", ema.text());
     }
+    if !config.augment.is_none() {
+        text += &format!(", augmentation {}", config.augment);
+    }
     if config.label_smoothing > 0.0 {
         text += &format!(", label smoothing {}", config.label_smoothing.text());
     }

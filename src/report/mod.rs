@@ -30,7 +30,7 @@ pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;
 pub use page::{
-    Classes, Measured, Outputs, RunRecord, Samples, SweepRecord, write_run_report,
+    Classes, Measured, Outputs, RunRecord, Samples, SweepRecord, sheet, write_run_report,
     write_sweep_report,
 };
 pub use predictions::{PredictionFormat, Predictions};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{Optimizer, Plan, Schedule, Warmup};
 use super::setting::{Configuration, Sweep, settings};
-use crate::data::{Dataset, Parts, Split};
+use crate::data::{Augment, Dataset, Parts, Split};
 use crate::engine::{Adam, Averaging, EngineOptions, MAX_THREADS, Sgd};
 use crate::error::{Error, Result};
 use crate::gemm::BackendChoice;
@@ -74,6 +74,10 @@ settings! {
         /// Leave the first N layers as they are, with random weights or those of --init-from; the others learn faster
         freeze: Option<usize> = None, {
             value_name: "N", group: NETWORK, sweep: Sweep::Commas, default: Some("0"),
+        }
+        /// Changes the images of a training at random in each epoch: shift, affine, elastic, or several such as affine,elastic, each with a strength such as affine:0.5
+        augment: Augment = Augment::default(), {
+            value_name: "KIND,...", group: RUN, sweep: Sweep::Semicolons,
         }
         /// What normalises the products of hidden layers before their activations: batch norm over the samples of a batch, or layer norm over the units of a sample
         norm: Norm = Norm::None, {

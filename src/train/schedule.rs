@@ -228,6 +228,10 @@ fn annealed(from: f64, to: f64, share: f64) -> f64 {
 }
 
 impl Steps for Plan {
+    fn epoch(&self, t: u64) -> u64 {
+        1 + (t - 1) / self.epoch_steps.max(1)
+    }
+
     fn step(&self, t: u64) -> Step {
         let done = t - 1;
         let (lr, momentum) = (self.rate(done), self.momentum(done));

@@ -91,16 +91,29 @@ impl Source {
     /// # Errors
     /// As [`Source::load`].
     pub fn overview(&self, split: Split, split_seed: u64) -> Result<Overview> {
+        Ok(self.overview_with_images(split, split_seed)?.0)
+    }
+
+    /// Likewise, with the images themselves; `None` for a table.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    pub fn overview_with_images(
+        &self,
+        split: Split,
+        split_seed: u64,
+    ) -> Result<(Overview, Option<Dataset>)> {
         self.require_split(split)?;
         match self.read()? {
             Read::Tables(files) => {
                 let opened = Opened::of(&self.table, *files)?;
-                Ok(Overview::of_table(&Plan::of(&self.data, opened, split, split_seed)?))
+                let plan = Plan::of(&self.data, opened, split, split_seed)?;
+                Ok((Overview::of_table(&plan), None))
             }
             Read::Images(loaded) => {
                 let Loaded { data, notices } = self.finish(*loaded, split, split_seed)?;
                 let parts = split.resolved(&data).apply(&data, split_seed)?;
-                Ok(Overview::of_data(&data, &parts, notices))
+                Ok((Overview::of_data(&data, &parts, notices), Some(data)))
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::layout::{MASK_BITS, PackedLayout};
 use super::order::{InputOrder, SIDE};
 use crate::data::{Dataset, Features};
-use crate::engine::gather::PREFETCH_ROWS;
+use crate::engine::gather::{Augmenting, PREFETCH_ROWS};
 use crate::engine::kernels::rows::quotient_of_255;
 use crate::engine::shared::Shared;
 use crate::isa::{self, kernel};
@@ -65,16 +65,45 @@ kernel! {
                 }
                 Features::F32(values) => {
                     later.into_iter().for_each(|later| isa::prefetch(&values[later]));
-                    let (whole, rest) = values[range(sample)].as_chunks::<MASK_BITS>();
-                    whole.iter().for_each(|block| row.push_values(*block));
-                    if !rest.is_empty() {
-                        let mut block = [0.0; MASK_BITS];
-                        block[..rest.len()].copy_from_slice(rest);
-                        row.push_values(block);
-                    }
+                    row.push_all(&values[range(sample)]);
                 }
             }
             assert_eq!(row.block, blocks, "gather: a sample of {n} features");
+        }
+    }
+}
+
+kernel! {
+    /// The same for images that are augmented. Panics if the data holds no bytes.
+    pub fn gather_augmented(
+        to: &Gathered<'_>,
+        data: &Dataset,
+        order: InputOrder,
+        samples: &[u32],
+        augmenting: Augmenting<'_>,
+    ) {
+        let mut augmenting = augmenting;
+        let Features::U8(pixels) = data.features() else { panic!("augment: the data holds no bytes") };
+        let n = data.n_features();
+        for (i, &sample) in samples.iter().enumerate() {
+            let mut row = to.row(to.row + i);
+            let start = sample as usize * n;
+            let values = augmenting.sample(&pixels[start..start + n], sample);
+            match order {
+                InputOrder::Squares { columns } => {
+                    for lines in values.chunks_exact(SIDE * columns) {
+                        for first in (0..columns).step_by(SIDE) {
+                            let mut square = [0.0; MASK_BITS];
+                            for (line, part) in square.chunks_exact_mut(SIDE).enumerate() {
+                                let start = line * columns + first;
+                                part.copy_from_slice(&lines[start..start + SIDE]);
+                            }
+                            row.push_values(square);
+                        }
+                    }
+                }
+                InputOrder::Given => row.push_all(values),
+            }
         }
     }
 }
@@ -147,6 +176,17 @@ impl Row {
                 bytes_not_zero(bytes)
             },
         );
+    }
+
+    #[inline(always)]
+    fn push_all(&mut self, values: &[f32]) {
+        let (whole, rest) = values.as_chunks::<MASK_BITS>();
+        whole.iter().for_each(|block| self.push_values(*block));
+        if !rest.is_empty() {
+            let mut block = [0.0; MASK_BITS];
+            block[..rest.len()].copy_from_slice(rest);
+            self.push_values(block);
+        }
     }
 
     /// Writes a block. What is in it is only computed if something has to be written: not where there were zeros and are zeros.

@@ -5,11 +5,12 @@
 use std::ops::Range;
 
 use super::Packed;
-use super::gather::{Gathered, gather};
+use super::gather::{Gathered, gather, gather_augmented};
 use super::layout::{EVALUATION_BLOCK, MASK_BITS, MOST_ROWS};
 use super::lists::list_inputs;
 use crate::engine::clock::{Clock, count_multiply_adds};
 use crate::engine::context::Context;
+use crate::engine::gather::Augmenting;
 use crate::engine::hidden::{Training, Units};
 use crate::engine::partition::blocks;
 use crate::engine::score::Score;
@@ -56,7 +57,14 @@ impl Rows<'_> {
             worker: *worker,
             row: rows.start,
         };
-        gather(context.isa, &to, context.data, packed.order, samples);
+        // SAFETY: phase 1, the worker's own number, the only use.
+        let augmenting = unsafe { Augmenting::of(context, *worker, self.training) };
+        match augmenting {
+            None => gather(context.isa, &to, context.data, packed.order, samples),
+            Some(augmenting) => {
+                gather_augmented(context.isa, &to, context.data, packed.order, samples, augmenting);
+            }
+        }
         if self.training.is_some() && !context.spec.inputs().is_none() {
             let input = packed.layout.input(0, *worker);
             for panel in 0..packed.layout.layers[0].in_panels {
@@ -71,7 +79,7 @@ impl Rows<'_> {
     fn units(&self, layer: Option<usize>, panel: usize) -> Units<'_> {
         let count = self.packed.layout.width;
         let training =
-            self.training.map(|Training { step, batch }| (step, &batch[self.rows.clone()]));
+            self.training.map(|Training { step, batch, .. }| (step, &batch[self.rows.clone()]));
         Units { layer, first: panel * count, count, training }
     }
 

@@ -35,13 +35,14 @@ fn is_picture((rows, columns): (usize, usize)) -> bool {
 /// The longest side of an image in a page; larger ones would make it heavy.
 const LONGEST_SIDE: usize = 48;
 
-/// An image of (rows, columns) with as many values a pixel made smaller, by means over squares, where a side is too long.
-fn thumbnail(
+/// An image of (rows, columns) with as many values a pixel made smaller, by means over squares, where a side is too long; and its size.
+pub fn thumbnail(
     pixels: &[f32],
     (rows, columns): (usize, usize),
     channels: usize,
+    longest_side: usize,
 ) -> (Vec<f32>, (usize, usize)) {
-    let by = rows.max(columns).div_ceil(LONGEST_SIDE).max(1);
+    let by = rows.max(columns).div_ceil(longest_side).max(1);
     let (small_rows, small_columns) = (rows.div_ceil(by), columns.div_ceil(by));
     let mean = |i: usize| {
         let (pixel, channel) = (i / channels, i % channels);
@@ -55,6 +56,17 @@ fn thumbnail(
     };
     let values = small_rows * small_columns * channels;
     ((0..values).map(mean).collect(), (small_rows, small_columns))
+}
+
+/// The colours of pixels, 0 to 1. Grey ones are ink on paper: dark where the data is bright.
+pub fn inked(values: &[f32], channels: usize) -> Vec<[u8; 3]> {
+    let byte = |x: &f32| (x.clamp(0.0, 1.0) * 255.0) as u8;
+    match values.as_chunks::<3>() {
+        (colours, []) if channels == 3 => {
+            colours.iter().map(|colour| colour.each_ref().map(byte)).collect()
+        }
+        _ => values.iter().map(|x| [255 - byte(x); 3]).collect(),
+    }
 }
 
 fn in_a_row(width: Width) -> usize {
@@ -83,15 +95,8 @@ pub fn images(
         for (i, tile) in tiles.iter().enumerate() {
             let x = GAP + (i % in_a_row) as f64 * (SIDE + GAP);
             let y = GAP + (i / in_a_row) as f64 * cell;
-            let byte = |x: &f32| (x.clamp(0.0, 1.0) * 255.0) as u8;
-            let (values, (rows, columns)) = thumbnail(&tile.pixels, size, channels);
-            let pixels: Vec<[u8; 3]> = match values.as_chunks::<3>() {
-                (colours, []) if channels == 3 => {
-                    colours.iter().map(|colour| colour.each_ref().map(byte)).collect()
-                }
-                // ink on paper: dark where the data is bright
-                _ => values.iter().map(|x| [255 - byte(x); 3]).collect(),
-            };
+            let (values, (rows, columns)) = thumbnail(&tile.pixels, size, channels, LONGEST_SIDE);
+            let pixels = inked(&values, channels);
             canvas.pixels((x, y), (SIDE, SIDE), (columns, rows), &pixels)?;
             for (line, words) in tile.words.iter().enumerate() {
                 let is_last = line > 0 && line + 1 == tile.words.len();
@@ -121,7 +126,8 @@ pub fn weights(
         for (i, unit) in w.rows().into_iter().take(shown).enumerate() {
             let x = GAP + (i % in_a_row) as f64 * (SIDE + GAP);
             let y = GAP + (i / in_a_row) as f64 * (SIDE + GAP);
-            let (unit, (rows, columns)) = thumbnail(&unit.to_vec(), (rows, columns), 1);
+            let (unit, (rows, columns)) =
+                thumbnail(&unit.to_vec(), (rows, columns), 1, LONGEST_SIDE);
             let largest = unit.iter().fold(f32::MIN_POSITIVE, |largest, w| largest.max(w.abs()));
             let shade = |w: &f32| {
                 let (strength, full) = (w.abs() / largest, if *w < 0.0 { blue } else { orange });
@@ -142,15 +148,15 @@ mod tests {
     #[test]
     fn large_images_become_small_and_keep_their_means() {
         let image: Vec<f32> = (0..100 * 30).map(|i| (i / 30) as f32).collect();
-        let (small, size) = thumbnail(&image, (100, 30), 1);
+        let (small, size) = thumbnail(&image, (100, 30), 1, 48);
         assert_eq!((size, small.len()), ((34, 10), 340));
         assert_eq!((small[0], small[339]), (1.0, 99.0));
         // colours stay apart
         let colours: Vec<f32> = image.iter().flat_map(|x| [*x, 1.0, 2.0 * x]).collect();
-        let (coloured, size) = thumbnail(&colours, (100, 30), 3);
+        let (coloured, size) = thumbnail(&colours, (100, 30), 3, 48);
         assert_eq!((size, coloured.len()), ((34, 10), 1020));
         assert_eq!(coloured[1017..], [99.0, 1.0, 198.0]);
-        let same = thumbnail(&image[..28 * 28], (28, 28), 1);
+        let same = thumbnail(&image[..28 * 28], (28, 28), 1, 48);
         assert_eq!((same.0.as_slice(), same.1), (&image[..28 * 28], (28, 28)));
         assert!(
             is_picture((28, 28))

@@ -20,6 +20,7 @@ mod run_classes;
 mod run_numbers;
 mod samples;
 mod series;
+mod sheet;
 mod sweep;
 mod sweep_charts;
 
@@ -27,4 +28,5 @@ pub use measured::{Measured, Outputs};
 pub use run::{RunRecord, write_run_report};
 pub use run_classes::Classes;
 pub use samples::Samples;
+pub use sheet::sheet;
 pub use sweep::{SweepRecord, write_sweep_report};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::Value;
 
 use crate::data::prepare::{Missing, Scale, TaskChoice};
-use crate::data::{ClassWeight, ImageSize, Split};
+use crate::data::{Augment, ClassWeight, ImageSize, Split};
 use crate::gemm::BackendChoice;
 use crate::model::{Activation, Init, Norm};
 use crate::task::{Choice, Loss, Metric};
@@ -332,7 +332,7 @@ macro_rules! as_shown {
     )+};
 }
 
-as_shown!(ImageSize, Choice<Loss>, Split, Schedule);
+as_shown!(Augment, ImageSize, Choice<Loss>, Split, Schedule);
 
 /// Types that are a word in a configuration file.
 macro_rules! words {

@@ -10,7 +10,7 @@ use super::{
     Divergence, EpochEnd, EpochRecord, Observer, Outcome, PartialEpoch, Progress, Request,
     TrainConfig, TrainerState,
 };
-use crate::data::{Dataset, Parts, epoch_order};
+use crate::data::{Dataset, ImageShape, Parts, epoch_order};
 use crate::engine::{
     Broken, Buffer, Engine, EngineOptions, Score, State, Trained, default_threads, require_memory,
 };
@@ -248,7 +248,11 @@ impl<'d> Trainer<'d> {
                 ));
             }
         }
-        let engine = Engine::new(&spec, options)?.with_targets(task.targets().to_vec())?;
+        let mut engine = Engine::new(&spec, options)?.with_targets(task.targets().to_vec())?;
+        if !config.augment.is_none() {
+            let shape = ImageShape::of(data, config.augment)?;
+            engine = engine.with_augmentation(config.augment, shape)?;
+        }
         let metadata =
             Metadata::of(data, config.split, config.split_seed, state.data_fingerprint.clone());
         let metadata = metadata.with_task(&task);
