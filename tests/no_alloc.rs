@@ -5,10 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use densely::data::Dataset;
-use densely::engine::{Adam, Engine, EngineOptions, State};
+use densely::data::{Dataset, ImageShape};
+use densely::engine::{Adam, Averaging, Engine, EngineOptions, State};
 use densely::gemm::Backend;
-use densely::model::{Activation, Spec};
+use densely::model::{Activation, Norm, Spec};
 use densely::task::Loss;
 use ndarray::Array2;
 
@@ -33,8 +33,24 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// What a step does beside the plain one.
+#[derive(Clone, Copy)]
+enum Recipe {
+    Plain,
+    /// Noise, dropout, clipping, an average of the weights, and this norm.
+    Everything(Norm),
+    /// Images that are augmented.
+    Augmented,
+}
+
 /// Allocations between the first step of a second epoch and its last, of five classes or, with weights, of five numbers.
-fn count(backend: Backend, threads: usize, deterministic: bool, loss: Loss, frozen: usize) -> u64 {
+fn count(
+    backend: Backend,
+    (threads, deterministic): (usize, bool),
+    loss: Loss,
+    frozen: usize,
+    recipe: Recipe,
+) -> u64 {
     let lit = |j: usize| u8::from(!j.is_multiple_of(3)); // a third of the inputs is blank
     let pixels = Array2::from_shape_fn((500, 19), |(i, j)| (i * 31 + j * 7) as u8 * lit(j));
     let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
@@ -55,8 +71,23 @@ fn count(backend: Backend, threads: usize, deterministic: bool, loss: Loss, froz
         c.loss = loss;
         c.frozen = frozen;
     });
+    let (mut spec, mut options) = (spec, options);
+    if let Recipe::Everything(norm) = recipe {
+        spec = spec.with_norm(norm).with_noise(0.1, &[0.2]).unwrap();
+        spec = spec.with_dropout(0.1, &[0.5]).unwrap();
+        options.clip_norm = Some(0.1);
+        options.averaging = Some(Averaging { decay: 0.9 });
+    }
     let mut engine = Engine::new(&spec, options).unwrap();
+    if matches!(recipe, Recipe::Augmented) {
+        let shape = ImageShape { height: 1, width: 19, channels: 1 };
+        let augment = "affine,elastic".parse().unwrap();
+        engine = engine.with_augmentation(augment, shape).unwrap();
+    }
     let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
+    if options.averaging.is_some() {
+        state.start_average().unwrap();
+    }
     let rows: Vec<u32> = (0..500).collect();
     engine.train(&mut state, &Adam::default(), &data, &rows, 100, |_| ControlFlow::Continue(()));
     let (mut first, mut last, mut steps) = (None, 0, 0);
@@ -77,15 +108,19 @@ fn steps_do_not_allocate() {
     for backend in Backend::all() {
         for threads in [1, 2, 3] {
             for deterministic in [false, true] {
-                for (loss, frozen) in [
-                    (Loss::CrossEntropy, 0),
-                    (Loss::CrossEntropy, 1),
-                    (Loss::Mse, 0),
-                    (Loss::Poisson, 2),
+                for (loss, frozen, recipe) in [
+                    (Loss::CrossEntropy, 0, Recipe::Plain),
+                    (Loss::CrossEntropy, 1, Recipe::Plain),
+                    (Loss::Mse, 0, Recipe::Plain),
+                    (Loss::Poisson, 2, Recipe::Plain),
+                    (Loss::CrossEntropy, 0, Recipe::Everything(Norm::None)),
+                    (Loss::CrossEntropy, 1, Recipe::Everything(Norm::Batch)),
+                    (Loss::Mse, 0, Recipe::Everything(Norm::Layer)),
+                    (Loss::CrossEntropy, 0, Recipe::Augmented),
                 ] {
                     // the test harness has a thread that may allocate meanwhile, but not every time
                     let counts: Vec<u64> = (0..5)
-                        .map(|_| count(backend, threads, deterministic, loss, frozen))
+                        .map(|_| count(backend, (threads, deterministic), loss, frozen, recipe))
                         .collect();
                     let least = counts.iter().min();
                     assert_eq!(

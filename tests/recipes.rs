@@ -8,9 +8,11 @@ use std::ops::ControlFlow;
 use common::{dataset, ramp};
 use densely::data::Dataset;
 use densely::engine::{Adam, Averaging, Engine, EngineOptions, Sgd, State, Steps};
-use densely::gemm::Backend;
+use densely::gemm::{Backend, BackendChoice};
 use densely::model::Activation::{Gelu, Relu, Tanh};
-use densely::model::{Norm, Spec, Tensor};
+use densely::model::{Model, Norm, Spec, Tensor};
+use densely::store::{Checkpoint, RunOptions};
+use densely::train::{Observer, OptimizerKind, Progress, Request, TrainConfig, Trainer};
 
 #[derive(Clone)]
 struct Case {
@@ -343,5 +345,155 @@ fn steps_are_bit_equal() {
                 assert!(trained(threads, false) == trained(threads, false), "{}", case.name);
             }
         }
+    }
+}
+
+/// Images of three classes.
+fn images() -> Dataset {
+    let directory = tempfile::tempdir().unwrap();
+    common::write_idx(directory.path(), 240, 40);
+    densely::data::load(directory.path().to_str().unwrap()).unwrap().data
+}
+
+fn config(recipe: &str) -> TrainConfig {
+    let mut config = TrainConfig::default().with(|c| {
+        (c.hidden, c.epochs, c.batch_size) = (vec![40, 24], 3, 32);
+        c.split = "200,40,40".parse().unwrap();
+    });
+    match recipe {
+        "augmented" => config.augment = "affine,elastic:0.5".parse().unwrap(),
+        "batch norm" => {
+            (config.norm, config.input_noise, config.noise) = (Norm::Batch, 0.1, vec![0.2]);
+            (config.schedule, config.ema) = ("cosine".parse().unwrap(), Some(0.9));
+        }
+        _ => {
+            (config.norm, config.dropout, config.input_dropout) = (Norm::Layer, vec![0.3], 0.1);
+            (config.optimizer, config.nesterov) = (OptimizerKind::Sgd, true);
+            config.schedule = "one-cycle".parse().unwrap();
+            (config.clip_norm, config.label_smoothing) = (Some(1.0), 0.1);
+        }
+    }
+    config
+}
+
+/// The weights that are kept and what is saved, in which times differ.
+fn ended(trainer: &Trainer<'_>) -> (Vec<f32>, Vec<f32>, Vec<Option<f64>>) {
+    let state = trainer.state();
+    let rates = state.history().iter().map(|record| record.lr).collect();
+    (state.best_params().to_vec(), state.optimizer().params().to_vec(), rates)
+}
+
+/// Stops after so many steps.
+struct Stop(u64);
+
+impl Observer for Stop {
+    fn step(&mut self, _epoch: usize, _progress: Progress) {
+        self.0 = self.0.saturating_sub(1);
+    }
+
+    fn request(&mut self) -> Request {
+        if self.0 == 0 { Request::Stop } else { Request::Continue }
+    }
+}
+
+#[test]
+fn runs_are_bit_equal_over_threads_and_resumes() {
+    let data = images();
+    for recipe in ["augmented", "batch norm", "layer norm"] {
+        for backend in [BackendChoice::Rust, Backend::all()[0].choice()] {
+            let config = config(recipe).with(|c| {
+                (c.deterministic, c.backend, c.threads) = (true, backend, Some(1));
+            });
+            let mut whole = Trainer::new(config.clone(), &data).unwrap();
+            whole.run(&mut ()).unwrap();
+            let expected = ended(&whole);
+            assert!(expected.0.iter().all(|w| w.is_finite()));
+            let mut two =
+                Trainer::new(config.clone().with(|c| c.threads = Some(2)), &data).unwrap();
+            two.run(&mut ()).unwrap();
+            assert!(ended(&two) == expected, "{recipe} {backend:?}: two threads");
+            for steps in [1, 5, 7, 9] {
+                let mut first = Trainer::new(config.clone(), &data).unwrap();
+                assert!(first.run(&mut Stop(steps)).is_err());
+                let options = RunOptions::default();
+                let bytes = Checkpoint::of(&options, first.state()).to_bytes().unwrap();
+                let (_, state) = Checkpoint::from_bytes(&bytes).unwrap().into_state().unwrap();
+                let mut resumed = Trainer::resume(state, &data).unwrap();
+                resumed.run(&mut ()).unwrap();
+                assert!(ended(&resumed) == expected, "{recipe} {backend:?}: resumed after {steps}");
+            }
+            let other = config.clone().with(|c| c.seed = 1);
+            let mut other = Trainer::new(other, &data).unwrap();
+            other.run(&mut ()).unwrap();
+            assert!(ended(&other).1 != expected.1);
+        }
+    }
+}
+
+#[test]
+fn planned_epochs_stay_and_constant_rates_go_on() {
+    let data = images();
+    for (recipe, can_go_on) in [("augmented", true), ("batch norm", false)] {
+        let mut trainer = Trainer::new(config(recipe), &data).unwrap();
+        trainer.run(&mut ()).unwrap();
+        let mut state = trainer.into_state();
+        let more = state.config().clone().with(|c| c.epochs += 1);
+        match state.reconfigure(more) {
+            Ok(()) => assert!(can_go_on),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(!can_go_on && message.contains("epochs is 4; expected 3"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn epochs_say_their_rates() {
+    let data = images();
+    let config = config("batch norm").with(|c| c.lr = 0.01);
+    let mut trainer = Trainer::new(config, &data).unwrap();
+    trainer.run(&mut ()).unwrap();
+    // 200 samples in batches of 32 are 7 steps; the last of an epoch is the 7th, 14th, 21st
+    for (record, done) in trainer.state().history().iter().zip([6.0, 13.0, 20.0]) {
+        let expected = 0.005 * (1.0 + (std::f64::consts::PI * done / 21.0).cos());
+        assert!((record.lr.unwrap() - expected).abs() < 1e-12, "{record:?}");
+    }
+}
+
+#[test]
+fn augmented_images_are_learned_and_those_of_tables_are_refused() {
+    let data = images();
+    let mut trainer = Trainer::new(config("augmented").with(|c| c.epochs = 12), &data).unwrap();
+    let outcome = trainer.run(&mut ()).unwrap();
+    assert!(outcome.val_accuracy.unwrap() > 0.9, "{outcome:?}");
+    let problem = Trainer::new(config("augmented"), &dataset(280, 20, 3)).unwrap_err();
+    assert!(problem.to_string().contains("no images"), "{problem}");
+}
+
+#[test]
+fn models_with_norms_are_files_and_become_plain_ones() {
+    let data = images();
+    let rows: Vec<u32> = (0..280).collect();
+    for recipe in ["batch norm", "layer norm"] {
+        let mut trainer = Trainer::new(config(recipe), &data).unwrap();
+        trainer.run(&mut ()).unwrap();
+        let model = trainer.best_model();
+        let read = Model::from_bytes(&model.to_bytes().unwrap(), &[]).unwrap();
+        assert_eq!(read, model);
+        let mut engine = Engine::of_model(&read, EngineOptions::to_evaluate()).unwrap();
+        let expected = engine.logits(read.params(), &data, &rows);
+        let folded = read.folded().unwrap();
+        assert_eq!(
+            folded.spec().norm(),
+            if recipe == "batch norm" { Norm::None } else { Norm::Layer }
+        );
+        let mut engine = Engine::of_model(&folded, EngineOptions::to_evaluate()).unwrap();
+        let found = engine.logits(folded.params(), &data, &rows);
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{recipe}");
+        // it trains on from its statistics
+        let more = config(recipe).with(|c| c.epochs = 1);
+        let trainer = Trainer::from_model(more, &read, &data).unwrap();
+        assert_eq!(trainer.state().optimizer().params(), read.params());
     }
 }

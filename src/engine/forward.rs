@@ -22,6 +22,13 @@ pub struct GatheredColumns<'a> {
     pub scratch: &'a mut [f32],
 }
 
+impl GatheredColumns<'_> {
+    /// The same for another use.
+    pub fn again(&mut self) -> GatheredColumns<'_> {
+        GatheredColumns { columns: self.columns, scratch: self.scratch }
+    }
+}
+
 /// `z = input w^T` for some outputs of a layer.
 ///
 /// `input` is (rows, n_in), `z` is (rows, outputs). With `gathered`, the first columns of `input` are those of `gathered.columns`, and the others are zero throughout the

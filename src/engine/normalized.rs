@@ -22,6 +22,9 @@ use super::partition::even_range;
 use super::workers::Member;
 use crate::model::Norm;
 
+/// The lines of columns in a region, where regions have a fixed size.
+const FIXED_LINES: usize = 4;
+
 /// Phase 1 for one worker, between barriers that all pass.
 pub fn forward_backward(
     context: &Context<'_>,
@@ -40,9 +43,23 @@ pub fn forward_backward(
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
     };
-    let region = |width: usize| {
-        let lines = even_range(width.div_ceil(LINE), worker, workers);
-        Region { rows: 0..batch, columns: lines.start * LINE..(lines.end * LINE).min(width) }
+    // a worker's columns in one region; or where nothing may depend on the number of workers, in regions of a fixed size, in turn
+    let regions = |width: usize| {
+        let lines = width.div_ceil(LINE);
+        let (count, most) = match context.offsets.partition.fixed {
+            true => (lines.div_ceil(FIXED_LINES), FIXED_LINES),
+            false => (workers, lines),
+        };
+        let of = move |i: usize| match most == lines {
+            true => even_range(lines, i, count),
+            false => i * most..lines.min((i + 1) * most),
+        };
+        let region = move |lines: Range<usize>| Region {
+            rows: 0..batch,
+            columns: lines.start * LINE..(lines.end * LINE).min(width),
+        };
+        let own = (worker..count).step_by(workers).map(of).map(region);
+        own.filter(|region| !region.columns.is_empty())
     };
     let scratch = context.offsets.workers[worker].gathered_w.clone();
     // SAFETY: a worker's own buffer, which has no other use in phase 1.
@@ -50,25 +67,22 @@ pub fn forward_backward(
     let mut gathered = columns.map(|columns| GatheredColumns { columns, scratch });
     meet(clock);
     for (l, layer) in layers[..last].iter().enumerate() {
-        let region = region(layer.n_out);
-        if !region.columns.is_empty() {
-            forward_region(context, l, &region, training, gathered.take());
+        for region in regions(layer.n_out) {
+            let gathered = gathered.as_mut().filter(|_| l == 0).map(GatheredColumns::again);
+            forward_region(context, l, &region, training, gathered);
         }
         clock.lap(|phases| &mut phases.forward);
         meet(clock);
     }
     context.for_each_batch_chunk(worker, batch, phase, |rows| {
         let region = Region { rows, columns: 0..layers[last].n_out };
-        forward_region(context, last, &region, training, gathered.take());
+        forward_region(context, last, &region, training, None);
         loss_of_rows(context, training.batch, &region.rows)
     });
     clock.lap(|phases| &mut phases.forward);
     for l in (context.frozen + 1..=last).rev() {
         meet(clock);
-        let region = region(layers[l].n_in);
-        if !region.columns.is_empty() {
-            backward_region(context, l, &region);
-        }
+        regions(layers[l].n_in).for_each(|region| backward_region(context, l, &region));
         clock.lap(|phases| &mut phases.backward);
     }
 }

@@ -144,8 +144,8 @@ settings! {
         nesterov: bool = false, {
             value_name: "on|off", group: OPTIMIZER, sweep: Sweep::Commas, implied: Some("on"),
         }
-        /// How the learning rate changes over the planned epochs: constant, cosine or linear down to 0, one-cycle up and down, or step:N:F, multiplied by F
-        /// after every N epochs
+        /// How the learning rate changes over the planned epochs: constant; cosine or linear down to 0, or only after a first share, such as linear:0.5; one-cycle up and
+        /// down; or step:N:F, multiplied by F after every N epochs
         schedule: Schedule = Schedule::Constant, {
             value_name: "SCHEDULE", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some(""),
         }

@@ -19,9 +19,15 @@ pub enum Schedule {
     #[default]
     Constant,
     /// `lr (1 + cos(pi t)) / 2` (Loshchilov and Hutter, 2017, without restarts)
-    Cosine,
+    Cosine {
+        /// The first share of the training, in which the rate stays as it is; `t` then counts from its end. 0 for none.
+        flat: f64,
+    },
     /// `lr (1 - t)`
-    Linear,
+    Linear {
+        /// Likewise.
+        flat: f64,
+    },
     /// Up to `lr` and down again, and momentum (Adam's first decay) down and up: `torch.optim.lr_scheduler.OneCycleLR` with its defaults (Smith and Topin, 2018).
     OneCycle,
     /// `lr` times `factor` for each `epochs` epochs that are done
@@ -45,7 +51,7 @@ pub enum Warmup {
 }
 
 /// The forms that a schedule can have, for messages.
-const FORMS: &str = "constant, cosine, linear, one-cycle, or step:N:F such as step:30:0.1";
+const FORMS: &str = "constant, cosine or linear (also with a flat first share, such as linear:0.5), one-cycle, or step:N:F such as step:30:0.1";
 
 impl FromStr for Schedule {
     type Err = Error;
@@ -55,8 +61,11 @@ impl FromStr for Schedule {
         let mut parts = text.trim().split(':');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some("constant"), None, ..) => Ok(Self::Constant),
-            (Some("cosine"), None, ..) => Ok(Self::Cosine),
-            (Some("linear"), None, ..) => Ok(Self::Linear),
+            (Some(kind @ ("cosine" | "linear")), flat, None, _) => {
+                let is_share = |flat: &f64| (0.0..1.0).contains(flat);
+                let flat = flat.unwrap_or("0").parse().ok().filter(is_share).ok_or_else(refuse)?;
+                Ok(if kind == "cosine" { Self::Cosine { flat } } else { Self::Linear { flat } })
+            }
             (Some("one-cycle"), None, ..) => Ok(Self::OneCycle),
             (Some("step"), Some(epochs), Some(factor), None) => {
                 let epochs = epochs.parse().ok().filter(|&epochs| epochs > 0).ok_or_else(refuse)?;
@@ -73,8 +82,10 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Constant => f.write_str("constant"),
-            Self::Cosine => f.write_str("cosine"),
-            Self::Linear => f.write_str("linear"),
+            Self::Cosine { flat: 0.0 } => f.write_str("cosine"),
+            Self::Linear { flat: 0.0 } => f.write_str("linear"),
+            Self::Cosine { flat } => write!(f, "cosine:{flat}"),
+            Self::Linear { flat } => write!(f, "linear:{flat}"),
             Self::OneCycle => f.write_str("one-cycle"),
             Self::Step { epochs, factor } => write!(f, "step:{epochs}:{factor}"),
         }
@@ -184,10 +195,11 @@ impl Plan {
     fn scheduled(&self, done: u64) -> f64 {
         // more steps are done than planned where epochs were added to a constant rate alone
         let t = (done as f64 / self.steps.max(1) as f64).min(1.0);
+        let after = |flat: f64| ((t - flat) / (1.0 - flat)).max(0.0);
         match self.schedule {
             Schedule::Constant => 1.0,
-            Schedule::Cosine => (1.0 + (PI * t).cos()) / 2.0,
-            Schedule::Linear => 1.0 - t,
+            Schedule::Cosine { flat } => (1.0 + (PI * after(flat)).cos()) / 2.0,
+            Schedule::Linear { flat } => 1.0 - after(flat),
             Schedule::OneCycle => {
                 let first = 1.0 / DIVISORS.0;
                 match self.cycle(done) {
@@ -273,6 +285,10 @@ mod tests {
             ("linear", 0, 0.5),
             ("linear", 75, 0.125),
             ("linear", 100, 0.0),
+            ("linear:0.6", 60, 0.5),
+            ("linear:0.6", 80, 0.25),
+            ("cosine:0.5", 50, 0.5),
+            ("cosine:0.5", 75, 0.25),
             ("step:3:0.1", 29, 0.5),
             ("step:3:0.1", 30, 0.05),
             ("step:3:0.1", 99, 0.0005),
@@ -326,12 +342,30 @@ mod tests {
 
     #[test]
     fn texts_round_trip_and_others_are_refused() {
-        for text in ["constant", "cosine", "linear", "one-cycle", "step:30:0.1"] {
+        for text in [
+            "constant",
+            "cosine",
+            "linear",
+            "cosine:0.5",
+            "linear:0.67",
+            "one-cycle",
+            "step:30:0.1",
+        ] {
             assert_eq!(text.parse::<Schedule>().unwrap().to_string(), text);
         }
-        for text in
-            ["", "exp", "step", "step:0:0.1", "step:3:2", "step:3", "cosine:1", "step:3:0.1:4"]
-        {
+        for text in [
+            "",
+            "exp",
+            "step",
+            "step:0:0.1",
+            "step:3:2",
+            "step:3",
+            "cosine:1",
+            "linear:x",
+            "linear:-1",
+            "cosine:0.1:2",
+            "step:3:0.1:4",
+        ] {
             let message = text.parse::<Schedule>().unwrap_err().to_string();
             assert!(message.contains("expected constant, cosine"), "{message}");
         }

@@ -147,7 +147,7 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let finished = state.to_bytes().unwrap();
     let short = replaced(&finished, b"\"m\":{", b"\"n\":{");
     let turned = flipped(&finished, finished.len() - 3);
-    let newer = replaced(&finished, b"format_version\\\":3", b"format_version\\\":9");
+    let newer = replaced(&finished, b"format_version\\\":6", b"format_version\\\":9");
     let with = |change: &dyn Fn(&mut Checkpoint)| {
         let mut state = state.clone();
         change(&mut state);
