@@ -165,7 +165,7 @@ fn a_run_with_frozen_layers_resumes_bit_by_bit() {
         resumed.run(&mut ()).unwrap();
         assert_eq!(remains(&resumed), remains(&whole));
 
-        // nothing frozen is the usual run, in a file that an earlier densely reads
+        // nothing frozen is the usual run
         let usual = whole.config().clone().with(|c| c.freeze = None);
         let mut plain = Trainer::new(usual.clone(), &data).unwrap();
         let bytes = Checkpoint::of(&RunOptions::default(), plain.state()).to_bytes().unwrap();
