@@ -21,9 +21,18 @@ const LONG: Duration = Duration::from_millis(300);
 const FEWEST_STEPS: usize = 200;
 
 /// The settings that decide the time of an epoch.
-const SLOW_OR_FAST: [&str; 9] = [
+const SLOW_OR_FAST: [&str; 18] = [
     "hidden",
     "activations",
+    "norm",
+    "noise",
+    "input_noise",
+    "dropout",
+    "input_dropout",
+    "augment",
+    "optimizer",
+    "clip_norm",
+    "ema",
     "batch_size",
     "split",
     "split_seed",

@@ -76,8 +76,11 @@ impl Change {
         let knots = augment.elastic.map(|strength| {
             let range = strength * DEVIATION * 3f64.sqrt() / SQUARED_WEIGHTS;
             let ranges = sides.map(|side| (range * side as f64) as f32);
-            [[(); KNOTS]; KNOTS]
-                .map(|row| row.map(|()| ranges.map(|range| range * rng.symmetric())))
+            let mut knots = [[ranges; KNOTS]; KNOTS];
+            for displacement in knots.as_flattened_mut().as_flattened_mut() {
+                *displacement *= rng.symmetric();
+            }
+            knots
         });
         let shift = shift.map(|pixels| pixels as f64);
         let origin = [0, 1].map(|i| {
