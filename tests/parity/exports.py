@@ -82,7 +82,11 @@ def in_numpy(archive, raw):
     else:
         x = raw / 255 if about["scaling"] == "u8/255" else raw
     for i, name in enumerate(archive["activations"]):
-        x = NUMPY[str(name)](x @ archive[f"weight_{i}"].T.astype(float) + archive[f"bias_{i}"])
+        z = x @ archive[f"weight_{i}"].T.astype(float) + archive[f"bias_{i}"]
+        if f"gain_{i}" in archive:
+            mean, variance = z.mean(axis=1, keepdims=True), z.var(axis=1, keepdims=True)
+            z = archive[f"gain_{i}"] * (z - mean) / np.sqrt(variance + 1e-5) + archive[f"shift_{i}"]
+        x = NUMPY[str(name)](z)
     if "targets" in archive:
         return np.exp(x) if about["regression"]["loss"] == "poisson" else x * archive["target_scale"] + archive["target_center"]
     shares = np.exp(x - x.max(axis=1, keepdims=True))
@@ -217,6 +221,8 @@ def main():
         kind, price = ["--target", "kind"], ["--target", "price", "--ignore", "kind"]
         for name in ACTIVATIONS:
             compare(binary, directory, name, [*kind, "--hidden", "12,7", "--activations", name])
+        for norm in ["batch", "layer"]:
+            compare(binary, directory, f"norm-{norm}", [*kind, "--norm", norm, "--no-texts", "--activations", "relu"])
         for scale in ["none", "unit", "standard", "robust"]:
             narrow = ["--ignore", "large,year"] if scale == "none" else []
             compare(binary, directory, f"scale-{scale}", [*kind, "--scale", scale, "--no-texts", "--activations", "silu", *narrow])

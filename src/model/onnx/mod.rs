@@ -33,7 +33,7 @@ use std::ops::RangeInclusive;
 
 use prost::Message as _;
 
-use super::{InputScaling, Model, Norm};
+use super::{InputScaling, Model};
 use crate::error::{Error, Result};
 use crate::memory::require_bytes;
 use graph::{Graph, ML_DOMAIN};
@@ -44,9 +44,6 @@ pub use ports::{Element, Port, Ports, ports};
 
 /// The opsets, versions of ONNX's operators, that a graph can be written for.
 pub const OPSETS: RangeInclusive<u32> = 13..=21;
-
-/// The first one with an operator for layer norm.
-const LAYER_NORM_OPSET: u32 = 17;
 
 /// The opset that suits most programs: that of ONNX 1.12, from 2022.
 pub const DEFAULT_OPSET: u32 = 17;
@@ -88,10 +85,6 @@ pub fn to_onnx(model: &Model, opset: u32) -> Result<Vec<u8>> {
         let expected = format!("{} to {}", OPSETS.start(), OPSETS.end());
         return Err(Error::argument("opset", opset.to_string(), expected));
     }
-    if model.spec().norm() == Norm::Layer && opset < LAYER_NORM_OPSET {
-        let expected = format!("{LAYER_NORM_OPSET} to {}, which have layer norm", OPSETS.end());
-        return Err(Error::argument("opset", opset.to_string(), expected));
-    }
     model.check_finite("model")?;
     let ports = ports(model)?;
     require_room(model)?;
@@ -100,7 +93,7 @@ pub fn to_onnx(model: &Model, opset: u32) -> Result<Vec<u8>> {
         Some(prepare) => prepare::inputs(&mut graph, prepare, &ports.inputs)?,
         None => values(&mut graph, model, &ports.inputs[0].name),
     };
-    let z = network::layers(&mut graph, model, &inputs)?;
+    let z = network::layers(&mut graph, model, &inputs, opset)?;
     network::outputs(&mut graph, &model.task(), &z);
     let mut opsets = vec![operators("", i64::from(opset))];
     if graph.uses_ml() {

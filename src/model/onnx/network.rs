@@ -10,7 +10,7 @@ use crate::model::{
 use crate::task::{Loss, Task};
 
 /// Adds the layers; returns what the last one computes, (batch, outputs).
-pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs) -> Result<Name> {
+pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs, opset: u32) -> Result<Name> {
     let model = &model.folded()?;
     let layout = Layout::new(model.spec())?;
     let mut x = inputs.name.clone();
@@ -30,12 +30,34 @@ pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs) -> Result<Name>
                 let values = &model.params()[offsets.norm(which)];
                 graph.floats(&format!("layers.{i}.norm.{name}"), &[offsets.n_out], values)
             });
-            let attributes = [integer("axis", -1), float("epsilon", NORM_EPS)];
-            z = graph.node("LayerNormalization", &[&z, &gain, &shift], &attributes);
+            z = layer_norm(graph, &z, offsets.n_out, [&gain, &shift], opset);
         }
         x = activation(graph, z, layer.activation);
     }
     Ok(x)
+}
+
+/// The first opset with an operator for layer norm.
+const LAYER_NORM_OPSET: u32 = 17;
+
+/// Adds the layer norm of `z` (batch, n).
+fn layer_norm(graph: &mut Graph, z: &str, n: usize, [gain, shift]: [&str; 2], opset: u32) -> Name {
+    if opset >= LAYER_NORM_OPSET {
+        let attributes = [integer("axis", -1), float("epsilon", NORM_EPS)];
+        return graph.node("LayerNormalization", &[z, gain, shift], &attributes);
+    }
+    // the operator for means has its axes elsewhere from one opset to the other: a product is a mean in all of them
+    let share = graph.floats("share", &[n, 1], &vec![1.0 / n as f32; n]);
+    let eps = graph.floats("epsilon", &[], &[NORM_EPS as f32]);
+    let mean = graph.node("MatMul", &[z, &share], &[]);
+    let distance = graph.node("Sub", &[z, &mean], &[]);
+    let square = graph.node("Mul", &[&distance, &distance], &[]);
+    let variance = graph.node("MatMul", &[&square, &share], &[]);
+    let padded = graph.node("Add", &[&variance, &eps], &[]);
+    let deviation = graph.node("Sqrt", &[&padded], &[]);
+    let normed = graph.node("Div", &[&distance, &deviation], &[]);
+    let scaled = graph.node("Mul", &[&normed, gain], &[]);
+    graph.node("Add", &[&scaled, shift], &[])
 }
 
 /// The columns of `w`, row-major (n_out, n), in another order.

@@ -56,6 +56,9 @@ def tables(rng, place):
     for activation in ACTIVATIONS:
         table = with_classes(rng, numbers_alone(rng), abc)
         yield case(f"activation-{activation}", table, "--hidden", "16,8", "--activations", activation, labels="string")
+    for norm in ["batch", "layer"]:
+        table = with_classes(rng, mixed(rng), abc)
+        yield case(f"norm-{norm}", table, "--hidden", "16,8", "--norm", norm, labels="string")
     yield case("no-hidden-layer", with_classes(rng, mixed(rng), abc), "--hidden", "")
     for name, classes, labels in [
         ("binary", ["no", "yes"], "string"),
