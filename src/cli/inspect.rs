@@ -46,6 +46,7 @@ struct LayerReport {
     name: String,
     inputs: usize,
     outputs: usize,
+    norm: &'static str,
     activation: &'static str,
     parameters: usize,
     weight_norm: f64,
@@ -68,7 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut problem: Option<Error> = None;
     let mut layers = Vec::new();
     let names = model.layer_names();
-    for ((offsets, layer), name) in layout.layers().iter().zip(model.spec.layers()).zip(names) {
+    let all = layout.layers().iter().zip(model.spec.layers()).zip(names);
+    for (i, ((offsets, layer), name)) in all.enumerate() {
         let (w, b) = (offsets.w_view(&model.params), offsets.b_view(&model.params));
         let singular = singular_values(w).map_err(|error| problem = Some(error)).ok();
         let largest = singular.as_ref().and_then(|values| values.first().copied());
@@ -78,8 +80,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             name,
             inputs: offsets.n_in,
             outputs: offsets.n_out,
+            norm: layer.norm.name(),
             activation: layer.activation.name(),
-            parameters: offsets.n_in * offsets.n_out + offsets.n_out,
+            parameters: layout
+                .tensors_of(i)
+                .iter()
+                .filter(|tensor| tensor.trained)
+                .map(|tensor| tensor.range.len())
+                .sum(),
             weight_norm: w.iter().fold(0.0, norm).sqrt(),
             weight_max: w
                 .iter()
@@ -99,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         let mut report = json!({
             "inputs": model.spec.n_in(),
-            "parameters": model.params.len(),
+            "parameters": layout.parameters(),
             "layers": layers,
             "metadata": model.metadata,
         });
@@ -152,7 +160,10 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
             [
                 i.to_string(),
                 format!("{}x{}", layer.outputs, layer.inputs),
-                layer.activation.to_owned(),
+                match layer.norm {
+                    "none" => layer.activation.to_owned(),
+                    norm => format!("{norm} norm, {}", layer.activation),
+                },
                 short(layer.weight_norm),
                 short(layer.weight_max),
                 short(layer.bias_norm),
@@ -166,7 +177,7 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
         "{}, {}, {}\n\n",
         plural(model.spec.n_in(), "input"),
         plural(model.spec.n_out(), if model.task().is_regression() { "target" } else { "class" }),
-        plural(model.params.len(), "parameter")
+        plural(layers.iter().map(|layer| layer.parameters).sum(), "parameter")
     );
     let mut text = Text::from(sizes).wrapped(width, 2).with(Paint::Head, layout.head());
     for row in &rows {

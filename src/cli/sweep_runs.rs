@@ -85,6 +85,7 @@ impl Command<'_> {
         if !(output.quiet || print_config) {
             notices.iter().for_each(|notice| print_note(notice));
         }
+        config.grid.base_mut().follow_optimizer(|key| asked.has(key));
         if data.prepare().is_some() {
             config.grid.follow(&data, |key| asked.has(key))?;
         }
@@ -241,6 +242,7 @@ fn runs(
     let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
     let (mut splits, mut aims): (Vec<(Split, u64)>, Vec<_>) = (Vec::new(), Vec::new());
     for SweepRun { config, fold, .. } in &runs {
+        config.check_for(data)?;
         let TrainConfig { split, split_seed, loss, metric, .. } = config;
         let has_new_aim = !aims.contains(&(*loss, *metric));
         // folds differ in their samples alone: the first one stands for all

@@ -209,6 +209,9 @@ fn reason(state: &TrainerState) -> String {
         Some(patience) if epoch < config.epochs => format!(
             "its patience of {patience} ran out after epoch {epoch}; a new run can start with --init-from its model"
         ),
+        _ if config.plans_epochs() => format!(
+            "all {epoch} epochs that its learning rate was planned for are done; a new run can start with --init-from its model"
+        ),
         _ => format!("all {epoch} epochs are done; give more --epochs to continue it"),
     }
 }
@@ -279,9 +282,6 @@ impl Plan {
             }
             **model = foreign::start_for(model, options, train, &data, quiet)?;
         }
-        if self.is_new {
-            train.follow_optimizer(|key| asked.has(key));
-        }
         if self.is_new && data.prepare().is_some() {
             let is_model = matches!(self.start, Start::Model(_));
             let is_of_model = |key: &str| is_model && matches!(key, "hidden" | "activations");
@@ -319,6 +319,7 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
             "--new-head is for a model to start from; expected --init-from MODEL beside it";
         return Err(Error::usage(problem));
     }
+    config.train.follow_optimizer(|key| asked.has(key));
     config.check().map_err(|error| asked.locate(error))?;
     let plan = begin(config, |key| asked.has(key), Directory::New(out))?;
     Ok(Plan { is_new: true, ..plan })

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{Optimizer, Plan, Schedule, Warmup};
 use super::setting::{Configuration, Sweep, settings};
-use crate::data::{Augment, Dataset, Parts, Split};
+use crate::data::{Augment, Dataset, ImageShape, Parts, Split};
 use crate::engine::{Adam, Averaging, EngineOptions, MAX_THREADS, Sgd};
 use crate::error::{Error, Result};
 use crate::gemm::BackendChoice;
@@ -96,12 +96,12 @@ settings! {
         /// The standard deviation of Gaussian noise before an activation in training: one for all hidden layers, or one each
         noise: Vec<f64> = Vec::new(), {
             value_name: "F,F,...", group: NETWORK, sweep: Sweep::Semicolons, default: Some("none"),
-            check: |c| c.noise.iter().copied().all(is_deviation), expected: "0 or more each",
+            check: |c| c.noise.iter().copied().all(is_deviation), expected: "0 or more each, below 1e30",
         }
         /// The same of the inputs
         input_noise: f64 = 0.0, {
             value_name: "F", group: NETWORK, sweep: Sweep::Commas,
-            check: |c| is_deviation(c.input_noise), expected: "0 or more",
+            check: |c| is_deviation(c.input_noise), expected: "0 or more, below 1e30",
         }
         /// What changes the weights: adam, or sgd with momentum
         optimizer: OptimizerKind = OptimizerKind::Adam, {
@@ -110,7 +110,7 @@ settings! {
         /// Learning rate: the highest one of a schedule
         lr: f64 = Adam::default().lr, {
             value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("lr"),
-            default: Some("0.001; 0.05 with sgd"),
+            default: Some("0.001, with sgd 0.05"),
             check: |c| is_positive(c.lr) && (!(0.0..1.0).contains(&c.beta1) || is_positive(c.lr / (1.0 - c.beta1))),
             expected: "a positive number, from 1e-37 to 1e37",
         }
@@ -156,7 +156,7 @@ settings! {
         /// The largest norm of a step's gradient; a longer one is scaled down to it
         clip_norm: Option<f64> = None, {
             value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some("clip"), default: Some("none"),
-            check: |c| c.clip_norm.is_none_or(is_positive), expected: "a positive number",
+            check: |c| c.clip_norm.is_none_or(is_positive), expected: "a positive number, from 1e-37 to 1e38",
         }
         /// Validate and keep an exponential moving average of the weights, of which each step keeps the share F, such as 0.999
         ema: Option<f64> = None, {
@@ -285,6 +285,30 @@ impl TrainConfig {
     /// [`crate::Error::Argument`] for the first one.
     pub fn check(&self) -> Result<()> {
         Configuration::check(self)
+    }
+
+    /// Rejects settings that this data, or its network, cannot have.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] or [`crate::Error::Usage`] for the first one.
+    pub(crate) fn check_for(&self, data: &Dataset) -> Result<()> {
+        self.spec(data.n_features(), data.n_outputs())?;
+        if !self.augment.is_none() {
+            ImageShape::of(data, self.augment)?;
+        }
+        if self.label_smoothing > 0.0 && data.is_regression() {
+            let found = self.label_smoothing.to_string();
+            return Err(Error::argument(
+                "label_smoothing",
+                found,
+                "0, because numbers have no classes to smooth",
+            ));
+        }
+        if self.norm == Norm::Batch && self.batch_size == 1 {
+            let expected = "2 or more with batch norm, which compares the samples of a batch; a layer norm takes any";
+            return Err(Error::argument("batch_size", "1", expected));
+        }
+        Ok(())
     }
 
     /// Divides a data set into the parts of a run.

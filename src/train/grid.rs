@@ -313,7 +313,7 @@ impl Grid {
         config.check()?;
         config.frozen()?;
         let spec = config.spec(n_features, n_classes)?;
-        let parameters = Layout::new(&spec)?.len();
+        let parameters = Layout::new(&spec)?.parameters();
         config.activations = spec.activations();
         let backend = Backend::for_training(config.backend, parameters, config.batch_size)?;
         config.backend = backend.choice();

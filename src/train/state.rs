@@ -120,7 +120,7 @@ impl TrainerState {
         }
         if config.epochs != self.config.epochs && self.config.plans_epochs() {
             let expected = format!(
-                "{}, for which the learning rate was planned; a constant one could go on",
+                "{}, for which the learning rate was planned; --init-from starts a new training on its model",
                 self.config.epochs
             );
             return Err(Error::argument("epochs", config.epochs.to_string(), expected));

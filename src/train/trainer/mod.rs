@@ -214,6 +214,7 @@ impl<'d> Trainer<'d> {
 
     fn assemble(mut state: TrainerState, spec: Spec, data: &'d Dataset) -> Result<Self> {
         let config = &mut state.config;
+        config.check_for(data)?;
         let parts = config.parts(data)?;
         let task = config.task(data, &parts)?;
         let metric = task.metric(config.metric)?;
