@@ -59,6 +59,7 @@ impl Command<'_> {
     /// Trains all runs; `None` if only the configuration was to be shown.
     pub fn train(self) -> anyhow::Result<Option<Finished>> {
         let Self { name, asked, mut config, output, print_config, flags } = self;
+        config.grid.base_mut().follow_optimizer(|key| asked.has(key));
         let follows_data = config.options.source().may_be_table()?;
         if print_config && !follows_data {
             print_result(config.to_toml()?.trim_end())?;
@@ -85,7 +86,6 @@ impl Command<'_> {
         if !(output.quiet || print_config) {
             notices.iter().for_each(|notice| print_note(notice));
         }
-        config.grid.base_mut().follow_optimizer(|key| asked.has(key));
         if data.prepare().is_some() {
             config.grid.follow(&data, |key| asked.has(key))?;
         }

@@ -40,6 +40,15 @@
 //! | `dz` of the others | own panels written and read | own panels read |
 //! | a worker's parts of input gradients | written; after a barrier, read by all | - |
 //!
+//! With batch norm, of hidden layers in either backend:
+//!
+//! | buffer | phase 1 | phase 2 |
+//! |---|---|---|
+//! | running statistics | own units written, read by nobody else | own units copied to the average |
+//! | `input` of the layer above, `slope`, `dz`, normed products, inverse deviations, gradients of the norm | own units written; after a barrier, read by all | read by all |
+//!
+//! With layer norm, own rows of these. The buffers of a worker that augments images are its own.
+//!
 //! An evaluation has neither phase: `params` are read by all (with panels after each worker has converted what it owns, and a barrier), and a worker's evaluation buffers are its own. With the Rust backend these are own rows of
 //! the buffers of the batch, `EVALUATION_BLOCK` for each worker.
 //!

@@ -64,8 +64,9 @@ pub fn batch_norm(
             means.iter_mut().for_each(|mean| *mean /= rows as f32);
             pieces(&mut |z, _| add_column_squares(isa, inverses, z, means));
             inverses.iter_mut().for_each(|sum| *sum /= rows as f32);
-            if usage == Running::Update {
-                let unbiased = rows as f32 / (rows.max(2) - 1) as f32;
+            // one sample has no variance
+            if usage == Running::Update && rows > 1 {
+                let unbiased = rows as f32 / (rows - 1) as f32;
                 for (i, mean) in running_means.iter_mut().enumerate() {
                     *mean += NORM_MOMENTUM * (means[i] + norm.biases[i] - *mean);
                 }

@@ -264,7 +264,11 @@ fn own_layers(tensors: &SafeTensors<'_>, norm: Norm, len: usize) -> Result<Linea
                     "{problem}, expected [{n_out}], the rows of its weight"
                 )));
             }
+            let first = params.len();
             append_values(&mut params, &name, &values)?;
+            if kind.ends_with("running_var") && params[first..].iter().any(|x| *x < 0.0) {
+                return Err(invalid(format!("{name} has a value below 0, expected variances")));
+            }
         }
     }
     if sizes.contains(&0) {

@@ -21,8 +21,9 @@ const LONG: Duration = Duration::from_millis(300);
 const FEWEST_STEPS: usize = 200;
 
 /// The settings that decide the time of an epoch.
-const SLOW_OR_FAST: [&str; 18] = [
+const SLOW_OR_FAST: [&str; 19] = [
     "hidden",
+    "freeze",
     "activations",
     "norm",
     "noise",

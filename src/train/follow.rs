@@ -1,6 +1,6 @@
 //! The settings that follow from a table, where they are not given.
 
-use super::{Grid, TrainConfig};
+use super::{Grid, OptimizerKind, TrainConfig};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::model::{Activation, Layout};
@@ -10,6 +10,9 @@ const MOST_FLOPS: f64 = 4e13;
 
 /// The strongest weight decay that follows. More of it than that keeps networks for a few hundred rows from learning.
 const STRONGEST_DECAY: f64 = 4.0;
+
+/// The rate of Adam by which weight decays were found.
+const ADAM_RATE: f64 = 2e-3;
 
 /// The settings that follow from a table.
 #[cfg(any(test, feature = "cli"))]
@@ -59,7 +62,9 @@ impl TrainConfig {
         if !is_given("weight_decay") {
             // a product of 1 with the learning rate is rejected
             let strongest = STRONGEST_DECAY.min(0.5 / self.lr);
-            let decay = (learning / (10.0 * rows as f64)).min(strongest);
+            // found with Adam, whose steps multiply weights by 1 - lr decay; other rates come to the same
+            let rate = if self.optimizer == OptimizerKind::Sgd { ADAM_RATE / self.lr } else { 1.0 };
+            let decay = rate * (learning / (10.0 * rows as f64)).min(strongest);
             // three digits are read more easily, and do as well
             self.weight_decay = format!("{decay:.2e}").parse().unwrap_or(decay);
         }

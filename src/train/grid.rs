@@ -313,11 +313,12 @@ impl Grid {
         config.check()?;
         config.frozen()?;
         let spec = config.spec(n_features, n_classes)?;
-        let parameters = Layout::new(&spec)?.parameters();
+        let layout = Layout::new(&spec)?;
+        let (parameters, values) = (layout.parameters(), layout.len());
         config.activations = spec.activations();
-        let backend = Backend::for_training(config.backend, parameters, config.batch_size)?;
+        let backend = Backend::for_training(config.backend, values, config.batch_size)?;
         config.backend = backend.choice();
-        config.threads = Some(self.threads_for(parameters, count));
+        config.threads = Some(self.threads_for(values, count));
         let width = combinations.to_string().len();
         let mut name = format!("{:0width$}", combination + 1);
         for Axis { setting, .. } in &self.axes {

@@ -173,6 +173,30 @@ impl Optimizer {
 }
 
 impl Plan {
+    /// Rejects a warm-up that leaves a falling rate no step: it would rise to 0.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn check(&self) -> Result<()> {
+        match (self.warmup, self.schedule) {
+            (Some(warmup), schedule)
+                if schedule != Schedule::Constant && self.warmup_steps() >= self.steps =>
+            {
+                let expected = format!("less than the training's {} steps", self.steps);
+                Err(Error::argument("warmup", warmup.to_string(), expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn warmup_steps(&self) -> u64 {
+        match self.warmup {
+            None => 0,
+            Some(Warmup::Steps(steps)) => steps,
+            Some(Warmup::Share(share)) => (share * self.steps as f64).round() as u64,
+        }
+    }
+
     /// The learning rate after `done` steps.
     pub fn rate(&self, done: u64) -> f64 {
         self.optimizer.lr() * self.share(done)
@@ -180,11 +204,7 @@ impl Plan {
 
     /// The rate after `done` steps by the one that was set.
     fn share(&self, done: u64) -> f64 {
-        let warmup = match self.warmup {
-            None => 0,
-            Some(Warmup::Steps(steps)) => steps,
-            Some(Warmup::Share(share)) => (share * self.steps as f64).round() as u64,
-        };
+        let warmup = self.warmup_steps();
         // the start rises to where the schedule is when it ends
         match done < warmup {
             true => done as f64 / warmup as f64 * self.scheduled(warmup),
@@ -336,6 +356,12 @@ mod tests {
             }
         }
         assert_eq!(plan("constant", Some("10"), 100).rate(9), 0.45);
+        assert!(plan("cosine", Some("99"), 100).check().is_ok());
+        assert!(plan("constant", Some("1000"), 100).check().is_ok());
+        for warmup in ["100", "1.0"] {
+            let message = plan("linear", Some(warmup), 100).check().unwrap_err().to_string();
+            assert!(message.contains("less than the training's 100 steps"), "{message}");
+        }
         // longer than the training
         assert_eq!(plan("constant", Some("1000"), 100).rate(100), 0.05);
     }

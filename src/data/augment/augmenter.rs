@@ -29,7 +29,7 @@ pub struct Augmenter {
 }
 
 /// Longer sides are not images; their pixels can be numbered with 31 bits, and with floats of 24.
-const LONGEST_SIDE: usize = 40_000;
+pub(super) const LONGEST_SIDE: usize = 40_000;
 
 impl Augmenter {
     /// An augmenter for images of a shape.

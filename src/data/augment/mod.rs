@@ -12,6 +12,7 @@ mod kernels;
 mod tests;
 
 pub use augmenter::Augmenter;
+use augmenter::LONGEST_SIDE;
 pub use choice::Augment;
 
 use super::{Dataset, Features};
@@ -35,6 +36,13 @@ impl ImageShape {
     /// [`Error::Argument`] if the samples are not images of bytes.
     pub fn of(data: &Dataset, augment: Augment) -> Result<Self> {
         match (data.features(), data.image()) {
+            (Features::U8(_), Some((height, width))) if height.max(width) > LONGEST_SIDE => {
+                Err(Error::argument(
+                    "augment",
+                    format!("{augment}, images of {height}x{width} pixels"),
+                    format!("none, or images of at most {LONGEST_SIDE} pixels a side"),
+                ))
+            }
             (Features::U8(_), Some((height, width))) => {
                 Ok(Self { height, width, channels: data.channels() })
             }

@@ -219,6 +219,7 @@ impl<'d> Trainer<'d> {
         let task = config.task(data, &parts)?;
         let metric = task.metric(config.metric)?;
         parts.require_weight(data)?;
+        config.plan(parts.train.len()).check()?;
         let batch_size = config.batch_size.min(parts.train.len());
         let parameters = Layout::new(&spec)?.len();
         // by what was asked for, as in a sweep
