@@ -3,29 +3,21 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayViewMut2, s};
+use ndarray::s;
 
 use super::clock::{Clock, Phase, count_multiply_adds};
 use super::context::{Context, rows_of};
 use super::forward::{self, GatheredColumns};
-use super::gather::{Augmenting, gather_samples};
+use super::gather::gather_samples;
 use super::hidden::{Training, Units};
 use super::kernels::columns::Columns;
-use super::normalized;
 use super::partition::even_range;
+use super::region_norms;
+use super::regions::{LINE, Region, write_region};
 use super::score::Score;
 use super::workers::Member;
 use crate::gemm::gemm;
 use crate::model::{LayerLayout, Norm, matrix};
-
-/// Values of a cache line: a layer is split by columns between lines.
-pub const LINE: usize = 16;
-
-/// The rows and columns of a layer's (batch, n) matrices that one worker computes.
-pub struct Region {
-    pub rows: Range<usize>,
-    pub columns: Range<usize>,
-}
 
 /// Splits layer after layer into regions, one for each worker: by rows, or by columns.
 struct Regions<'a> {
@@ -69,9 +61,6 @@ pub fn forward_backward(
     phase: usize,
     clock: &mut Clock,
 ) {
-    if context.spec.norm() == Norm::Batch {
-        return normalized::forward_backward(context, member, training, phase, clock);
-    }
     let (worker, batch) = (member.number(), training.batch);
     let nonzero_columns = forward::find_nonzero_columns(context, worker, batch);
     // layer norm needs all columns of a row
@@ -129,7 +118,7 @@ pub fn gather_rows(
     // SAFETY: phase 1, own rows, the only reference.
     let input = unsafe { context.arena.write(rows_of(buffer, n_in, rows)) };
     // SAFETY: phase 1, the worker's own number, the only use.
-    let augmenting = unsafe { Augmenting::of(context, worker, Some(training)) };
+    let augmenting = unsafe { context.augmenting(worker, Some(training)) };
     gather_samples(context.isa, input, context.data, samples, augmenting);
     let step = Some((training.step, samples));
     context.disturb_inputs(Units { layer: None, first: 0, count: n_in, training: step }, input);
@@ -157,8 +146,8 @@ pub fn forward_region(
     forward::products(context, l, z, input, &region.columns, gathered);
     let norm = context.spec.layers()[l].norm;
     match norm {
-        Norm::Batch => normalized::batch_norm(context, l, region),
-        Norm::Layer => normalized::layer_norm(context, l, &region.rows),
+        Norm::Batch => region_norms::batch_norm(context, l, region),
+        Norm::Layer => region_norms::layer_norm(context, l, &region.rows),
         _ => {}
     }
     let keeps_slope = !offsets.slope.is_empty();
@@ -214,22 +203,8 @@ pub fn backward_region(context: &Context<'_>, l: usize, region: &Region) {
         }
     }
     match context.spec.layers()[l - 1].norm {
-        Norm::Batch => normalized::batch_norm_gradient(context, l - 1, region),
-        Norm::Layer => normalized::layer_norm_gradient(context, l - 1, &region.rows),
+        Norm::Batch => region_norms::batch_norm_gradient(context, l - 1, region),
+        Norm::Layer => region_norms::layer_norm_gradient(context, l - 1, &region.rows),
         _ => {}
     }
-}
-
-/// A region of a buffer with `n` columns, to write.
-///
-/// # Safety
-/// In phase 1, for the worker's own region, and while no other reference to it is in use.
-pub unsafe fn write_region<'a>(
-    context: &'a Context<'_>,
-    buffer: &Range<usize>,
-    n: usize,
-    region: &Region,
-) -> ArrayViewMut2<'a, f32> {
-    // SAFETY: the caller's promise.
-    unsafe { context.arena.write_columns(rows_of(buffer, n, &region.rows), n, &region.columns) }
 }

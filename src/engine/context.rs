@@ -61,8 +61,8 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use super::augmenting::WorkerAugmenter;
 use super::chunk_counter::ChunkCounter;
-use super::gather::WorkerAugmenter;
 use super::halt::Halt;
 use super::kernels::loss::{Labels, softmax_cross_entropy};
 use super::kernels::regression::{Truth, regression_loss};

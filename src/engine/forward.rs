@@ -117,7 +117,7 @@ pub fn layer_norm(
 }
 
 /// Parameters, for phase 1 and evaluations.
-fn params<'a>(context: &'a Context<'_>, range: Range<usize>) -> &'a [f32] {
+pub fn params<'a>(context: &'a Context<'_>, range: Range<usize>) -> &'a [f32] {
     // SAFETY: nobody writes parameters in phase 1 or in an evaluation, but for running statistics, which nobody reads so.
     unsafe { context.params.read(range) }
 }

@@ -1,5 +1,7 @@
 //! What becomes of a layer's products: noise, bias, activation, dropout; and their slopes backward. Both backends call it for some units of some rows.
+#![allow(unsafe_code)]
 
+use super::augmenting::Augmenting;
 use super::context::Context;
 use super::kernels::random::{Place, add_noise, dropout};
 use super::kernels::{activation, rows};
@@ -44,6 +46,21 @@ impl Context<'_> {
             activation::forward(self.isa, z, slopes, b, layer.activation);
         }
         self.drop_out(units, z, slopes);
+    }
+
+    /// The augmentation of a step of training, if there is one.
+    ///
+    /// # Safety
+    /// In phase 1, by the worker of that number, and while no other result of this function is in use.
+    pub unsafe fn augmenting(
+        &self,
+        worker: usize,
+        training: Option<Training<'_>>,
+    ) -> Option<Augmenting<'_>> {
+        let training = training.filter(|_| self.augmenters.len() > 0)?;
+        // SAFETY: the caller's promise.
+        let worker = unsafe { self.augmenters.write(worker..worker + 1) };
+        Some(Augmenting::new(&mut worker[0], self.recipe.seed, training.epoch))
     }
 
     /// Disturbs the inputs (rows, units) of the network.

@@ -9,6 +9,7 @@
 //! `packed` has those of the Rust backend, `evaluation` is what runs without training, `forward` is one layer, `context` is what they
 //! all share, with the table of who writes what. `partition` defines the words chunk, block, panel and tile.
 
+mod augmenting;
 mod backpropagation;
 mod barrier;
 mod broken;
@@ -30,6 +31,8 @@ mod outputs;
 mod packed;
 mod partition;
 mod predictor;
+mod region_norms;
+mod regions;
 mod score;
 mod shared;
 mod speed;
@@ -60,9 +63,9 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::{Layout, Model, Norm, Spec, Tensor};
 use crate::task::{Loss, TargetScale};
+use augmenting::WorkerAugmenter;
 use chunk_counter::ChunkCounter;
 use context::{Context, Params, Recipe};
-use gather::WorkerAugmenter;
 use halt::Halt;
 use optimizer::Vectors;
 use packed::PackedNetwork;
@@ -89,11 +92,8 @@ pub struct Trained {
 pub struct Engine {
     spec: Spec,
     loss: Loss,
-    /// Of the disturbances of training.
-    seed: u64,
-    label_smoothing: f32,
-    clip_norm: Option<f64>,
-    averaging: Option<Averaging>,
+    /// As they were given.
+    options: EngineOptions,
     /// One for each output of a regression; empty for classes.
     scales: Vec<TargetScale>,
     layout: Layout,
@@ -170,10 +170,7 @@ impl Engine {
         Ok(Self {
             spec: spec.clone(),
             loss,
-            seed: options.seed,
-            label_smoothing: options.label_smoothing as f32,
-            clip_norm: options.clip_norm,
-            averaging: options.averaging,
+            options,
             scales,
             layout,
             backend,
@@ -334,7 +331,7 @@ impl Engine {
             m.len(),
             v.len()
         );
-        let averaged = if self.averaging.is_some() { len } else { 0 };
+        let averaged = if self.options.averaging.is_some() { len } else { 0 };
         assert_eq!(average.len(), averaged, "train: the state's average has another length");
         let mut sorted = std::mem::take(&mut self.sorted);
         let mut taken = order;
@@ -460,10 +457,10 @@ impl Engine {
     ) {
         let Self { spec, loss, scales, layout, backend, isa, workers, workspace, .. } = self;
         let recipe = Recipe {
-            seed: self.seed,
-            label_smoothing: self.label_smoothing,
-            averaging: self.averaging,
-            clip_norm: self.clip_norm,
+            seed: self.options.seed,
+            label_smoothing: self.options.label_smoothing as f32,
+            averaging: self.options.averaging,
+            clip_norm: self.options.clip_norm,
             grads: Shared::new(&mut workspace.grads),
             squares: Shared::new(&mut workspace.squares),
         };

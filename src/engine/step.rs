@@ -32,7 +32,8 @@ use super::optimizer::{Change, Steps, Use, Vectors, clip_factor};
 use super::score::Score;
 use super::shared::Shared;
 use super::workers::Member;
-use super::{backpropagation, packed, update};
+use super::{backpropagation, normalized, packed, update};
+use crate::model::Norm;
 
 /// A pass over training samples.
 pub struct Pass<'a> {
@@ -146,6 +147,9 @@ fn phase_1(
     clock: &mut Clock,
 ) {
     match context.packed {
+        None if context.spec.norm() == Norm::Batch => {
+            normalized::forward_backward(context, member, training, phase, clock);
+        }
         None => backpropagation::forward_backward(context, member, training, phase, clock),
         Some(packed) => packed::forward_backward(context, packed, member, training, phase, clock),
     }

@@ -11,9 +11,9 @@ use super::context::{Context, matrix_mut, rows_of};
 use super::forward;
 use super::kernels::columns::Columns;
 use super::kernels::rows as kernels;
-use super::normalized;
 use super::optimizer::{Change, Use, Vectors};
 use super::partition::blocks;
+use super::region_norms;
 use super::shared::Shared;
 use super::workspace::gradient_rows;
 use crate::gemm::gemm;
@@ -78,7 +78,7 @@ fn gradient_of_rows<'a>(
             if which == 1 {
                 kernels::column_sums(context.isa, gradient, dz, n_out, block.start);
             } else if which > 1 {
-                normalized::vector_gradient(context, l, which - 2, &block, batch, gradient);
+                region_norms::vector_gradient(context, l, which - 2, &block, batch, gradient);
             } else {
                 let mut dw = matrix_mut(gradient, block.len(), n_in);
                 let dw = dw.slice_mut(s![.., ..used]);

@@ -4,7 +4,8 @@
 use super::layout::{MASK_BITS, PackedLayout};
 use super::order::{InputOrder, SIDE};
 use crate::data::{Dataset, Features};
-use crate::engine::gather::{Augmenting, PREFETCH_ROWS};
+use crate::engine::augmenting::Augmenting;
+use crate::engine::gather::PREFETCH_ROWS;
 use crate::engine::kernels::rows::quotient_of_255;
 use crate::engine::shared::Shared;
 use crate::isa::{self, kernel};

@@ -10,7 +10,6 @@ use super::layout::{EVALUATION_BLOCK, MASK_BITS, MOST_ROWS};
 use super::lists::list_inputs;
 use crate::engine::clock::{Clock, count_multiply_adds};
 use crate::engine::context::Context;
-use crate::engine::gather::Augmenting;
 use crate::engine::hidden::{Training, Units};
 use crate::engine::partition::blocks;
 use crate::engine::score::Score;
@@ -58,7 +57,7 @@ impl Rows<'_> {
             row: rows.start,
         };
         // SAFETY: phase 1, the worker's own number, the only use.
-        let augmenting = unsafe { Augmenting::of(context, *worker, self.training) };
+        let augmenting = unsafe { context.augmenting(*worker, self.training) };
         match augmenting {
             None => gather(context.isa, &to, context.data, packed.order, samples),
             Some(augmenting) => {
