@@ -22,6 +22,8 @@ pub enum Purpose {
     Dropout = 5 << 40,
     /// Gaussian noise, likewise.
     Noise = 6 << 40,
+    /// The seed of a member of an ensemble; the index is the member.
+    Member = 7 << 40,
     /// How an image is augmented; the index is the epoch in the upper half, the sample in the lower.
     Augment = 1 << 44,
 }
@@ -30,6 +32,14 @@ pub enum Purpose {
 #[inline(always)]
 pub fn key(seed: u64, parts: &[u64]) -> u64 {
     parts.iter().fold(seed, |key, part| splitmix64(key ^ part))
+}
+
+/// The seed of a member of an ensemble, for its weights, noise, masks and images. That of the first one is the ensemble's own.
+pub fn member_seed(seed: u64, member: usize) -> u64 {
+    match member {
+        0 => seed,
+        _ => key(seed, &[Purpose::Member as u64, member as u64]),
+    }
 }
 
 /// A stream of random numbers.

@@ -101,6 +101,39 @@ fn count(
     last - first.unwrap()
 }
 
+/// Allocations while an ensemble of three is trained on so many batches of 10 samples.
+fn count_of_ensemble(engine: &mut Engine, state: &mut State, data: &Dataset, batches: u32) -> u64 {
+    let rows: Vec<u32> = (0..10 * batches).collect();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    engine.train(state, &Adam::default(), data, &rows, 10, |_| ControlFlow::Continue(()));
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// A pass of an ensemble allocates its lists of members; its steps do not.
+#[test]
+fn steps_of_ensembles_do_not_allocate() {
+    let pixels = Array2::from_shape_fn((500, 19), |(i, j)| (i * j % 251) as u8);
+    let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
+    let data = Dataset::from_pixels(pixels.view(), &labels).unwrap();
+    let spec = Spec::new(19, &[33], &[], 5).unwrap().with_members(3).unwrap();
+    for backend in Backend::all() {
+        for threads in [1, 2, 3] {
+            let options =
+                EngineOptions::new(10).with(|c| (c.backend, c.threads) = (backend, threads));
+            let mut engine = Engine::new(&spec, options).unwrap();
+            let mut state = State::new(&vec![0.01; engine.layout().len()]).unwrap();
+            count_of_ensemble(&mut engine, &mut state, &data, 50);
+            let mut least = |batches: u32| {
+                let counts = (0..5)
+                    .map(|_| count_of_ensemble(&mut engine, &mut state, &data, batches))
+                    .collect::<Vec<u64>>();
+                counts.into_iter().min()
+            };
+            assert_eq!(least(10), least(50), "{backend:?} {threads}");
+        }
+    }
+}
+
 #[test]
 fn steps_do_not_allocate() {
     drop(std::hint::black_box(vec![1u8; 100]));

@@ -153,7 +153,7 @@ fn a_state_is_rejected_with_other_data_or_damage() {
     let version = bytes.windows(text.len()).position(|window| window == text).unwrap();
     let version = version + text.len() - 1;
     let error = flipped(version);
-    assert!(error.contains("format version 7, expected 3 to 6"), "{error}");
+    assert!(error.contains("format version 8, expected 3 to 7"), "{error}");
     let model = trainer.best_model().to_bytes().unwrap();
     let error = state_of(&model).unwrap_err().to_string();
     assert!(error.contains("expected a densely checkpoint"), "{error}");

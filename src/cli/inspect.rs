@@ -68,10 +68,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let layout = Layout::new(&model.spec)?;
     let mut problem: Option<Error> = None;
     let mut layers = Vec::new();
-    let names = model.layer_names();
-    let all = layout.layers().iter().zip(model.spec.layers()).zip(names);
-    for (i, ((offsets, layer), name)) in all.enumerate() {
-        let (w, b) = (offsets.w_view(&model.params), offsets.b_view(&model.params));
+    let (names, members) = (model.layer_names(), layout.members());
+    let all = (0..members).flat_map(|k| (0..layout.layers().len()).map(move |i| (k, i)));
+    for (k, i) in all {
+        let (offsets, layer) = (&layout.layers()[i], &model.spec.layers()[i]);
+        let name = match members {
+            1 => names[i].clone(),
+            _ => format!("members.{k}.{}", names[i]),
+        };
+        let params = &model.params[layout.member(k)];
+        let (w, b) = (offsets.w_view(params), offsets.b_view(params));
         let singular = singular_values(w).map_err(|error| problem = Some(error)).ok();
         let largest = singular.as_ref().and_then(|values| values.first().copied());
         let smallest = singular.as_ref().and_then(|values| values.last().copied());
@@ -108,6 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let mut report = json!({
             "inputs": model.spec.n_in(),
             "parameters": layout.parameters(),
+            "members": members,
             "layers": layers,
             "metadata": model.metadata,
         });
@@ -140,7 +147,7 @@ fn verify(path: &Path) -> anyhow::Result<()> {
 }
 
 const COLUMNS: [Column; 8] = [
-    Column::right("layer", 0, 5, 0),
+    Column::right("layer", 0, 7, 0),
     Column::right("weights", 1, 12, 0),
     Column::right("activation", 1, 11, 2),
     Column::right("|w|", 1, 8, 1),
@@ -151,6 +158,7 @@ const COLUMNS: [Column; 8] = [
 ];
 
 fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
+    let (members, of_member) = (model.spec.members(), model.spec.layers().len());
     let rows: Vec<[String; 8]> = (layers.iter().enumerate())
         .map(|(i, layer)| {
             let range = match (layer.singular_min, layer.singular_max) {
@@ -158,7 +166,10 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
                 _ => "-".to_owned(),
             };
             [
-                i.to_string(),
+                match members {
+                    1 => i.to_string(),
+                    _ => format!("{}.{}", i / of_member, i % of_member),
+                },
                 format!("{}x{}", layer.outputs, layer.inputs),
                 match layer.norm {
                     "none" => layer.activation.to_owned(),
@@ -179,6 +190,10 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
         plural(model.spec.n_out(), if model.task().is_regression() { "target" } else { "class" }),
         plural(layers.iter().map(|layer| layer.parameters).sum(), "parameter")
     );
+    let sizes = match members {
+        1 => sizes,
+        _ => format!("an ensemble of {members} networks; {sizes}"),
+    };
     let mut text = Text::from(sizes).wrapped(width, 2).with(Paint::Head, layout.head());
     for row in &rows {
         text = text.with(Paint::Plain, format!("\n{}", layout.row(row)));

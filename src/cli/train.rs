@@ -385,8 +385,16 @@ fn begin(
                     format!("{norm}, which {path} has, or none given"),
                 ));
             }
+            let members = model.spec().members();
+            if is_given("ensemble") && train.ensemble != members {
+                return Err(Error::argument(
+                    "ensemble",
+                    train.ensemble.to_string(),
+                    format!("{members}, which {path} has, or none given"),
+                ));
+            }
             (train.hidden, train.activations) = (hidden, model.spec().activations());
-            train.norm = norm;
+            (train.norm, train.ensemble) = (norm, members);
             Start::Model(Box::new(model))
         }
     };

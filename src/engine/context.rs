@@ -65,7 +65,7 @@ use super::augmenting::WorkerAugmenter;
 use super::chunk_counter::ChunkCounter;
 use super::halt::Halt;
 use super::kernels::loss::{Labels, softmax_cross_entropy};
-use super::kernels::regression::{Truth, regression_loss};
+use super::kernels::regression::{Truth as Targets, regression_loss};
 use super::optimizer::Averaging;
 use super::packed::Packed;
 use super::partition::Chunks;
@@ -159,18 +159,8 @@ impl Context<'_> {
     /// The score of some samples; overwrites their outputs (samples, n_out) with the gradient of `scale` times their loss, in which `smoothing` of a label's
     /// probability is spread over all classes.
     pub fn loss(&self, outputs: &mut [f32], samples: &[u32], scale: f32, smoothing: f32) -> Score {
-        let (data, weights) = (self.data, self.data.weights());
-        match self.loss {
-            Loss::CrossEntropy => {
-                let (labels, n_out) = (data.labels(), self.spec.n_out());
-                let truth = Labels { labels, weights, smoothing };
-                softmax_cross_entropy(self.isa, outputs, truth, samples, n_out, scale)
-            }
-            loss => {
-                let truth = Truth { targets: data.targets(), weights, scales: self.scales };
-                regression_loss(self.isa, outputs, truth, loss, samples, scale)
-            }
-        }
+        let truth = Truth { data: self.data, scales: self.scales, n_out: self.spec.n_out() };
+        loss_of(self.isa, self.loss, &truth, outputs, samples, (scale, smoothing))
     }
 
     /// What the gradients of a batch's losses are multiplied by: 1 / the sum of its weights. Every worker adds up the weights of the whole
@@ -249,6 +239,37 @@ impl Context<'_> {
         let scores = unsafe { self.scores.read(0..chunks) };
         scores.iter().for_each(|score| total += score.0);
         total
+    }
+}
+
+/// What outputs are compared with.
+pub struct Truth<'a> {
+    pub data: &'a Dataset,
+    /// Of the outputs of a regression.
+    pub scales: &'a [TargetScale],
+    pub n_out: usize,
+}
+
+/// See [`Context::loss`].
+pub fn loss_of(
+    isa: Isa,
+    loss: Loss,
+    truth: &Truth<'_>,
+    outputs: &mut [f32],
+    samples: &[u32],
+    (scale, smoothing): (f32, f32),
+) -> Score {
+    let &Truth { data, scales, n_out } = truth;
+    let weights = data.weights();
+    match loss {
+        Loss::CrossEntropy => {
+            let truth = Labels { labels: data.labels(), weights, smoothing };
+            softmax_cross_entropy(isa, outputs, truth, samples, n_out, scale)
+        }
+        loss => {
+            let truth = Targets { targets: data.targets(), weights, scales };
+            regression_loss(isa, outputs, truth, loss, samples, scale)
+        }
     }
 }
 

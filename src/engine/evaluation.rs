@@ -14,8 +14,9 @@ use super::score::Score;
 use super::step::load_params;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
+use crate::isa::Isa;
 use crate::model::{Norm, matrix};
-use crate::task::Loss;
+use crate::task::{Loss, TargetScale};
 
 /// What a prediction holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +51,20 @@ pub fn predict(
     load_params(context, member, None, false);
     draw_chunks(context, rows, out, |samples, out| {
         for_each_outputs(context, member.number(), samples, |_, first, outputs| {
-            match (output, context.loss) {
-                (Output::Raw, _) => {}
-                (_, Loss::CrossEntropy) => softmax(context.isa, outputs, n_out),
-                (_, loss) => values(outputs, loss, context.scales),
+            if output == Output::Meaning {
+                meaning(context.isa, outputs, n_out, context.loss, context.scales);
             }
             out[first * n_out..][..outputs.len()].copy_from_slice(outputs);
         });
     });
+}
+
+/// Makes of outputs (rows, n_out) the probabilities of classes, or values in the targets' units.
+pub fn meaning(isa: Isa, outputs: &mut [f32], n_out: usize, loss: Loss, scales: &[TargetScale]) {
+    match loss {
+        Loss::CrossEntropy => softmax(isa, outputs, n_out),
+        loss => values(outputs, loss, scales),
+    }
 }
 
 /// Draws chunk after chunk and works on each: no result depends on which worker computes it.

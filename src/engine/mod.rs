@@ -17,12 +17,14 @@ mod buffer;
 mod chunk_counter;
 mod clock;
 mod context;
+mod ensemble;
 mod evaluation;
 mod forward;
 mod gather;
 mod halt;
 mod hidden;
 mod kernels;
+mod network;
 mod norm;
 mod normalized;
 mod optimizer;
@@ -60,26 +62,17 @@ pub use state::State;
 
 use crate::data::{Augment, Dataset, ImageShape};
 use crate::error::{Error, Result};
-use crate::gemm::Backend;
-use crate::model::{Layout, Model, Norm, Spec, Tensor};
-use crate::task::{Loss, TargetScale};
-use augmenting::WorkerAugmenter;
-use chunk_counter::ChunkCounter;
-use context::{Context, Params, Recipe};
-use halt::Halt;
-use optimizer::Vectors;
-use packed::PackedNetwork;
-use partition::Partition;
-use shared::Shared;
-use step::{Pass, Report};
-use workers::{Member, Workers};
-use workspace::{EVALUATION_ROWS, Workspace};
+use crate::model::{Layout, Model, Spec, Tensor};
+use crate::task::TargetScale;
+use ensemble::Crew;
+use network::{Changed, NetworkEngine};
+use workspace::EVALUATION_ROWS;
 
 /// The result of a pass over training samples.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Trained {
-    /// The score of the samples that were trained on, each before its own step.
+    /// The score of the samples that were trained on, each before its own step; of an ensemble the mean over its members.
     pub score: Score,
     /// The number of steps taken.
     pub steps: u64,
@@ -87,28 +80,18 @@ pub struct Trained {
     pub broken: Option<Broken>,
 }
 
-/// The threads and buffers that train and evaluate one network.
+/// The threads and buffers that train and evaluate a network, or an ensemble of networks.
+///
+/// The members of an ensemble are trained on the same batches, several at a time, each on threads of its own; noise, masks and augmentation differ. Their probabilities are
+/// averaged, or their values.
 #[derive(Debug)]
 pub struct Engine {
     spec: Spec,
-    loss: Loss,
-    /// As they were given.
-    options: EngineOptions,
-    /// One for each output of a regression; empty for classes.
-    scales: Vec<TargetScale>,
     layout: Layout,
-    backend: Backend,
-    isa: Isa,
-    workers: Workers,
-    workspace: Workspace,
-    /// With the Rust backend, what a step works on.
-    packed: Option<PackedNetwork>,
-    /// The samples of a pass in another order.
-    sorted: Vec<u32>,
-    /// Per worker, if images are augmented in training.
-    augmenters: Vec<WorkerAugmenter>,
-    /// With batch norm, the parameters of an evaluation, into whose weights it is multiplied.
-    folded: Option<Buffer>,
+    /// One for each member of an ensemble; one for a network alone.
+    members: Vec<NetworkEngine>,
+    /// The threads that take the members of an ensemble side by side.
+    crew: Option<Crew>,
 }
 
 impl Engine {
@@ -122,66 +105,16 @@ impl Engine {
     }
 
     fn with_isa(spec: &Spec, options: EngineOptions, isa: Isa) -> Result<Self> {
-        let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen, .. } =
-            options;
-        options.check_recipe()?;
-        let most = backend.max_threads();
-        if !(1..=most).contains(&threads) {
-            let name = backend.name();
-            return Err(Error::usage(format!(
-                "{threads} threads: expected 1 to {most} with the backend {name}"
-            )));
-        }
-        let hidden = spec.layers().len() - 1;
-        if frozen > hidden {
-            return Err(Error::usage(format!(
-                "{frozen} frozen layers: expected at most {hidden}, the hidden ones; the output layer learns"
-            )));
-        }
-        backend.require_addresses(threads)?;
         let mut layout = Layout::new(spec)?;
-        layout.freeze(frozen);
-        let partition = Partition { workers: threads, fixed: deterministic };
-        // the workers first: OpenBLAS maps its buffers when they prepare
-        let workers = Workers::new(threads, move || backend.prepare_thread())?;
-        let packed = match backend {
-            Backend::Rust => {
-                let averages = options.averaging.is_some();
-                Some(PackedNetwork::new(
-                    spec, &layout, batch_size, frozen, averages, partition, isa,
-                )?)
+        let (crew, members) = match spec.members() {
+            1 => (None, vec![NetworkEngine::new(spec, options, isa)?]),
+            _ => {
+                let (crew, members) = ensemble::start(spec, options, isa)?;
+                (Some(crew), members)
             }
-            Backend::Blas(_) => None,
         };
-        let folded = match spec.norm() {
-            Norm::Batch => Some(Buffer::zeros(layout.len(), "the network to evaluate")?),
-            _ => None,
-        };
-        let mut workspace = Workspace::new(spec, &layout, batch_size, packed.is_some(), partition)?;
-        if options.clip_norm.is_some() && batch_size > 0 {
-            let (len, parts) = match &packed {
-                Some(packed) => (packed.params_len(), packed.squares_len()),
-                None => (layout.len(), update::squares_before(&layout, layout.layers().len())),
-            };
-            workspace = workspace.with_gradient(len, parts)?;
-        }
-        let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
-        let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();
-        Ok(Self {
-            spec: spec.clone(),
-            loss,
-            options,
-            scales,
-            layout,
-            backend,
-            isa,
-            workers,
-            workspace,
-            packed,
-            sorted: Vec::new(),
-            folded,
-            augmenters: Vec::new(),
-        })
+        layout.freeze(options.frozen);
+        Ok(Self { spec: spec.clone(), layout, members, crew })
     }
 
     /// An engine for a model: with the loss that it was trained by, and its targets. The loss of `options` is ignored.
@@ -200,14 +133,9 @@ impl Engine {
     /// # Errors
     /// If the loss is one for numbers and there is not one for each output, or there are some for classes.
     pub fn with_targets(mut self, targets: Vec<TargetScale>) -> Result<Self> {
-        if targets.len() != self.scales.len() {
-            return Err(Error::argument(
-                "targets",
-                format!("{} of them", targets.len()),
-                format!("{}, for the loss {}", self.scales.len(), self.loss),
-            ));
+        for member in &mut self.members {
+            member.set_targets(targets.clone())?;
         }
-        self.scales = targets;
         Ok(self)
     }
 
@@ -216,13 +144,9 @@ impl Engine {
     /// # Errors
     /// If the network has other inputs.
     pub fn with_augmentation(mut self, augment: Augment, shape: ImageShape) -> Result<Self> {
-        if shape.n_values() != self.spec.n_in() {
-            let (found, n_in) = (shape.n_values(), self.spec.n_in());
-            let found = format!("{augment} of images of {found} values");
-            return Err(Error::argument("augment", found, format!("{n_in} values")));
+        for member in &mut self.members {
+            member.augment(augment, shape)?;
         }
-        let workers = 0..self.workspace.offsets.partition.workers;
-        self.augmenters = workers.map(|_| WorkerAugmenter::new(augment, shape)).collect();
         Ok(self)
     }
 
@@ -247,7 +171,6 @@ impl Engine {
     /// # Ok::<(), densely::Error>(())
     /// ```
     pub fn with_tensors(mut self, mut change: impl FnMut(&mut Tensor)) -> Result<Self> {
-        let least = self.layout.frozen_layers();
         for tensor in self.layout.tensors_mut() {
             let mut changed = tensor.clone();
             change(&mut changed);
@@ -262,15 +185,16 @@ impl Engine {
             (tensor.trained, tensor.rate, tensor.decay) =
                 (changed.trained, changed.rate, changed.decay);
         }
-        let frozen = self.layout.frozen_layers();
-        if frozen < least || frozen == self.layout.layers().len() {
-            let expected = format!("{least} to {}", self.layout.layers().len() - 1);
-            return Err(Error::argument("frozen layers", frozen.to_string(), expected));
+        let of_member = self.layout.tensors().len() / self.members.len();
+        for (member, tensors) in
+            self.members.iter_mut().zip(self.layout.tensors().chunks_exact(of_member))
+        {
+            member.set_tensors(tensors)?;
         }
         Ok(self)
     }
 
-    /// The network that this engine trains and evaluates.
+    /// The network that this engine trains and evaluates, or the ensemble.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -282,12 +206,12 @@ impl Engine {
 
     /// What the last [`Engine::train`] spent in each phase, on the thread that called it.
     pub fn phases(&self) -> Phases {
-        self.workspace.worker_states[0].phases
+        self.worker_phases().next().unwrap_or_default()
     }
 
-    /// What the last [`Engine::train`] spent in each phase, on each worker; the first is the thread that called it.
+    /// What the last [`Engine::train`] spent in each phase, on each worker; the first is the thread that called it. Of an ensemble, the last stretch of each member.
     pub fn worker_phases(&self) -> impl Iterator<Item = Phases> {
-        self.workspace.worker_states.iter().map(|state| state.phases)
+        self.members.iter().flat_map(NetworkEngine::worker_phases)
     }
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
@@ -295,7 +219,7 @@ impl Engine {
     /// Each batch is one step of the optimizer on the mean loss of its own samples, each times its weight if the data has weights, divided by
     /// the sum of these weights. After each step, `on_step` is called on this thread with
     /// the score that the samples had before it, and may end the pass: a later pass over the rest of `order` computes the same
-    /// as one that was not interrupted. A step that meets a number that is not finite ends the pass as well.
+    /// as one that was not interrupted. An ensemble ends a little later, and reports every step that it took. A step that meets a number that is not finite ends the pass as well.
     ///
     /// # Panics
     /// If the state or the data do not fit the network, if `batch_size` is 0 or larger than the engine's, or if a row is out of
@@ -307,88 +231,20 @@ impl Engine {
         data: &Dataset,
         order: &[u32],
         batch_size: usize,
-        mut on_step: impl FnMut(Score) -> ControlFlow<()>,
+        on_step: impl FnMut(Score) -> ControlFlow<()>,
     ) -> Trained {
-        let offsets = &self.workspace.offsets;
-        assert!(offsets.batch > 0, "train: the engine was made to evaluate; expected a batch size");
-        assert!(
-            (1..=offsets.batch).contains(&batch_size),
-            "train: batch size {batch_size}; expected 1 to {}",
-            offsets.batch
-        );
-        self.require_fit(data);
-        self.require_truth(data);
-        let largest = batch_size.min(order.len());
-        if self.packed.is_none() && offsets.partition.looks_for_zero_columns(largest) {
-            data.occupancy(); // computed here, not in the first step
-        }
-        let State { params, m, v, average, steps: taken_steps } = state;
-        let len = self.layout.len();
-        assert!(
-            params.len() == len && m.len() == len && v.len() == len,
-            "train: params, m and v have {}, {} and {} values; expected {len} each",
-            params.len(),
-            m.len(),
-            v.len()
-        );
-        let averaged = if self.options.averaging.is_some() { len } else { 0 };
-        assert_eq!(average.len(), averaged, "train: the state's average has another length");
-        let mut sorted = std::mem::take(&mut self.sorted);
-        let mut taken = order;
-        if let Some(packed) = &mut self.packed {
-            if packed.sort(&mut sorted, data, order, batch_size) {
-                taken = &sorted;
+        let State { params, m, v, average, steps: taken } = state;
+        let vectors = Changed { params, m, v, average, steps: *taken };
+        let trained = match (&mut self.crew, &mut self.members[..]) {
+            (None, [network]) => network.train(vectors, steps, data, order, batch_size, on_step),
+            (Some(crew), members) => {
+                let pass = ensemble::Pass { steps, data, order, batch_size };
+                crew.train(members, &self.layout, vectors, &pass, on_step)
             }
-            packed.begin(data, &taken[..largest]);
-        }
-        let pass = Pass {
-            order: taken,
-            batch_size,
-            steps,
-            first_step: *taken_steps + 1,
-            vectors: Vectors {
-                params: Shared::new(params),
-                m: Shared::new(m),
-                v: Shared::new(v),
-                average: Shared::new(average),
-            },
+            _ => unreachable!("several networks have a crew"),
         };
-        let halt = Halt::default();
-        let mut trained = Trained { score: Score::default(), steps: 0, broken: None };
-        self.run(
-            Params::Trained(pass.vectors.params),
-            data,
-            &halt,
-            |context, member, report| step::train(context, member, &pass, report),
-            &mut |score| {
-                trained.score += score;
-                trained.steps += 1;
-                if !score.loss_sum.is_finite() || on_step(score).is_break() {
-                    halt.request();
-                }
-            },
-        );
-        self.sorted = sorted;
-        *taken_steps += trained.steps;
-        let last = order.chunks(batch_size).nth((trained.steps as usize).saturating_sub(1));
-        trained.broken = match trained.score.loss_sum.is_finite() {
-            true => halt.broken_weights().map(|layer| Broken::Weights { layer }),
-            false => Some(self.broken_outputs(last.map_or(0, <[u32]>::len))),
-        };
+        *taken += trained.steps;
         trained
-    }
-
-    /// The first layer whose outputs are not finite, after a batch whose loss was not. Data sets hold only finite numbers.
-    fn broken_outputs(&self, rows: usize) -> Broken {
-        if let Some(packed) = &self.packed {
-            return Broken::Outputs { layer: packed.broken_outputs(rows) };
-        }
-        let (arena, layers) = (&self.workspace.arena, self.layout.layers());
-        let above = self.workspace.offsets.layers.iter().zip(layers).skip(1);
-        let mut outputs =
-            above.map(|(offsets, layer)| &arena[offsets.input.clone()][..rows * layer.n_in]);
-        let hidden = outputs.position(|outputs| outputs.iter().any(|x| !x.is_finite()));
-        Broken::Outputs { layer: hidden.unwrap_or(layers.len() - 1) }
     }
 
     /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. Noise and dropout are those
@@ -404,90 +260,14 @@ impl Engine {
         data: &Dataset,
         rows: &[u32],
     ) -> Score {
-        let (batch, len) = (self.workspace.offsets.batch, self.layout.len());
-        let found = rows.len();
-        assert!((1..=batch).contains(&found), "gradient: {found} rows; expected 1 to {batch}");
-        self.require_fit(data);
-        self.require_truth(data);
+        let len = self.layout.len();
         assert_eq!(grads.len(), len, "gradient: grads do not have the length of the layout");
         assert_eq!(params.len(), len, "gradient: params do not have the length of the layout");
-        if let Some(packed) = &mut self.packed {
-            packed.begin(data, rows);
-        }
         let mut total = Score::default();
-        let shared = Shared::new(grads);
-        self.run(
-            Params::Fixed(params),
-            data,
-            &Halt::default(),
-            |context, member, report| step::gradient(context, member, rows, shared, report),
-            &mut |score| total = score,
-        );
-        total
-    }
-
-    /// Panics unless `data` has what the loss compares the outputs with.
-    fn require_truth(&self, data: &Dataset) {
-        assert!(data.has_labels(), "the data has no labels to compare outputs with");
-        let (n_out, loss) = (self.spec.n_out(), self.loss);
-        if loss.is_regression() {
-            let found = data.target_names().len();
-            assert_eq!(found, n_out, "the data has {found} targets, the network {n_out} outputs");
-        } else {
-            assert!(!data.is_regression(), "the data has targets, the loss {loss} needs classes");
+        for (k, member) in self.members.iter_mut().enumerate() {
+            let own = self.layout.member(k);
+            total += member.gradient(&mut grads[own.clone()], &params[own], data, rows);
         }
-    }
-
-    /// Panics unless `data` has the inputs of the network, and no more classes than it has outputs.
-    fn require_fit(&self, data: &Dataset) {
-        let (features, classes) = (data.n_features(), data.n_classes());
-        assert_eq!(features, self.spec.n_in(), "the data's features are not the network's inputs");
-        let n_out = self.spec.n_out();
-        assert!(classes <= n_out, "the data has {classes} classes, the network {n_out} outputs");
-    }
-
-    /// Runs a job on all workers; only worker 0, the calling thread, receives `report`.
-    fn run(
-        &mut self,
-        params: Params<'_>,
-        data: &Dataset,
-        halt: &Halt,
-        job: impl Fn(&Context<'_>, &Member<'_>, Report<'_>) + Sync,
-        report: &mut dyn FnMut(Score),
-    ) {
-        let Self { spec, loss, scales, layout, backend, isa, workers, workspace, .. } = self;
-        let recipe = Recipe {
-            seed: self.options.seed,
-            label_smoothing: self.options.label_smoothing as f32,
-            averaging: self.options.averaging,
-            clip_norm: self.options.clip_norm,
-            grads: Shared::new(&mut workspace.grads),
-            squares: Shared::new(&mut workspace.squares),
-        };
-        let packed = self.packed.as_mut().map(PackedNetwork::share);
-        let context = Context {
-            spec,
-            loss: *loss,
-            frozen: layout.frozen_layers(),
-            scales,
-            layout,
-            backend: *backend,
-            isa: *isa,
-            offsets: &workspace.offsets,
-            data,
-            arena: Shared::new(&mut workspace.arena),
-            worker_states: Shared::new(&mut workspace.worker_states),
-            scores: Shared::new(&mut workspace.scores),
-            augmenters: Shared::new(&mut self.augmenters),
-            chunk_counter: &ChunkCounter::default(),
-            halt,
-            params,
-            recipe,
-            packed: packed.as_ref(),
-        };
-        backend.prepare_thread(); // this thread may not be the one that created the engine
-        workers.run(|member| job(&context, member, Some(report)), &|member| {
-            job(&context, member, None)
-        });
+        total.mean_of(self.members.len())
     }
 }

@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
 
-use super::context::{Context, Params};
-use super::evaluation::{self, Output};
+use super::context::{Context, Params, Truth, loss_of};
+use super::evaluation::{self, Output, meaning};
 use super::halt::Halt;
+use super::network::NetworkEngine;
 use super::step::Report;
 use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
@@ -20,7 +21,49 @@ impl Engine {
     /// # Panics
     /// If the parameters or the data do not fit the network, or if a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
-        self.require_truth(data);
+        self.members[0].require_truth(data);
+        match &mut self.crew {
+            None => self.members[0].evaluate(params, data, rows),
+            Some(_) => {
+                let mut outputs = self.logits(params, data, rows);
+                self.members[0].score_of(&mut outputs, data, rows)
+            }
+        }
+    }
+
+    /// The probabilities of the classes for the samples of `rows`, (rows, n_out); for a regression, the estimated values in the
+    /// targets' units. The classes or targets of `data` do not matter.
+    ///
+    /// # Panics
+    /// As [`Engine::evaluate`].
+    pub fn predict(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
+        match &mut self.crew {
+            None => self.members[0].outputs(params, data, rows, Output::Meaning),
+            Some(_) => {
+                let mut outputs = self.logits(params, data, rows);
+                self.members[0].mean(&mut outputs);
+                outputs
+            }
+        }
+    }
+
+    /// The logits, of which [`Engine::predict`] takes the softmax, (rows, n_out). They rank the classes as [`Engine::evaluate`]
+    /// does, even where probabilities round to equal numbers. Of a regression, the standardised outputs.
+    ///
+    /// # Panics
+    /// As [`Engine::evaluate`].
+    pub fn logits(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
+        let Self { members, crew, layout, .. } = self;
+        match crew {
+            None => members[0].outputs(params, data, rows, Output::Raw),
+            Some(crew) => crew.outputs(members, layout, params, data, rows),
+        }
+    }
+}
+
+impl NetworkEngine {
+    /// The score of some samples.
+    fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
         self.begin_evaluation(params, data, rows);
         let chunks = rows.len().div_ceil(EVALUATION_ROWS);
         let scores: Vec<_> = (0..chunks).map(|_| Mutex::new(Score::default())).collect();
@@ -34,22 +77,26 @@ impl Engine {
         total
     }
 
-    /// The probabilities of the classes for the samples of `rows`, (rows, n_out); for a regression, the estimated values in the
-    /// targets' units. The classes or targets of `data` do not matter.
-    ///
-    /// # Panics
-    /// As [`Engine::evaluate`].
-    pub fn predict(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
-        self.outputs(params, data, rows, Output::Meaning)
+    /// The score of samples whose outputs (rows, n_out) are known; overwrites these.
+    fn score_of(&self, outputs: &mut Array2<f32>, data: &Dataset, rows: &[u32]) -> Score {
+        let mut total = Score::default();
+        let outputs = outputs.as_slice_mut().unwrap_or_default();
+        let n_out = self.spec.n_out();
+        let Self { isa, loss, scales, .. } = self;
+        // as an evaluation adds it up
+        for (outputs, samples) in
+            outputs.chunks_mut(EVALUATION_ROWS * n_out).zip(rows.chunks(EVALUATION_ROWS))
+        {
+            let truth = Truth { data, scales, n_out };
+            total += loss_of(*isa, *loss, &truth, outputs, samples, (1.0, 0.0));
+        }
+        total
     }
 
-    /// The logits, of which [`Engine::predict`] takes the softmax, (rows, n_out). They rank the classes as [`Engine::evaluate`]
-    /// does, even where probabilities round to equal numbers. Of a regression, the standardised outputs.
-    ///
-    /// # Panics
-    /// As [`Engine::evaluate`].
-    pub fn logits(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
-        self.outputs(params, data, rows, Output::Raw)
+    /// Makes of outputs (rows, n_out) what they mean.
+    fn mean(&self, outputs: &mut Array2<f32>) {
+        let outputs = outputs.as_slice_mut().unwrap_or_default();
+        meaning(self.isa, outputs, self.spec.n_out(), self.loss, &self.scales);
     }
 
     /// What an evaluation needs to know of the data, which it checks.
@@ -78,7 +125,8 @@ impl Engine {
         self.folded = folded;
     }
 
-    fn outputs(
+    /// The outputs for some samples, (rows, n_out), or what they mean.
+    pub fn outputs(
         &mut self,
         params: &[f32],
         data: &Dataset,

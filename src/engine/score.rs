@@ -84,6 +84,20 @@ impl Score {
         }
     }
 
+    /// The mean of several scores of the same samples, of which this is the sum. The number of those that were right is rounded.
+    #[must_use]
+    pub(crate) fn mean_of(self, scores: usize) -> Self {
+        let n = scores as f64;
+        Self {
+            loss_sum: self.loss_sum / n,
+            weight_sum: self.weight_sum / n,
+            correct: (self.correct + scores as u64 / 2) / scores as u64,
+            samples: self.samples / scores as u64,
+            squared_error_sum: self.squared_error_sum / n,
+            absolute_error_sum: self.absolute_error_sum / n,
+        }
+    }
+
     /// Whether training can have made it, without diverging.
     pub(crate) fn is_plausible(&self) -> bool {
         let sum = |x: f64| (0.0..f64::INFINITY).contains(&x);

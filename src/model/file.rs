@@ -1,4 +1,5 @@
-//! Reads and writes models as safetensors: `layers.{i}.weight` (n_out, n_in) and `layers.{i}.bias` (n_out), `i` from 0.
+//! Reads and writes models as safetensors: `layers.{i}.weight` (n_out, n_in) and `layers.{i}.bias` (n_out), `i` from 0; of an ensemble
+//! `members.{k}.layers.{i}.weight` and so on.
 //!
 //! One metadata key holds the rest of the model (activations, input scaling, labels, split) as JSON with sorted keys. Files
 //! hold no time, path or machine, so equal models have equal bytes. Files without that key are those of other programs; see
@@ -11,6 +12,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use super::mistaken::require_safetensors;
+use super::network::{is_one, one};
+use super::spec::MAX_MEMBERS;
 use super::state_dict::{Linears, append_values, shown_names};
 use super::{Activation, Layout, Metadata, Model, Norm, Spec};
 use crate::checksum;
@@ -24,7 +27,9 @@ const METADATA_KEY: &str = "densely";
 /// The metadata key of a checkpoint, which is no model.
 pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
-const FORMAT_VERSION: u32 = 5;
+const FORMAT_VERSION: u32 = 6;
+/// What a network with norms is written as: version 6 has added nothing to it.
+const NORMS_VERSION: u32 = 5;
 /// What a model without norms is written as: version 5 has added nothing to it.
 const COMPONENTS_VERSION: u32 = 4;
 /// What a model of a table without principal components, or of a regression, is written as: version 4 has added nothing to these.
@@ -39,6 +44,8 @@ struct Header {
     activations: Vec<Activation>,
     #[serde(default, skip_serializing_if = "is_none")]
     norm: Norm,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    members: usize,
     #[serde(flatten)]
     metadata: Metadata,
 }
@@ -78,9 +85,10 @@ impl Model {
         let header = match &self.metadata {
             Some(metadata) => {
                 let header = Header {
-                    format_version: version_of(metadata, self.spec.norm()),
+                    format_version: version_of(metadata, &self.spec),
                     activations: self.spec.activations(),
                     norm: self.spec.norm(),
+                    members: self.spec.members(),
                     metadata: metadata.clone(),
                 };
                 let json = checksum::sealed(&header, &[params]).map_err(unwritable)?;
@@ -123,7 +131,7 @@ impl Model {
         let (header, seal) = read_header(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
         let Linears { sizes, params, names } = match &header {
-            Some(header) => own_layers(&tensors, header.norm, bytes.len())?,
+            Some(header) => own_layers(&tensors, header, bytes.len())?,
             None => Linears::read(&tensors)?,
         };
         let &[n_in, ref hidden @ .., n_out] = &sizes[..] else {
@@ -132,8 +140,8 @@ impl Model {
         let spec = match &header {
             Some(header) => {
                 let spec = Spec::new(n_in, hidden, &header.activations, n_out)
-                    .map_err(|error| invalid(error.to_string()))?
-                    .with_norm(header.norm);
+                    .and_then(|spec| spec.with_norm(header.norm).with_members(header.members))
+                    .map_err(|error| invalid(error.to_string()))?;
                 if !activations.is_empty()
                     && Spec::new(n_in, hidden, activations, n_out)?.activations()
                         != spec.activations()
@@ -170,9 +178,10 @@ impl Model {
 }
 
 /// The oldest version that has everything that a model needs.
-fn version_of(metadata: &Metadata, norm: Norm) -> u32 {
+fn version_of(metadata: &Metadata, spec: &Spec) -> u32 {
     match (&metadata.regression, &metadata.prepare, metadata.channels) {
-        _ if norm != Norm::None => FORMAT_VERSION,
+        _ if spec.members() > 1 => FORMAT_VERSION,
+        _ if spec.norm() != Norm::None => NORMS_VERSION,
         (_, Some(prepare), _) if prepare.pca().is_some() => COMPONENTS_VERSION,
         (None, None, 1) => CLASSES_VERSION,
         _ => TABLES_VERSION,
@@ -221,20 +230,64 @@ fn read_header(bytes: &[u8]) -> Result<(Option<Header>, Option<Seal>)> {
     Ok((Some(header), seal))
 }
 
-/// The layers of a model that densely wrote: `layers.{i}.weight`, `layers.{i}.bias` and what the norm of hidden layers has, and nothing else. The file has
+/// The layers of a model that densely wrote: `layers.{i}.weight`, `layers.{i}.bias` and what the norm of hidden layers has, of each member, and nothing else. The file has
 /// `len` bytes.
-fn own_layers(tensors: &SafeTensors<'_>, norm: Norm, len: usize) -> Result<Linears> {
-    let of_hidden = 2 + norm.tensors().len();
-    // the output layer has no norm
-    let n_layers = (tensors.len() + norm.tensors().len()) / of_hidden;
-    let mut sizes = Vec::with_capacity(n_layers + 1);
+fn own_layers(tensors: &SafeTensors<'_>, header: &Header, len: usize) -> Result<Linears> {
+    let &Header { norm, members, .. } = header;
+    if !(1..=MAX_MEMBERS).contains(&members) {
+        return Err(invalid(format!("damaged metadata: {members} members")));
+    }
     let mut params = Vec::new();
     // densely writes four bytes a value
     let capacity = len / 4;
     require_memory(capacity, "the model")?;
     try_reserve(&mut params, capacity).map_err(|_| too_large(capacity, "the model"))?;
+    let of_hidden = 2 + norm.tensors().len();
+    // the output layer has no norm
+    let n_layers = (tensors.len() / members + norm.tensors().len()) / of_hidden;
+    let of_member = (of_hidden * n_layers).saturating_sub(norm.tensors().len());
+    if members > 1 && of_member * members != tensors.len() {
+        let problem = format!("{} tensors for {members} members", tensors.len());
+        return Err(invalid(format!("damaged metadata: {problem}")));
+    }
+    let mut sizes = Vec::new();
+    for member in 0..members {
+        let prefix = match members {
+            1 => String::new(),
+            _ => format!("members.{member}."),
+        };
+        let own = member_layers(tensors, &prefix, norm, n_layers, &mut params)?;
+        if member > 0 && own != sizes {
+            return Err(invalid(format!(
+                "the layers of member {member} have the sizes {own:?}, expected {sizes:?}, as those of the first"
+            )));
+        }
+        sizes = own;
+    }
+    if sizes.contains(&0) {
+        return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
+    }
+    match n_layers > 0 && tensors.len() == of_member * members {
+        true => Ok(Linears { sizes, params, names: Vec::new() }),
+        false => Err(invalid(format!(
+            "{} tensors ({}); expected layers.0.weight, layers.0.bias, and so on",
+            tensors.len(),
+            shown_names(tensors)
+        ))),
+    }
+}
+
+/// Appends the parameters of one network, whose tensors begin with `prefix`; returns the sizes of its layers, from the inputs on.
+fn member_layers(
+    tensors: &SafeTensors<'_>,
+    prefix: &str,
+    norm: Norm,
+    n_layers: usize,
+    params: &mut Vec<f32>,
+) -> Result<Vec<usize>> {
+    let mut sizes = Vec::with_capacity(n_layers + 1);
     for i in 0..n_layers {
-        let names = ["weight", "bias"].map(|kind| format!("layers.{i}.{kind}"));
+        let names = ["weight", "bias"].map(|kind| format!("{prefix}layers.{i}.{kind}"));
         let [weight, bias] = [tensor(tensors, &names[0])?, tensor(tensors, &names[1])?];
         let &[n_out, n_in] = weight.shape() else {
             let problem = format!("{} has the shape {:?}", names[0], weight.shape());
@@ -252,11 +305,11 @@ fn own_layers(tensors: &SafeTensors<'_>, norm: Norm, len: usize) -> Result<Linea
             sizes.push(n_in);
         }
         sizes.push(n_out);
-        append_values(&mut params, &names[0], &weight)?;
-        append_values(&mut params, &names[1], &bias)?;
+        append_values(params, &names[0], &weight)?;
+        append_values(params, &names[1], &bias)?;
         let own_norm = if i + 1 < n_layers { norm } else { Norm::None };
         for (kind, _) in own_norm.tensors() {
-            let name = format!("layers.{i}.{kind}");
+            let name = format!("{prefix}layers.{i}.{kind}");
             let values = tensor(tensors, &name)?;
             if values.shape() != [n_out] {
                 let problem = format!("{name} has the shape {:?}", values.shape());
@@ -265,23 +318,13 @@ fn own_layers(tensors: &SafeTensors<'_>, norm: Norm, len: usize) -> Result<Linea
                 )));
             }
             let first = params.len();
-            append_values(&mut params, &name, &values)?;
+            append_values(params, &name, &values)?;
             if kind.ends_with("running_var") && params[first..].iter().any(|x| *x < 0.0) {
                 return Err(invalid(format!("{name} has a value below 0, expected variances")));
             }
         }
     }
-    if sizes.contains(&0) {
-        return Err(invalid(format!("layer sizes {sizes:?}, expected at least 1 each")));
-    }
-    match n_layers > 0 && tensors.len() == of_hidden * n_layers - norm.tensors().len() {
-        true => Ok(Linears { sizes, params, names: Vec::new() }),
-        false => Err(invalid(format!(
-            "{} tensors ({}); expected layers.0.weight, layers.0.bias, and so on",
-            tensors.len(),
-            shown_names(tensors)
-        ))),
-    }
+    Ok(sizes)
 }
 
 fn tensor<'a>(tensors: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>> {
@@ -358,6 +401,42 @@ mod tests {
     }
 
     #[test]
+    fn ensembles_round_trip_and_their_damage_is_named() {
+        let mut ensemble = model(true);
+        for norm in [Norm::None, Norm::Batch, Norm::Layer] {
+            ensemble.spec = ensemble.spec.with_norm(norm).with_members(3).unwrap();
+            let len = Layout::new(&ensemble.spec).unwrap().len();
+            ensemble.params = (0..len).map(|i| i as f32 / 8.0).collect();
+            let bytes = ensemble.to_bytes().unwrap();
+            let read = Model::from_bytes(&bytes, &[]).unwrap();
+            assert_eq!(read, ensemble);
+            let members = read.members();
+            assert_eq!(members.len(), 3);
+            assert_eq!(members[1].params, ensemble.params[len / 3..2 * len / 3]);
+            // a member is a model of its own
+            let alone = Model::from_bytes(&members[1].to_bytes().unwrap(), &[]).unwrap();
+            assert_eq!(alone, members[1]);
+        }
+        let f32 = Dtype::F32;
+        let json = VERSION_1.replace("{", r#"{"members":2,"#);
+        let tensors = |second: &'static [usize; 2]| {
+            let name = |k: usize, kind: &str| format!("members.{k}.layers.0.{kind}");
+            let names = [name(0, "weight"), name(0, "bias"), name(1, "weight"), name(1, "bias")];
+            let shapes: [&[usize]; 4] = [&[2, 3], &[2], second, &[2]];
+            let tensors: Vec<(&str, &[usize], Dtype)> =
+                names.iter().zip(shapes).map(|(name, shape)| (&name[..], shape, f32)).collect();
+            file(&tensors, Some(&json))
+        };
+        assert!(Model::from_bytes(&tensors(&[2, 3]), &[Relu, Tanh]).is_err());
+        assert!(message(&tensors(&[2, 4]), &[]).contains("the layers of member 1 have the sizes"));
+        let own: [(&str, &[usize], Dtype); 2] =
+            [("layers.0.weight", &[2, 3], f32), ("layers.0.bias", &[2], f32)];
+        assert!(message(&file(&own, Some(&json)), &[]).contains("2 tensors for 2 members"));
+        let none = VERSION_1.replace("{", r#"{"members":0,"#);
+        assert!(message(&file(&own, Some(&none)), &[]).contains("0 members"));
+    }
+
+    #[test]
     fn missing_activations_are_filled_in() {
         let bytes = model(false).to_bytes().unwrap();
         assert_eq!(Model::from_bytes(&bytes, &[Relu, Tanh]).unwrap(), model(false));
@@ -409,7 +488,7 @@ mod tests {
             assert!(message(&own, &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
-        let newer = file(&[w0, b0], Some(r#"{"format_version":6}"#));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":7}"#));
         assert!(message(&newer, &[]).contains("a newer densely wrote it"));
     }
 

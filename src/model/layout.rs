@@ -1,7 +1,7 @@
 //! The parameter table of a network: the tensors of each layer, where they are in a flat vector, and how they learn.
 //!
 //! `params`, `grads` and Adam's `m` and `v` share one table. For each layer, in order: `w`, row-major (n_out, n_in) as in
-//! PyTorch, then `b` (n_out), then what its norm has, each (n_out).
+//! PyTorch, then `b` (n_out), then what its norm has, each (n_out). An ensemble has one member after the other.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tensor {
-    /// The name in model files, such as `layers.0.weight`.
+    /// The name in model files, such as `layers.0.weight`, or `members.0.layers.0.weight` in an ensemble.
     pub name: String,
     /// The sizes along its axes; its values are row-major.
     pub shape: Vec<usize>,
@@ -46,10 +46,11 @@ pub struct LayerLayout {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     layers: Vec<LayerLayout>,
-    /// The weights and then the biases of each layer, and what its norm has.
+    /// The weights and then the biases of each layer, and what its norm has; of one member of an ensemble after the other.
     tensors: Vec<Tensor>,
-    /// The number of the first tensor of each layer, and of all.
+    /// The number of the first tensor of each layer, and of all in a member.
     first_tensors: Vec<usize>,
+    members: usize,
     len: usize,
 }
 
@@ -143,10 +144,46 @@ impl Layout {
             (n_in, offset) = (n_out, end);
         }
         first_tensors.push(tensors.len());
-        Ok(Self { layers, tensors, first_tensors, len: offset })
+        let members = spec.members();
+        let Some(len) = offset.checked_mul(members).filter(|&len| len <= MAX_PARAMETERS) else {
+            return Err(Error::usage(format!(
+                "an ensemble of {members} networks of {offset} parameters is larger than {MAX_PARAMETERS} parameters; expected \
+                 fewer members, or smaller hidden layers"
+            )));
+        };
+        if members > 1 {
+            let of_member = |member: usize| {
+                tensors.iter().map(move |tensor: &Tensor| Tensor {
+                    name: format!("members.{member}.{}", tensor.name),
+                    range: tensor.range.start + member * offset..tensor.range.end + member * offset,
+                    ..tensor.clone()
+                })
+            };
+            tensors = (0..members).flat_map(of_member).collect();
+        }
+        Ok(Self { layers, tensors, first_tensors, members, len })
     }
 
-    /// The layers, from input to output.
+    /// The number of networks in the ensemble; 1 for a network alone.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Where the parameters of a member are in a flat vector. Within them, they lie as those of a network alone.
+    ///
+    /// # Panics
+    /// If there is no such member.
+    pub fn member(&self, member: usize) -> Range<usize> {
+        assert!(
+            member < self.members,
+            "there are {} members, not one of the number {member}",
+            self.members
+        );
+        let len = self.len / self.members;
+        member * len..(member + 1) * len
+    }
+
+    /// The layers, from input to output; of an ensemble those of its first member.
     pub fn layers(&self) -> &[LayerLayout] {
         &self.layers
     }
@@ -161,7 +198,7 @@ impl Layout {
         &mut self.tensors
     }
 
-    /// The weights of a layer.
+    /// The weights of a layer, of an ensemble's first member, as in the next two.
     pub fn weight(&self, layer: usize) -> &Tensor {
         &self.tensors_of(layer)[0]
     }
@@ -178,9 +215,11 @@ impl Layout {
 
     /// Lets no step change the first layers.
     pub(crate) fn freeze(&mut self, layers: usize) {
-        self.tensors[..self.first_tensors[layers]]
-            .iter_mut()
-            .for_each(|tensor| tensor.trained = false);
+        let of_member = self.first_tensors[self.layers.len()];
+        for member in self.tensors.chunks_exact_mut(of_member) {
+            let frozen = &mut member[..self.first_tensors[layers]];
+            frozen.iter_mut().for_each(|tensor| tensor.trained = false);
+        }
     }
 
     /// The number of values that steps change by gradients: all but running statistics, and biases before a batch norm.
@@ -247,6 +286,31 @@ mod tests {
         let flat: Vec<f32> = (0..position).map(|i| i as f32).collect();
         assert_eq!(layout.layers()[1].w_view(&flat)[(1, 2)], 15.0 + 5.0);
         assert_eq!(layout.layers()[1].b_view(&flat)[1], 15.0 + 6.0 + 1.0);
+    }
+
+    #[test]
+    fn members_follow_one_another() {
+        let spec = Spec::new(4, &[3], &[], 2).unwrap();
+        let (one, three) = (Layout::new(&spec).unwrap(), spec.with_members(3).unwrap());
+        let mut layout = Layout::new(&three).unwrap();
+        assert_eq!((layout.len(), layout.parameters()), (3 * one.len(), 3 * one.parameters()));
+        assert_eq!((layout.members(), layout.member(2)), (3, 2 * one.len()..3 * one.len()));
+        assert_eq!(layout.layers(), one.layers());
+        let third = &layout.tensors()[8..];
+        for (tensor, alone) in third.iter().zip(one.tensors()) {
+            assert_eq!(tensor.name, format!("members.2.{}", alone.name));
+            assert_eq!(tensor.range.start, alone.range.start + 2 * one.len());
+        }
+        layout.freeze(1);
+        let trained = layout.tensors().iter().map(|tensor| tensor.trained);
+        assert!(trained.eq([false, false, true, true].into_iter().cycle().take(12)));
+        let most = Spec::new(1 << 25, &[1 << 20], &[], 2).unwrap().with_members(1000).unwrap();
+        let message = Layout::new(&most).unwrap_err().to_string();
+        assert!(message.contains("expected fewer members"), "{message}");
+        for members in [0, 1001] {
+            let message = three.clone().with_members(members).unwrap_err().to_string();
+            assert!(message.contains("expected 1 to 1000"), "{message}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub use layout::{LayerLayout, Layout, Tensor};
 pub use network::{InputScaling, Metadata, Model};
 pub(crate) use norm::fold_batch_norm;
 pub use norm::{NORM_EPS, NORM_MOMENTUM, Norm};
+pub(crate) use spec::MAX_MEMBERS;
 pub use spec::{Disturbance, LayerSpec, Spec, default_activations};
 #[cfg(feature = "cli")]
 pub(crate) use state_dict::is_order_open;

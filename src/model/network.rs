@@ -13,7 +13,7 @@ use crate::text::plural;
 /// What the single output of a network of another program is called.
 pub(super) const SINGLE_OUTPUT: &str = "value";
 
-/// A network with its weights.
+/// A network with its weights, or an ensemble, whose probabilities or values are the means of those of its members.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// Sizes and activations.
@@ -67,12 +67,12 @@ pub struct Metadata {
     pub data_fingerprint: String,
 }
 
-fn one() -> usize {
+pub(super) fn one() -> usize {
     1
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
-fn is_one(n: &usize) -> bool {
+pub(super) fn is_one(n: &usize) -> bool {
     *n == 1
 }
 
@@ -176,6 +176,18 @@ impl Model {
         }
     }
 
+    /// The networks of an ensemble, each as a model of its own; the model itself if it is one network.
+    pub fn members(&self) -> Vec<Self> {
+        let len = self.params.len() / self.spec.members();
+        let member = |params: &[f32]| Self {
+            spec: self.spec.member(),
+            params: params.to_vec(),
+            metadata: self.metadata.clone(),
+            layer_names: self.layer_names.clone(),
+        };
+        self.params.chunks_exact(len).map(member).collect()
+    }
+
     /// The same model with batch norm multiplied into its weights: other weights, a network without that norm, and the same outputs but for rounding.
     ///
     /// # Errors
@@ -186,14 +198,17 @@ impl Model {
         }
         let layout = Layout::new(&self.spec)?;
         let mut params = self.params.clone();
-        fold_batch_norm(&mut params, &self.spec, &layout);
+        let mut folded = Vec::new();
+        for k in 0..layout.members() {
+            let params = &mut params[layout.member(k)];
+            fold_batch_norm(params, &self.spec, &layout);
+            for place in layout.layers() {
+                folded.extend_from_slice(&params[place.w()]);
+                folded.extend_from_slice(&params[place.b()]);
+            }
+        }
         let spec = self.spec.clone().with_norm(Norm::None);
-        let kept = |i: usize| {
-            let place = &layout.layers()[i];
-            [&params[place.w()], &params[place.b()]].concat()
-        };
-        let params = (0..layout.layers().len()).flat_map(kept).collect();
-        Ok(Self { spec, params, ..self.clone() })
+        Ok(Self { spec, params: folded, ..self.clone() })
     }
 
     /// What makes inputs of the rows of a table; `None` for a model of other data.
@@ -227,23 +242,30 @@ impl Model {
     /// If a weight is not; names its layer, or the tensor in the file of another program.
     pub fn check_finite(&self, name: &str) -> Result<()> {
         let layout = Layout::new(&self.spec)?;
-        for i in 0..layout.layers().len() {
-            for tensor in layout.tensors_of(i) {
-                let kind = tensor.shape.len(); // of two axes: weights
-                let kind = if kind == 2 { "weight" } else { "bias" };
-                let values = &self.params[tensor.range.clone()];
-                let Some(first) = values.iter().find(|x| !x.is_finite()) else { continue };
-                let problem = match self.metadata {
-                    Some(_) => format!(
-                        "layer {i} holds weights that are not finite; expected numbers (the training diverged: a lower learning \
-                         rate helps)"
-                    ),
-                    None => format!(
-                        "{} holds {first}; expected finite numbers alone",
-                        tensor_name(&self.layer_names()[i], kind)
-                    ),
-                };
-                return Err(Error::invalid(name, problem));
+        for k in 0..layout.members() {
+            let params = &self.params[layout.member(k)];
+            for i in 0..layout.layers().len() {
+                for tensor in layout.tensors_of(i) {
+                    let kind = tensor.shape.len(); // of two axes: weights
+                    let kind = if kind == 2 { "weight" } else { "bias" };
+                    let values = &params[tensor.range.clone()];
+                    let Some(first) = values.iter().find(|x| !x.is_finite()) else { continue };
+                    let of_member = match layout.members() {
+                        1 => String::new(),
+                        _ => format!(" of member {k}"),
+                    };
+                    let problem = match self.metadata {
+                        Some(_) => format!(
+                            "layer {i}{of_member} holds weights that are not finite; expected numbers (the training diverged: a \
+                             lower learning rate helps)"
+                        ),
+                        None => format!(
+                            "{} holds {first}; expected finite numbers alone",
+                            tensor_name(&self.layer_names()[i], kind)
+                        ),
+                    };
+                    return Err(Error::invalid(name, problem));
+                }
             }
         }
         Ok(())

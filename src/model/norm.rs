@@ -75,7 +75,7 @@ impl fmt::Display for Norm {
     }
 }
 
-/// Multiplies batch norm with running statistics into the weights and biases before it, in parameters of a network. What is left of the norm
+/// Multiplies batch norm with running statistics into the weights and biases before it, in parameters of a network, or of a member. What is left of the norm
 /// then does nothing: `w <- s w` and `b <- s (b - mean) + shift`, with `s = gain / sqrt(variance + eps)`.
 pub(crate) fn fold_batch_norm(params: &mut [f32], spec: &Spec, layout: &Layout) {
     for (layer, place) in spec.layers().iter().zip(layout.layers()) {

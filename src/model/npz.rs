@@ -13,6 +13,7 @@ impl Model {
     /// |---|---|---|---|
     /// | `weight_0`, `bias_0`, `weight_1`, ... | (n_out, n_in), (n_out) | float32 | the layers: `z = x weight.T + bias` |
     /// | `gain_0`, `shift_0`, ... | (n_out) | float32 | of a layer norm: `gain (z - mean) / sqrt(variance + 1e-5) + shift`, over the outputs of the layer. Batch norm is a part of the weights |
+    /// | `member_0_weight_0`, ... | | | the same of each member of an ensemble, whose probabilities or values are the means of those of its members |
     /// | `activations` | (layers) | text | the activation of each layer, the last one `identity` |
     /// | `classes` | (n_out) | text | the names of the classes, of which the softmax of the last layer is the probability |
     /// | `targets`, `target_center`, `target_scale` | (n_out) | text, float64 | of numbers: the value is `z target_scale + target_center`, for the loss `poisson` `exp(z)` |
@@ -26,15 +27,22 @@ impl Model {
         let folded = self.folded()?;
         let mut arrays = Arrays::default();
         let layout = Layout::new(&folded.spec)?;
-        for (i, layer) in layout.layers().iter().enumerate() {
-            let weight = Array::F32(&folded.params[layer.w()]);
-            arrays.push(&format!("weight_{i}"), &[layer.n_out, layer.n_in], weight);
-            let bias = Array::F32(&folded.params[layer.b()]);
-            arrays.push(&format!("bias_{i}"), &[layer.n_out], bias);
-            if folded.spec.layers()[i].norm == Norm::Layer {
-                for (which, name) in ["gain", "shift"].into_iter().enumerate() {
-                    let values = Array::F32(&folded.params[layer.norm(which)]);
-                    arrays.push(&format!("{name}_{i}"), &[layer.n_out], values);
+        for k in 0..layout.members() {
+            let params = &folded.params[layout.member(k)];
+            let member = match layout.members() {
+                1 => String::new(),
+                _ => format!("member_{k}_"),
+            };
+            for (i, layer) in layout.layers().iter().enumerate() {
+                let weight = Array::F32(&params[layer.w()]);
+                arrays.push(&format!("{member}weight_{i}"), &[layer.n_out, layer.n_in], weight);
+                let bias = Array::F32(&params[layer.b()]);
+                arrays.push(&format!("{member}bias_{i}"), &[layer.n_out], bias);
+                if folded.spec.layers()[i].norm == Norm::Layer {
+                    for (which, name) in ["gain", "shift"].into_iter().enumerate() {
+                        let values = Array::F32(&params[layer.norm(which)]);
+                        arrays.push(&format!("{member}{name}_{i}"), &[layer.n_out], values);
+                    }
                 }
             }
         }

@@ -34,9 +34,11 @@ impl Disturbance {
     }
 }
 
-/// A multilayer perceptron: inputs, hidden layers, and a linear output layer. The softmax is part of the loss.
+/// A multilayer perceptron: inputs, hidden layers, and a linear output layer. The softmax is part of the loss. Or an ensemble of several such, whose
+/// members have the same sizes and weights of their own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
+    members: usize,
     n_in: usize,
     inputs: Disturbance,
     layers: Vec<LayerSpec>,
@@ -94,7 +96,31 @@ impl Spec {
             .map(|(&n_out, activation)| LayerSpec::new(n_out, activation))
             .collect();
         layers.push(LayerSpec::new(n_classes, Activation::Identity));
-        Ok(Self { n_in, inputs: Disturbance::default(), layers })
+        Ok(Self { members: 1, n_in, inputs: Disturbance::default(), layers })
+    }
+
+    /// An ensemble of so many of these networks.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there are none, or more than 1000.
+    pub fn with_members(mut self, members: usize) -> Result<Self> {
+        if !(1..=MAX_MEMBERS).contains(&members) {
+            return Err(Error::usage(format!(
+                "an ensemble of {members} networks: expected 1 to {MAX_MEMBERS}"
+            )));
+        }
+        self.members = members;
+        Ok(self)
+    }
+
+    /// How many networks an ensemble has; 1 for a network alone.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// One network of an ensemble.
+    pub(crate) fn member(&self) -> Self {
+        Self { members: 1, ..self.clone() }
     }
 
     /// The same network with Gaussian noise of these standard deviations in training: of the inputs, and before the activations of the hidden
@@ -210,6 +236,9 @@ impl Spec {
 
 /// Deeper networks are rejected: they serve no purpose, and a sweep repeats the list of sizes for every run.
 const MAX_HIDDEN_LAYERS: usize = 1000;
+
+/// Larger ensembles are rejected: what they add is not measurable, and mistyped numbers would take all memory.
+pub(crate) const MAX_MEMBERS: usize = 1000;
 
 /// The default activations of the hidden layers: ReLU, SELU, tanh for three layers, ReLU for any other number.
 pub fn default_activations(hidden_layers: usize) -> Vec<Activation> {

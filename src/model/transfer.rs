@@ -8,6 +8,7 @@ use crate::data::table::Table;
 use crate::data::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::memory::{require_memory, too_large, try_reserve};
+use crate::rng::member_seed;
 use crate::task::{Loss, Regression, Task};
 use crate::text::plural;
 
@@ -30,16 +31,20 @@ impl Model {
     pub fn with_new_head(&self, n_out: usize, init: Init, seed: u64) -> Result<Self> {
         let (hidden, activations) = (self.spec.hidden(), self.spec.activations());
         let spec = Spec::new(self.spec.n_in(), &hidden, &activations, n_out)?;
-        let spec = spec.with_norm(self.spec.norm());
+        let spec = spec.with_norm(self.spec.norm()).with_members(self.spec.members())?;
         let layout = Layout::new(&spec)?;
         let head = hidden.len();
         let trunk = layout.layers()[head].w().start;
         require_memory(layout.len(), "the model")?;
         let mut params = Vec::new();
         try_reserve(&mut params, layout.len()).map_err(|_| too_large(layout.len(), "the model"))?;
-        params.extend_from_slice(&self.params[..trunk]);
         params.resize(layout.len(), 0.0);
-        initialize_layer(&mut params, &spec, &layout, head, init, seed)?;
+        let old = self.params.chunks_exact(self.params.len() / self.spec.members());
+        for (k, old) in old.enumerate() {
+            let (params, seed) = (&mut params[layout.member(k)], member_seed(seed, k));
+            params[..trunk].copy_from_slice(&old[..trunk]);
+            initialize_layer(params, &spec, &layout, head, init, seed)?;
+        }
         Self::new(spec, params, None)
     }
 
@@ -84,14 +89,17 @@ impl Model {
         let layout = Layout::new(&self.spec)?;
         let Some(head) = layout.layers().last() else { return Ok(None) };
         let (w, b) = (head.w(), head.b());
-        for (output, (old, new)) in old.targets.iter().zip(&new.targets).enumerate() {
-            let row = w.start + output * head.n_in;
-            for weight in &mut params[row..row + head.n_in] {
-                *weight = (f64::from(*weight) * old.scale / new.scale) as f32;
+        for k in 0..layout.members() {
+            let params = &mut params[layout.member(k)];
+            for (output, (old, new)) in old.targets.iter().zip(&new.targets).enumerate() {
+                let row = w.start + output * head.n_in;
+                for weight in &mut params[row..row + head.n_in] {
+                    *weight = (f64::from(*weight) * old.scale / new.scale) as f32;
+                }
+                let bias = &mut params[b.start + output];
+                let value = f64::from(*bias) * old.scale + old.center;
+                *bias = ((value - new.center) / new.scale) as f32;
             }
-            let bias = &mut params[b.start + output];
-            let value = f64::from(*bias) * old.scale + old.center;
-            *bias = ((value - new.center) / new.scale) as f32;
         }
         Ok(Some(params))
     }

@@ -100,7 +100,7 @@ fn disturbed(Disturbance { noise, dropout, .. }: Disturbance) -> String {
     part("noise", noise) + &part("dropout", dropout)
 }
 
-/// `784 - 512 relu - 10 softmax`; the outputs of a regression are `linear`, or `exp` where they are logarithms.
+/// `784 - 512 relu - 10 softmax`, of an ensemble `5 x (784 - 512 relu - 10 softmax)`; the outputs of a regression are `linear`, or `exp` where they are logarithms.
 pub fn network(spec: &Spec, task: &Task) -> String {
     let mut text = spec.n_in().to_string() + &disturbed(spec.inputs());
     let (last, hidden) = (spec.n_out(), &spec.layers()[..spec.layers().len() - 1]);
@@ -119,7 +119,11 @@ pub fn network(spec: &Spec, task: &Task) -> String {
         Loss::Poisson => "exp",
         _ => "linear",
     };
-    format!("{text} - {last} {outputs}")
+    let text = format!("{text} - {last} {outputs}");
+    match spec.members() {
+        1 => text,
+        members => format!("{members} x ({text})"),
+    }
 }
 
 /// How a run ended, in a line or two.

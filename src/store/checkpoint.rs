@@ -18,7 +18,7 @@ use crate::files;
 use crate::train::{Divergence, EpochRecord, PartialEpoch, TrainerState};
 
 const METADATA_KEY: &str = crate::model::CHECKPOINT_KEY;
-const FORMAT_VERSION: u32 = 6;
+const FORMAT_VERSION: u32 = 7;
 /// Earlier versions lack settings, which have their defaults there.
 const OLDEST_VERSION: u32 = 3;
 

@@ -8,7 +8,7 @@ use crate::data::{Augment, Dataset, ImageShape, Parts, Split};
 use crate::engine::{Adam, Averaging, EngineOptions, MAX_THREADS, Sgd};
 use crate::error::{Error, Result};
 use crate::gemm::BackendChoice;
-use crate::model::{Activation, Init, Norm, Spec};
+use crate::model::{Activation, Init, MAX_MEMBERS, Norm, Spec};
 use crate::task::{Choice, Loss, Metric, Task};
 
 /// The headings under which help lists settings.
@@ -78,6 +78,11 @@ settings! {
         /// Changes the images of a training at random in each epoch: shift, affine, elastic, or several such as affine,elastic, each with a strength such as affine:0.5
         augment: Augment = Augment::default(), {
             value_name: "KIND,...", group: RUN, sweep: Sweep::Semicolons,
+        }
+        /// Train K networks at once on the same batches, each with weights, noise and masks of its own, and predict by the mean of their probabilities or values
+        ensemble: usize = 1, {
+            value_name: "K", group: NETWORK, sweep: Sweep::Commas,
+            check: |c| (1..=MAX_MEMBERS).contains(&c.ensemble), expected: "1 to 1000",
         }
         /// What normalises the products of hidden layers before their activations: batch norm over the samples of a batch, or layer norm over the units of a sample
         norm: Norm = Norm::None, {
@@ -261,6 +266,8 @@ settings! {
 /// More folds than this are taken for a mistake.
 const MAX_FOLDS: usize = 1000;
 
+const _: () = assert!(MAX_MEMBERS == 1000, "the message above names it");
+
 const THREADS_EXPECTED: &str = "1 to 1024";
 const _: () = assert!(MAX_THREADS == 1024, "the message above names it");
 
@@ -384,7 +391,7 @@ impl TrainConfig {
     /// As [`Spec::new`], [`Spec::with_noise`] and [`Spec::with_dropout`].
     pub(crate) fn spec(&self, n_in: usize, n_out: usize) -> Result<Spec> {
         let spec = Spec::new(n_in, &self.hidden, &self.activations, n_out)?;
-        self.disturb(spec.with_norm(self.norm))
+        self.disturb(spec.with_norm(self.norm).with_members(self.ensemble)?)
     }
 
     /// A network with the disturbances of a training.

@@ -58,7 +58,7 @@ impl TrainConfig {
         let layout = Layout::new(&self.spec(data.n_features(), data.n_outputs())?)?;
         let parameters = layout.len() as f64;
         let frozen = self.freeze.unwrap_or(0).min(self.hidden.len());
-        let learning = (layout.len() - layout.layers()[frozen].w().start) as f64;
+        let learning = (layout.member(0).len() - layout.layers()[frozen].w().start) as f64;
         if !is_given("weight_decay") {
             // a product of 1 with the learning rate is rejected
             let strongest = STRONGEST_DECAY.min(0.5 / self.lr);

@@ -81,11 +81,20 @@ def in_numpy(archive, raw):
             x = (x - archive["pca_mean"]) @ archive["pca_components"].T
     else:
         x = raw / 255 if about["scaling"] == "u8/255" else raw
+    members, outputs = 0, []
+    while f"member_{members}_weight_0" in archive:
+        members += 1
+    for prefix in [f"member_{k}_" for k in range(members)] or [""]:
+        outputs.append(network_in_numpy(archive, about, prefix, x))
+    return np.mean(outputs, axis=0)
+
+
+def network_in_numpy(archive, about, prefix, x):
     for i, name in enumerate(archive["activations"]):
-        z = x @ archive[f"weight_{i}"].T.astype(float) + archive[f"bias_{i}"]
-        if f"gain_{i}" in archive:
+        z = x @ archive[f"{prefix}weight_{i}"].T.astype(float) + archive[f"{prefix}bias_{i}"]
+        if f"{prefix}gain_{i}" in archive:
             mean, variance = z.mean(axis=1, keepdims=True), z.var(axis=1, keepdims=True)
-            z = archive[f"gain_{i}"] * (z - mean) / np.sqrt(variance + 1e-5) + archive[f"shift_{i}"]
+            z = archive[f"{prefix}gain_{i}"] * (z - mean) / np.sqrt(variance + 1e-5) + archive[f"{prefix}shift_{i}"]
         x = NUMPY[str(name)](z)
     if "targets" in archive:
         return np.exp(x) if about["regression"]["loss"] == "poisson" else x * archive["target_scale"] + archive["target_center"]
@@ -223,6 +232,10 @@ def main():
             compare(binary, directory, name, [*kind, "--hidden", "12,7", "--activations", name])
         for norm in ["batch", "layer"]:
             compare(binary, directory, f"norm-{norm}", [*kind, "--norm", norm, "--no-texts", "--activations", "relu"])
+        for norm in ["none", "batch", "layer"]:
+            compare(binary, directory, f"ensemble-{norm}", [*kind, "--ensemble", "3", "--norm", norm, "--no-texts", "--activations", "relu"])
+        compare(binary, directory, "ensemble-numbers", [*price, "--ensemble", "3", "--activations", "tanh"])
+        compare(binary, directory, "ensemble-poisson", ["--target", "count", "--task", "regression", "--loss", "poisson", "--ensemble", "3", "--no-texts", "--activations", "tanh"])
         for scale in ["none", "unit", "standard", "robust"]:
             narrow = ["--ignore", "large,year"] if scale == "none" else []
             compare(binary, directory, f"scale-{scale}", [*kind, "--scale", scale, "--no-texts", "--activations", "silu", *narrow])

@@ -10,6 +10,7 @@ pub mod columns;
 pub mod exp;
 pub mod inverse;
 pub mod loss;
+pub mod mean;
 pub mod norm;
 pub mod random;
 pub mod regression;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Activation, Layout, Spec};
 use crate::error::{Error, Result};
-use crate::rng::{Purpose, Rng};
+use crate::rng::{Purpose, Rng, member_seed};
 
 mod orthogonal;
 
@@ -61,7 +61,7 @@ impl Init {
     }
 }
 
-/// Fills `params` (the length of `layout`) with the initial weights and biases of a network.
+/// Fills `params` (the length of `layout`) with the initial weights and biases of a network, or of an ensemble, whose members have seeds of their own.
 ///
 /// The result depends on `spec`, `init` and `seed` alone; orthogonal weights also depend on LAPACK.
 ///
@@ -82,11 +82,16 @@ pub fn initialize(
         layout.len(),
         "initialize: the length of `params` is not that of the layout"
     );
-    let mut layers = 0..layout.layers().len();
-    layers.try_for_each(|index| initialize_layer(params, spec, layout, index, init, seed))
+    for member in 0..layout.members() {
+        let (params, seed) = (&mut params[layout.member(member)], member_seed(seed, member));
+        for index in 0..layout.layers().len() {
+            initialize_layer(params, spec, layout, index, init, seed)?;
+        }
+    }
+    Ok(())
 }
 
-/// Fills one layer's part of `params` with its initial weights and biases; otherwise as [`initialize`].
+/// Fills one layer's part of the parameters of a network, or of a member, with its initial weights and biases; otherwise as [`initialize`].
 pub(super) fn initialize_layer(
     params: &mut [f32],
     spec: &Spec,

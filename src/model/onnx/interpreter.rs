@@ -165,6 +165,11 @@ fn result(node: &NodeProto, x: &[&Tensor]) -> Tensor {
             let rows = values.chunks_exact(width).flat_map(row).collect();
             both(&both(&Tensor::Numbers(rows, width), x[1], |x, gain| x * gain), x[2], |x, b| x + b)
         }
+        "Mean" => {
+            let (first, width) = x[0].numbers();
+            let mean = |i: usize| x.iter().map(|x| x.numbers().0[i]).sum::<f64>() / x.len() as f64;
+            Tensor::Numbers((0..first.len()).map(mean).collect(), width)
+        }
         "Tanh" => each(x[0], |z| Activation::Tanh.value(z)),
         "LeakyRelu" => each(x[0], |z| if z > 0.0 { z } else { float("alpha") * z }),
         "Elu" => each(x[0], |z| if z > 0.0 { z } else { float("alpha") * z.exp_m1() }),

@@ -3,32 +3,51 @@
 use super::graph::{Graph, Name, float, integer};
 use super::ports::{LABEL, PROBABILITIES, VALUES, whole_numbers};
 use super::prepare::Inputs;
+use super::proto::AttributeProto;
 use crate::error::Result;
 use crate::model::{
     Activation, LEAKY_RELU_SLOPE, Layout, Model, NORM_EPS, Norm, SELU_ALPHA, SELU_SCALE,
 };
 use crate::task::{Loss, Task};
 
-/// Adds the layers; returns what the last one computes, (batch, outputs).
-pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs, opset: u32) -> Result<Name> {
-    let model = &model.folded()?;
+/// Adds the layers of each member of an ensemble, or of a network alone; returns what the last one of each computes, (batch, outputs).
+pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs, opset: u32) -> Result<Vec<Name>> {
+    match &model.folded()?.members()[..] {
+        [network] => Ok(vec![network_layers(graph, network, "", inputs, opset)?]),
+        members => {
+            let member = |(k, member): (usize, &Model)| {
+                network_layers(graph, member, &format!("members.{k}."), inputs, opset)
+            };
+            members.iter().enumerate().map(member).collect()
+        }
+    }
+}
+
+/// Adds the layers of one network, whose weights have names that begin with `prefix`.
+fn network_layers(
+    graph: &mut Graph,
+    model: &Model,
+    prefix: &str,
+    inputs: &Inputs,
+    opset: u32,
+) -> Result<Name> {
     let layout = Layout::new(model.spec())?;
     let mut x = inputs.name.clone();
     for (i, (offsets, layer)) in layout.layers().iter().zip(model.spec().layers()).enumerate() {
         let (w, b) = (&model.params()[offsets.w()], &model.params()[offsets.b()]);
         let shape = [offsets.n_out, offsets.n_in];
-        let weight = format!("layers.{i}.weight");
+        let weight = format!("{prefix}layers.{i}.weight");
         let weight = match i {
             0 => graph.floats(&weight, &shape, &in_order(w, &inputs.order)),
             _ => graph.floats(&weight, &shape, w),
         };
-        let bias = graph.floats(&format!("layers.{i}.bias"), &[offsets.n_out], b);
+        let bias = graph.floats(&format!("{prefix}layers.{i}.bias"), &[offsets.n_out], b);
         // z = x w^T + b
         let mut z = graph.node("Gemm", &[&x, &weight, &bias], &[integer("transB", 1)]);
         if layer.norm == Norm::Layer {
             let [gain, shift] = [(0, "weight"), (1, "bias")].map(|(which, name)| {
                 let values = &model.params()[offsets.norm(which)];
-                graph.floats(&format!("layers.{i}.norm.{name}"), &[offsets.n_out], values)
+                graph.floats(&format!("{prefix}layers.{i}.norm.{name}"), &[offsets.n_out], values)
             });
             z = layer_norm(graph, &z, offsets.n_out, [&gain, &shift], opset);
         }
@@ -105,11 +124,11 @@ fn activation(graph: &mut Graph, z: Name, activation: Activation) -> Name {
     }
 }
 
-/// Adds the nodes that make of `z` (batch, outputs) what the graph says.
-pub fn outputs(graph: &mut Graph, task: &Task, z: &str) {
+/// Adds the nodes that make of `z` (batch, outputs), one for each member of an ensemble, what the graph says: the mean of what it says of each.
+pub fn outputs(graph: &mut Graph, task: &Task, z: &[Name]) {
     match task {
         Task::Classification { classes } => {
-            graph.node_to(PROBABILITIES, "Softmax", &[z], &[integer("axis", -1)]);
+            mean_to(graph, PROBABILITIES, "Softmax", z, &[integer("axis", -1)]);
             // of equal probabilities the first
             let attributes = [integer("axis", 1), integer("keepdims", 0)];
             let class = graph.node("ArgMax", &[PROBABILITIES], &attributes);
@@ -120,7 +139,7 @@ pub fn outputs(graph: &mut Graph, task: &Task, z: &str) {
             graph.node_to(LABEL, "Gather", &[&names, &class], &[integer("axis", 0)]);
         }
         Task::Regression(regression) if regression.loss == Loss::Poisson => {
-            graph.node_to(VALUES, "Exp", &[z], &[]);
+            mean_to(graph, VALUES, "Exp", z, &[]);
         }
         Task::Regression(regression) => {
             let n = regression.targets.len();
@@ -130,8 +149,25 @@ pub fn outputs(graph: &mut Graph, task: &Task, z: &str) {
                 regression.targets.iter().map(|target| target.center as f32).collect();
             let scales = graph.floats("target_scale", &[n], &scales);
             let centers = graph.floats("target_center", &[n], &centers);
-            let scaled = graph.node("Mul", &[z, &scales], &[]);
+            let z = match z {
+                [z] => z.clone(),
+                members => graph.node("Mean", &references(members), &[]),
+            };
+            let scaled = graph.node("Mul", &[&z, &scales], &[]);
             graph.node_to(VALUES, "Add", &[&scaled, &centers], &[]);
         }
     }
+}
+
+/// Adds an operator for each tensor, and the mean of the results.
+fn mean_to(graph: &mut Graph, to: &str, operator: &str, z: &[Name], attributes: &[AttributeProto]) {
+    if let [z] = z {
+        return graph.node_to(to, operator, &[z], attributes);
+    }
+    let results: Vec<Name> = z.iter().map(|z| graph.node(operator, &[z], attributes)).collect();
+    graph.node_to(to, "Mean", &references(&results), &[]);
+}
+
+fn references(names: &[Name]) -> Vec<&str> {
+    names.iter().map(|name| &name[..]).collect()
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::data::prepare::{Scale, TaskChoice};
 use crate::data::table::Table;
 use crate::data::{Dataset, Split, Tables};
-use crate::model::{Activation, InputScaling, Layout, Metadata, Spec};
+use crate::model::{Activation, InputScaling, Layout, Metadata, Norm, Spec};
 use crate::task::{Choice, Loss, Task};
 
 const ROWS: usize = 60;
@@ -48,8 +48,19 @@ fn numbers() -> Array2<f32> {
 
 /// A network of random weights for a data set.
 fn model_of(data: &Dataset, activations: &[Activation], loss: Choice<Loss>) -> Model {
+    ensemble_of(data, activations, loss, 1)
+}
+
+/// An ensemble of several such.
+fn ensemble_of(
+    data: &Dataset,
+    activations: &[Activation],
+    loss: Choice<Loss>,
+    members: usize,
+) -> Model {
     let hidden = vec![5; activations.len()];
     let spec = Spec::new(data.n_features(), &hidden, activations, data.n_outputs()).unwrap();
+    let spec = spec.with_members(members).unwrap();
     let params = noise(Layout::new(&spec).unwrap().len(), 83);
     let rows: Vec<u32> = (0..data.len() as u32).collect();
     let task = Task::of(data, &rows, loss).unwrap();
@@ -88,6 +99,39 @@ fn assert_close(found: &Tensor, expected: ArrayView2<'_, f32>, what: &str) {
     for (x, y) in values.iter().zip(expected) {
         let y = f64::from(*y);
         assert!((x - y).abs() < 1e-5 * y.abs().max(1.0), "{what}: {x} instead of {y}");
+    }
+}
+
+/// Of classes, of standardised numbers and of logarithms; the members differ, so that a graph of one of them would say something else.
+#[test]
+fn graphs_of_ensembles_say_the_mean_of_their_members() {
+    let labels: Vec<u32> = (0..ROWS as u32).map(|i| i % 3).collect();
+    let x = numbers();
+    let classes = Dataset::from_arrays(x.view(), &labels).unwrap();
+    let targets: Vec<f32> = noise(ROWS, 5).iter().map(|x| 4.0 * x.abs()).collect();
+    let targets = Array2::from_shape_vec((ROWS, 1), targets).unwrap();
+    let values = Dataset::from_targets(x.view(), targets.view()).unwrap();
+    let poisson = Choice::Of(Loss::Poisson);
+    for (data, loss) in [(&classes, Choice::Auto), (&values, Choice::Auto), (&values, poisson)] {
+        for norm in [Norm::None, Norm::Layer] {
+            let mut model = ensemble_of(data, &[Activation::Tanh], loss, 3);
+            model.spec = model.spec.with_norm(norm);
+            model.params = noise(Layout::new(&model.spec).unwrap().len(), 83);
+            let expected = model.predict(x.view()).unwrap();
+            let feed = [("features", Tensor::Numbers(x.iter().map(|x| (*x).into()).collect(), 3))];
+            let tensors = run(&to_onnx(&model, DEFAULT_OPSET).unwrap(), &feed);
+            let name = if data.is_regression() { "values" } else { "probabilities" };
+            assert_close(&tensors[name], expected.values(), name);
+            // by the definition, of the members as models of their own
+            let mut mean = Array2::<f32>::zeros(expected.values().dim());
+            for member in model.members() {
+                mean += &(member.predict(x.view()).unwrap().values().mapv(|x| x / 3.0));
+            }
+            let differ = mean.iter().zip(expected.values());
+            assert!(differ.clone().all(|(a, b)| (a - b).abs() < 1e-5 * b.abs().max(1.0)));
+            let first = model.members()[0].predict(x.view()).unwrap();
+            assert!(mean.iter().zip(first.values()).any(|(a, b)| (a - b).abs() > 1e-2));
+        }
     }
 }
 

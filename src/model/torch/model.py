@@ -7,7 +7,8 @@
     network.predict(pixels)  # arrays and images: (samples, features), as densely read them
 
 `network(x)` returns logits, or for numbers what the loss compares with standardised targets. Its parameters are ordinary ones:
-`layers.0.weight`, `layers.0.bias`, and so on, in `network.state_dict()`.
+`layers.0.weight`, `layers.0.bias`, and so on, in `network.state_dict()`. Those of an ensemble are `members.0.layers.0.weight` and so on; its outputs
+mean the mean of the probabilities, or of the values, of its members.
 """
 
 import json
@@ -59,15 +60,35 @@ class Layer(nn.Linear):
         return self.norm(super().forward(x))
 
 
-class Network(nn.Module):
-    """A multilayer perceptron, with what makes its inputs of a table's columns and what its outputs mean."""
+class Layers(nn.Module):
+    """The layers of one network."""
 
     def __init__(self, about, sizes):
         super().__init__()
-        self.about = about
         norms = [about.get("norm", "none")] * (len(sizes) - 2) + ["none"]  # the output layer has none
         self.layers = nn.ModuleList(Layer(*layer) for layer in zip(sizes, sizes[1:], norms))
         self.activations = [*about["activations"], "identity"][: len(self.layers)]
+
+    def run(self, x):
+        for layer, activation in zip(self.layers, self.activations):
+            x = ACTIVATIONS[activation](layer(x))
+        return x
+
+    def forward(self, x):
+        return self.run(x)
+
+
+class Network(Layers):
+    """A multilayer perceptron or an ensemble, with what makes its inputs of a table's columns and what its outputs mean."""
+
+    def __init__(self, about, sizes):
+        members = about.get("members", 1)
+        if members == 1:
+            super().__init__(about, sizes)
+        else:
+            nn.Module.__init__(self)
+            self.members = nn.ModuleList(Layers(about, sizes) for _ in range(members))
+        self.about = about
         prepare = about.get("prepare") or {}
         self.columns = [next(iter(column.items())) for column in prepare.get("inputs", [])]
         pca = prepare.get("pca")
@@ -81,9 +102,19 @@ class Network(nn.Module):
     def forward(self, x):
         """Logits, or standardised numbers, (rows, outputs), of what `encode` takes."""
         x = self.encode(x)
-        for layer, activation in zip(self.layers, self.activations):
-            x = ACTIVATIONS[activation](layer(x))
-        return x
+        if not hasattr(self, "members"):
+            return self.run(x)
+        outputs = torch.stack([member(x) for member in self.members])
+        regression = self.about.get("regression")
+        if regression and regression["loss"] != "poisson":
+            return outputs.mean(dim=0)
+        logarithms = outputs if regression else outputs.log_softmax(dim=2)
+        return logarithms.logsumexp(dim=0) - torch.tensor(float(len(outputs))).log()
+
+    @property
+    def first(self):
+        """The first layer, or that of the first member."""
+        return self.members[0].layers[0] if hasattr(self, "members") else self.layers[0]
 
     def values(self, x):
         """The probabilities of the classes, or numbers in the units of their targets, (rows, outputs)."""
@@ -111,7 +142,7 @@ class Network(nn.Module):
         Of a table: the columns by name, where NaN, None and the words that are missing in files are missing; or a tensor (rows, columns),
         in the order of `network.columns`, if all columns hold numbers. Of arrays and images: a tensor (samples, features) of raw values.
         """
-        weight = self.layers[0].weight
+        weight = self.first.weight
         if not self.columns:
             x = torch.as_tensor(x, dtype=weight.dtype, device=weight.device).flatten(1)
             return x / 255 if self.about["scaling"] == "u8/255" else x
@@ -141,7 +172,7 @@ class Network(nn.Module):
 
     def number(self, column, cells):
         """A column of numbers, scaled, and a second one that says where they were missing, if the training part lacked any."""
-        name, device = column["column"], self.layers[0].weight.device
+        name, device = column["column"], self.first.weight.device
         if not torch.is_tensor(cells):
             try:
                 cells = [float(text(cell) or "nan") for cell in cells]
@@ -170,7 +201,7 @@ class Network(nn.Module):
             place = len(places) if cell is None else places.get(cell, width)
             if place < width:
                 encoded[row, place] = 1.0
-        return encoded.to(self.layers[0].weight.device)
+        return encoded.to(self.first.weight.device)
 
 
 def load(path=None):
@@ -185,8 +216,10 @@ def load(path=None):
         start, end = tensor["data_offsets"]
         values = torch.frombuffer(data, dtype=torch.float32, count=(end - start) // 4, offset=8 + length + start)
         state[name] = values.view(tensor["shape"])
-    count = sum(tensor.ndim == 2 for tensor in state.values())
-    sizes = [state["layers.0.weight"].shape[1], *(len(state[f"layers.{i}.bias"]) for i in range(count))]
+    members = about.get("members", 1)
+    first = "" if members == 1 else "members.0."
+    count = sum(tensor.ndim == 2 for tensor in state.values()) // members
+    sizes = [state[f"{first}layers.0.weight"].shape[1], *(len(state[f"{first}layers.{i}.bias"]) for i in range(count))]
     network = Network(about, sizes)
     missing, wrong = network.load_state_dict(state, strict=False)
     wrong += [name for name in missing if not name.endswith("num_batches_tracked")]  # which PyTorch alone counts

@@ -142,7 +142,7 @@ impl<'d> Trainer<'d> {
     pub fn from_model(mut config: TrainConfig, model: &Model, data: &'d Dataset) -> Result<Self> {
         let spec = model.spec();
         (config.hidden, config.activations) = (spec.hidden(), spec.activations());
-        config.norm = spec.norm();
+        (config.norm, config.ensemble) = (spec.norm(), spec.members());
         config.split = config.split.resolved(data);
         config.check()?;
         require_training_memory(&config, model.params().len())?;
@@ -398,7 +398,10 @@ impl<'d> Trainer<'d> {
                 *score = sum; // what is kept of a run that diverges is what was before
             }
             observer.step(epoch, Progress { score: *score, total });
-            request = observer.request();
+            // an ensemble takes some more steps
+            if matches!(request, Request::Continue) {
+                request = observer.request();
+            }
             match request {
                 Request::Continue => ControlFlow::Continue(()),
                 Request::Save | Request::Stop => ControlFlow::Break(()),

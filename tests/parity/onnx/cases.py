@@ -59,6 +59,8 @@ def tables(rng, place):
     for norm in ["batch", "layer"]:
         table = with_classes(rng, mixed(rng), abc)
         yield case(f"norm-{norm}", table, "--hidden", "16,8", "--norm", norm, labels="string")
+        table = with_classes(rng, mixed(rng), abc)
+        yield case(f"ensemble-{norm}", table, "--hidden", "16,8", "--norm", norm, "--ensemble", "3", labels="string")
     yield case("no-hidden-layer", with_classes(rng, mixed(rng), abc), "--hidden", "")
     for name, classes, labels in [
         ("binary", ["no", "yes"], "string"),
@@ -75,6 +77,9 @@ def tables(rng, place):
         yield case(f"loss-{loss.replace(':', '-')}", table, *regression, "--loss", loss)
     table = with_numbers(rng, mixed(rng), ["target"], counts=True)
     yield case("loss-poisson", table, *regression, "--loss", "poisson")
+    yield case("ensemble-poisson", table, *regression, "--loss", "poisson", "--ensemble", "3")
+    table = with_numbers(rng, mixed(rng), ["target"], 2000, 300)
+    yield case("ensemble-numbers", table, *regression, "--ensemble", "3")
     table = with_numbers(rng, numbers_alone(rng), ["target_a", "target b", "target,c"], -5, 0.01)
     table.columns["target_c"] = table.columns.pop("target,c")
     yield case("three-targets", table, *regression)
