@@ -238,21 +238,23 @@ const COLUMNS: [Column; 8] = [
 /// The number of the column that also holds the recipe.
 const NETWORK: usize = 2;
 
-/// On a terminal, fewer characters of a recipe say nothing.
-const SHORTEST_RECIPE: usize = 6;
-
-/// The network and, as far as it fits, the recipe.
+/// The network, and as many whole settings of the recipe as fit.
 fn with_recipe(network: &str, recipe: &str, available: Option<usize>) -> String {
-    let whole = match recipe {
-        "" => network.to_owned(),
-        recipe => format!("{network}, {recipe}"),
+    const MORE: &str = ", …";
+    let fits = |text: &str, more: &str| {
+        available.is_none_or(|most| text.chars().count() + more.chars().count() <= most)
     };
-    let least = network.chars().count() + ", ".len() + SHORTEST_RECIPE;
-    match available {
-        Some(available) if available >= least => cut(&whole, available),
-        Some(_) => network.to_owned(),
-        None => whole,
+    let mut text = network.to_owned();
+    let mut settings = recipe.split(", ").filter(|setting| !setting.is_empty()).peekable();
+    while let Some(setting) = settings.next() {
+        let longer = format!("{text}, {setting}");
+        if !fits(&longer, if settings.peek().is_some() { MORE } else { "" }) {
+            text += if fits(&text, MORE) { MORE } else { "" };
+            break;
+        }
+        text = longer;
     }
+    text
 }
 
 /// On a terminal, a longer state is cut: the reason why a file cannot be read.
@@ -311,8 +313,12 @@ mod tests {
         let recipe = recipe(&config);
         assert_eq!(recipe, "norm batch, dropout 0.2,0.5, linear:0.5, clip norm 1");
         let cell = |available| with_recipe("64-32", &recipe, available);
-        assert_eq!(cell(None), format!("64-32, {recipe}"));
-        assert_eq!((cell(Some(12)), cell(Some(15)).chars().count()), ("64-32".to_owned(), 15));
+        assert_eq!((cell(None), cell(Some(59))), (format!("64-32, {recipe}"), cell(None)));
+        assert_eq!(cell(Some(58)), "64-32, norm batch, dropout 0.2,0.5, linear:0.5, …");
+        assert_eq!(
+            [7, 8, 20].map(|most| cell(Some(most))),
+            ["64-32", "64-32, …", "64-32, norm batch, …"]
+        );
         assert_eq!(with_recipe("64-32", "", Some(80)), "64-32");
     }
 }
