@@ -54,7 +54,8 @@ fn values_and_paths_are_offered() {
     check(&["runs", ""], &folders);
     check(&["eval", "runs/first/"], &["runs/first/best.safetensors"]);
     check(&["eval", "latest", "m"], &["mnist", "my folder/"]);
-    check(&["bench", "mn"], &["mnist"]);
+    check(&["bench", ""], &[&["mnist", "dense"][..], &folders].concat());
+    check(&["bench", "de"], &["dense"]);
     check(&["predict", "latest", "no"], &["notes.txt"]);
     check(&["predict", "latest", "notes.txt", "sw"], &["sweep.toml"]);
     check(&["export", "latest", "--onnx", "no"], &["notes.txt"]);

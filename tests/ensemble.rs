@@ -184,7 +184,7 @@ fn an_ensemble_predicts_the_mean_of_its_members() {
         assert_eq!((model.spec().members(), model.members().len()), (4, 4));
         let mut mean = Array2::<f32>::zeros((300, data.n_outputs()));
         for member in model.members() {
-            mean += &(member.predict(x.view()).unwrap().values() / 4.0);
+            mean.scaled_add(0.25, &member.predict(x.view()).unwrap().values());
         }
         let found = model.predict(x.view()).unwrap();
         let close = |a: f32, b: f32| (a - b).abs() < 2e-5 * b.abs().max(1.0);

@@ -262,3 +262,43 @@ fn a_metric_that_is_undefined_is_said_to_be() {
     let said = trained(&sandbox, &["t.csv", "--valid", "v.csv", "--metric", "auc", "--out", "run"]);
     assert!(said.contains("AUC is undefined on the validation part"), "{said}");
 }
+
+#[test]
+fn settings_without_effect_are_named() {
+    let sandbox = Sandbox::new();
+    let noted = |args: &str| {
+        let args: Vec<&str> =
+            args.split(' ').map(|arg| if arg == "''" { "" } else { arg }).collect();
+        let (said, code) = said(&sandbox, &[&args[..], &["--no-report"]].concat());
+        assert_eq!(code, Some(0), "{said}");
+        let notes = said.lines().filter(|line| line.contains(" no effect"));
+        notes.map(|line| line.trim_start_matches("note: ").to_owned()).collect::<Vec<_>>()
+    };
+    let quick = "data --batch-size 20 --epochs 1";
+    assert_eq!(
+        noted(&format!("train {quick} --hidden 4 --momentum 0.8 --nesterov --out a")),
+        ["--momentum, --nesterov have no effect: the optimizer is adam"]
+    );
+    assert_eq!(
+        noted(&format!(
+            "train {quick} --hidden '' --norm layer --beta1 0.8 --schedule one-cycle --out b"
+        )),
+        ["--beta1 has no effect: the one-cycle schedule moves it from 0.95 to 0.85 and back; \
+             --norm has no effect: there are no hidden layers"]
+    );
+    // what has an effect, and what the file of a run has because it has everything
+    let sgd = "--hidden 4 --optimizer sgd --momentum 0.8";
+    assert!(noted(&format!("train {quick} {sgd} --out c")).is_empty());
+    assert!(noted("train --config c/config.toml --seed 1 --out d").is_empty());
+    assert_eq!(
+        noted("train --config c/config.toml --optimizer adam --out e"),
+        ["`momentum` has no effect: the optimizer is adam"]
+    );
+    // of a sweep, what has none in any run, once
+    let sweep = format!("sweep {quick} --hidden 4 --lr 0.01");
+    let both = format!("{sweep} --optimizer adam,sgd --momentum 0.8 --out f");
+    assert!(noted(&both).is_empty());
+    let notes = noted(&format!("{sweep} --momentum 0.8,0.9 --out g"));
+    assert_eq!(notes, ["--momentum has no effect: the optimizer is adam"]);
+    assert!(noted(&format!("{sweep} --momentum 0.8 --quiet --out h")).is_empty());
+}

@@ -133,3 +133,31 @@ fn another_metric_has_a_column_and_a_page_of_classes_has_curves() {
         assert_eq!(listed[key], done[key], "{key}");
     }
 }
+
+/// Parameters are what learns: no running statistics, and no biases before a batch norm.
+#[test]
+fn parameters_are_counted_alike_everywhere() {
+    let sandbox = Sandbox::new();
+    let train = "train data --hidden 16,8 --norm batch --batch-size 20 --epochs 1 --out";
+    let train = |out: &str, seed: &str| {
+        let args: Vec<&str> = train.split(' ').chain([out, "--seed", seed]).collect();
+        text(&sandbox.run(&args).stderr)
+    };
+    let expected = (20 * 16 + 2 * 16) + (16 * 8 + 2 * 8) + (8 * 3 + 3);
+    let (said, other) = (train("a", "0"), train("b", "1"));
+    for said in [&said, &other] {
+        assert!(said.contains(&format!(", {expected} parameters")), "{said}");
+    }
+    let inspected = json_lines(&sandbox.ok(&["inspect", "a", "--json"])).remove(0);
+    assert_eq!(inspected["parameters"], expected);
+    sandbox.ok(&["report", "a", "b", "--out", "both"]);
+    for (page, name) in [("a", "parameters"), ("both", "its parameters")] {
+        let page = text(&sandbox.bytes(&format!("{page}/report.html")));
+        assert!(page.contains(&format!("<b>{expected}</b><span>{name}</span>")), "{page}");
+    }
+    let sweep =
+        "sweep data --hidden 16,8 --norm batch --batch-size 20 --epochs 1 --lr 0.01 --out s";
+    sandbox.ok(&sweep.split(' ').collect::<Vec<_>>());
+    let row = json_lines(&text(&sandbox.bytes("s/results.jsonl"))).remove(0);
+    assert_eq!(row["parameters"], expected);
+}

@@ -331,3 +331,67 @@ fn reports_are_made_of_runs_sweeps_and_several_runs() {
         assert!(sandbox.fails(args, 2).contains(expected), "{args:?}");
     }
 }
+
+#[test]
+fn each_optimizer_has_its_own_learning_rate() {
+    let sandbox = Sandbox::new();
+    let rows: String = (0..120).map(|i| format!("{},{},{}\n", i % 7, i % 5, i % 2)).collect();
+    std::fs::write(sandbox.path("t.csv"), format!("a,b,y\n{rows}")).unwrap();
+    let rates = |sweep: &str| {
+        let config = |run: &str| text(&sandbox.bytes(&format!("{sweep}/{run}/config.toml")));
+        let line = |run: &str| {
+            config(run).lines().find(|line| line.starts_with("lr = ")).map(str::to_owned)
+        };
+        ["1_adam", "2_sgd"].map(|run| line(run).unwrap_or_default())
+    };
+    let sweep = ["sweep", "t.csv", "--optimizer", "adam,sgd", "--epochs", "2", "--no-report"];
+    sandbox.ok(&[&sweep[..], &["--out", "s"]].concat());
+    assert_eq!(rates("s"), ["lr = 0.002", "lr = 0.05"]);
+    // its file repeats and resumes it, and a flag is for all runs
+    let again = sandbox.run(&["sweep", "--config", "s/sweep.toml", "--out", "s", "--no-report"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let file = ["sweep", "--config", "s/sweep.toml", "--lr", "0.01", "--out", "f", "--no-report"];
+    sandbox.ok(&file);
+    assert_eq!(rates("f"), ["lr = 0.01"; 2]);
+    sandbox.ok(&[
+        "train",
+        "data",
+        "--optimizer",
+        "sgd",
+        "--hidden",
+        "4",
+        "--batch-size",
+        "20",
+        "--epochs",
+        "1",
+        "--no-report",
+        "--out",
+        "r",
+    ]);
+    assert!(text(&sandbox.bytes("r/config.toml")).contains("\nlr = 0.05\n"));
+}
+
+#[test]
+fn a_sweep_of_an_earlier_version_resumes_under_its_own_names() {
+    let sandbox = Sandbox::new();
+    let small =
+        ["sweep", "data", "--hidden", "4", "--lr", "0.01", "--batch-size", "20", "--no-report"];
+    let sweep =
+        [&small[..], &["--epochs", "2", "--schedule", "cosine,step:1:0.5", "--out", "s"]].concat();
+    sandbox.ok(&sweep);
+    let (new, old) = ("s/2_step-1-0.5", "s/2_step:1:0.5");
+    std::fs::rename(sandbox.path(new), sandbox.path(old)).unwrap();
+    let model = |run: &str| sandbox.bytes(&format!("{run}/last.safetensors"));
+    let before = model(old);
+    std::fs::remove_file(sandbox.path("s/results.jsonl")).unwrap();
+    sandbox.ok(&sweep);
+    assert!(!sandbox.path(new).exists() && model(old) == before);
+    assert_eq!(results(&sandbox, "s").len(), 2);
+    sandbox.ok(&["report", "s"]);
+    let runs = json_lines(&sandbox.ok(&["runs", "s", "--json"]));
+    let recipe = |end: &str| {
+        let path = |run: &&Value| run["path"].as_str().unwrap().ends_with(end);
+        runs.iter().find(path).unwrap()["recipe"].clone()
+    };
+    assert_eq!([recipe("1_cosine"), recipe("2_step:1:0.5")], ["cosine", "step:1:0.5"]);
+}

@@ -9,6 +9,7 @@ use toml::Table;
 use super::flags::{FileArgs, Kind, SettingFlags, Trains, command_keys};
 use crate::error::{Error, Result};
 use crate::store::{RunConfig, SweepConfig, parse_table};
+use crate::train::SgdRuns;
 use crate::train::setting::Configuration;
 
 /// More than the lists of the largest sweep need.
@@ -44,6 +45,12 @@ impl Asked {
                 Error::Io { .. } => error,
                 other => asked.in_file(other),
             })?;
+        }
+        for setting in SgdRuns::SETTINGS {
+            // a flag is for the runs of both optimizers
+            if setting.key.strip_prefix("sgd_").is_some_and(|key| asked.is_flag(key)) {
+                asked.table.remove(setting.key);
+            }
         }
         asked.table.extend(flags.table.clone());
         asked.require_paths()?;

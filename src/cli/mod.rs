@@ -16,6 +16,7 @@ mod folds_end;
 mod foreign;
 mod inspect;
 mod model_args;
+mod no_effect;
 mod out_of_fold;
 mod predict;
 mod raw_outputs;

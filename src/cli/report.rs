@@ -52,7 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let first = config.grid.first()?;
             let source = config.options.source().open()?;
             let data = source.load(first.split, first.split_seed)?.0;
-            let runs = config.grid.runs(data.n_features(), data.n_outputs())?;
+            let mut runs = config.grid.runs(data.n_features(), data.n_outputs())?;
+            directory.keep_names(&mut runs);
             let ranked = directory.ranked_runs(&runs)?;
             let best = ranked.fold_scores().into_iter().next().filter(|best| best.is_complete());
             let out_of_fold = match best {

@@ -9,7 +9,8 @@ use super::{print_note, print_raw, print_text};
 use crate::report::{Column, Layout, Paint, Stream, Text, cut, date, grouped, plural};
 use crate::store::{Listed, ListedKind, RUNS, RunConfig, list};
 use crate::task::Metric;
-use crate::train::EpochRecord;
+use crate::train::setting::Configuration as _;
+use crate::train::{EpochRecord, TrainConfig};
 
 /// List runs: time, data, network, epochs, scores, state
 ///
@@ -57,6 +58,8 @@ struct Line {
     time: SystemTime,
     data: String,
     network: String,
+    /// What its recipe has beside the plain one.
+    recipe: String,
     epochs: String,
     done: usize,
     /// What it is compared by.
@@ -78,6 +81,7 @@ impl Line {
             time: listed.changed,
             data: String::new(),
             network,
+            recipe: String::new(),
             epochs: String::new(),
             done: 0,
             metric: Metric::Accuracy,
@@ -116,6 +120,7 @@ impl Line {
                 let usual = Metric::default_for(is_regression);
                 Self {
                     data: short_name(&config.options.data),
+                    recipe: recipe(&config.train),
                     epochs: format!("{done}/{}", config.train.epochs.max(done)),
                     done,
                     metric,
@@ -151,6 +156,7 @@ impl Line {
             "time": time,
             "data": self.data,
             "network": self.network,
+            "recipe": self.recipe,
             "epochs": self.done,
             "state": self.state,
             "runs_begun": self.runs.map(|(begun, _)| begun),
@@ -173,6 +179,32 @@ fn network(config: &RunConfig, is_regression: bool) -> String {
         true => "softmax".to_owned(),
         false => sizes.join("-"),
     }
+}
+
+/// The settings of the recipe that are not the default: `norm batch, dropout 0.2, sgd, cosine`.
+fn recipe(config: &TrainConfig) -> String {
+    const KEYS: [&str; 12] = [
+        "norm",
+        "noise",
+        "dropout",
+        "input_noise",
+        "input_dropout",
+        "augment",
+        "optimizer",
+        "schedule",
+        "warmup",
+        "clip_norm",
+        "ema",
+        "label_smoothing",
+    ];
+    let default = TrainConfig::default();
+    let settings = KEYS.iter().filter_map(|key| TrainConfig::setting(key));
+    let differing = settings.filter(|setting| (setting.get)(config) != (setting.get)(&default));
+    let texts = differing.map(|setting| match ((setting.text)(config), setting.run_name) {
+        (text, Some("")) => text, // it speaks for itself
+        (text, _) => format!("{} {text}", setting.key.replace('_', " ")),
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn state(config: &RunConfig, done: usize, results: Option<&Value>) -> String {
@@ -203,6 +235,28 @@ const COLUMNS: [Column; 8] = [
     Column::left("run", 2, 3, 0),
 ];
 
+/// The number of the column that also holds the recipe.
+const NETWORK: usize = 2;
+
+/// The network, and as many whole settings of the recipe as fit.
+fn with_recipe(network: &str, recipe: &str, available: Option<usize>) -> String {
+    const MORE: &str = ", …";
+    let fits = |text: &str, more: &str| {
+        available.is_none_or(|most| text.chars().count() + more.chars().count() <= most)
+    };
+    let mut text = network.to_owned();
+    let mut settings = recipe.split(", ").filter(|setting| !setting.is_empty()).peekable();
+    while let Some(setting) = settings.next() {
+        let longer = format!("{text}, {setting}");
+        if !fits(&longer, if settings.peek().is_some() { MORE } else { "" }) {
+            text += if fits(&text, MORE) { MORE } else { "" };
+            break;
+        }
+        text = longer;
+    }
+    text
+}
+
 /// On a terminal, a longer state is cut: the reason why a file cannot be read.
 const LONGEST_STATE: usize = 24;
 
@@ -213,7 +267,7 @@ fn table(lines: &[Line], width: Option<usize>) -> Text {
         (Some(value), Metric::Accuracy) => Metric::Accuracy.text(value),
         (Some(value), metric) => format!("{} {}", metric.title(), metric.text(value)),
     };
-    let rows: Vec<[String; 8]> = (lines.iter())
+    let mut rows: Vec<[String; 8]> = (lines.iter())
         .map(|line| {
             [
                 date(line.time),
@@ -230,6 +284,12 @@ fn table(lines: &[Line], width: Option<usize>) -> Text {
             ]
         })
         .collect();
+    // recipes take what the other columns leave
+    let spare = width.map(|width| width.saturating_sub(Layout::of(&COLUMNS, &rows, None).total()));
+    let widest = rows.iter().map(|row| row[NETWORK].chars().count()).max().unwrap_or(0);
+    for (row, line) in rows.iter_mut().zip(lines) {
+        row[NETWORK] = with_recipe(&line.network, &line.recipe, spare.map(|spare| widest + spare));
+    }
     let layout = Layout::of(&COLUMNS, &rows, width);
     let mut text = Text::default().with(Paint::Head, layout.head());
     for row in &rows {
@@ -238,4 +298,27 @@ fn table(lines: &[Line], width: Option<usize>) -> Text {
         text = text.with(Paint::Plain, format!("\n{before}")).with(Paint::Path, path);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_take_the_width_that_is_left() {
+        let config = TrainConfig::default().with(|c| {
+            (c.norm, c.dropout) = (crate::model::Norm::Batch, vec![0.2, 0.5]);
+            (c.schedule, c.clip_norm) = ("linear:0.5".parse().unwrap(), Some(1.0));
+        });
+        let recipe = recipe(&config);
+        assert_eq!(recipe, "norm batch, dropout 0.2,0.5, linear:0.5, clip norm 1");
+        let cell = |available| with_recipe("64-32", &recipe, available);
+        assert_eq!((cell(None), cell(Some(59))), (format!("64-32, {recipe}"), cell(None)));
+        assert_eq!(cell(Some(58)), "64-32, norm batch, dropout 0.2,0.5, linear:0.5, …");
+        assert_eq!(
+            [7, 8, 20].map(|most| cell(Some(most))),
+            ["64-32", "64-32, …", "64-32, norm batch, …"]
+        );
+        assert_eq!(with_recipe("64-32", "", Some(80)), "64-32");
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::asked::Asked;
 use super::flags::OutputOptions;
+use super::no_effect::note_settings_without_effect;
 use super::signals::Signals;
 use super::sweep_host::Host;
 use super::{make_absolute, print_note, print_raw, print_result, say_command};
@@ -59,7 +60,7 @@ impl Command<'_> {
     /// Trains all runs; `None` if only the configuration was to be shown.
     pub fn train(self) -> anyhow::Result<Option<Finished>> {
         let Self { name, asked, mut config, output, print_config, flags } = self;
-        config.grid.base_mut().follow_optimizer(|key| asked.has(key));
+        config.grid.follow_optimizer(|key| asked.has(key));
         let follows_data = config.options.source().may_be_table()?;
         if print_config && !follows_data {
             print_result(config.to_toml()?.trim_end())?;
@@ -99,7 +100,11 @@ impl Command<'_> {
                 Ok(())
             })?;
         }
-        let runs = runs(&config, &data, load, output.quiet)?;
+        let mut runs = runs(&config, &data, load, output.quiet)?;
+        if !output.quiet {
+            let configs: Vec<&TrainConfig> = runs.iter().map(|run| &run.config).collect();
+            note_settings_without_effect(asked, &configs);
+        }
         let metric = shared_metric(&runs, data.is_regression());
         if !(output.quiet || has_folds)
             && runs.iter().any(|run| run.config.split != runs[0].config.split)
@@ -113,6 +118,7 @@ impl Command<'_> {
             None => default_directory(name, &key),
         };
         let directory = SweepDir::open(&path, &config, &data)?;
+        directory.keep_names(&mut runs);
         let signals = Signals::watch()?;
         // JSON lines on the same terminal would run into bars
         let bars = !(output.json && stdout().is_terminal());

@@ -8,6 +8,7 @@ use clap::ValueHint;
 
 use super::asked::Asked;
 use super::flags::{FileArgs, OutputOptions, SettingFlags, TrainsRun};
+use super::no_effect::note_settings_without_effect;
 use super::signals::{Interrupted, Signals};
 use super::{
     foreign, load, load_again, make_absolute, print_next, print_note, print_result, print_text,
@@ -34,8 +35,9 @@ pub struct Args {
     #[command(flatten)]
     settings: SettingFlags<TrainsRun>,
 
-    /// Resume the run in DIR, or the `latest` one, with its own settings; only more --epochs, --checkpoint-every, --no-report,
-    /// --json, --quiet, and DATA, --valid and --test where the same data has moved, may be given too
+    /// Resume the run in DIR, or the `latest` one, with its own settings; only --checkpoint-every, --no-report, --json, --quiet,
+    /// more --epochs unless its learning rate was planned for them (--schedule, a share of --warmup), and DATA, --valid and --test
+    /// where the same data has moved, may be given too
     #[arg(long, value_name = "DIR", help_heading = OUTPUT, conflicts_with = "config", value_hint = ValueHint::DirPath)]
     resume: Option<PathBuf>,
 
@@ -79,6 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let finished = trainer.state().is_finished();
     if !finished && !output.quiet {
         trainer.parts().lacking(&data).iter().for_each(|note| print_note(note));
+        note_settings_without_effect(&asked, &[trainer.config()]);
         if let Some(asked) = trainer.config().threads.filter(|&asked| asked > trainer.threads()) {
             let used = plural(trainer.threads(), "thread");
             print_note(&format!(

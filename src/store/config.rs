@@ -8,7 +8,7 @@ use super::RunOptions;
 use crate::error::{Error, Result};
 use crate::model::Init;
 use crate::train::setting::{Configuration, serialize_entries};
-use crate::train::{Folds, Grid, Sharing, TrainConfig};
+use crate::train::{Folds, Grid, SgdRuns, Sharing, TrainConfig};
 
 /// The keys of where the data is. What the data is, its fingerprint says.
 pub(super) const PLACES: [&str; 3] = ["data", "valid", "test"];
@@ -193,7 +193,8 @@ impl SweepConfig {
     pub(crate) fn keys() -> Vec<&'static str> {
         let sharing = Sharing::SETTINGS.iter().map(|setting| setting.key);
         let folds = Folds::SETTINGS.iter().map(|setting| setting.key);
-        RunConfig::keys().into_iter().chain(sharing).chain(folds).collect()
+        let sgd = SgdRuns::SETTINGS.iter().map(|setting| setting.key);
+        RunConfig::keys().into_iter().chain(sharing).chain(folds).chain(sgd).collect()
     }
 }
 

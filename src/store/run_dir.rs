@@ -16,6 +16,7 @@ use super::saver::{Saver, Selection};
 use super::{Checkpoint, CheckpointEvery, RunConfig, RunOptions};
 use crate::error::{Error, Occupant, Result};
 use crate::files::{self, Lock};
+use crate::model::Layout;
 use crate::train::{
     Divergence, EpochEnd, Observer, Outcome, Progress, RankedRuns, Request, RunResult, SweepRun,
     Trainer, TrainerState,
@@ -319,7 +320,9 @@ pub fn read_runs(directories: &[PathBuf]) -> Result<(RankedRuns, Vec<String>)> {
             return Err(Error::invalid_file(directory, problem));
         };
         results.push(RunResult::of(runs.len(), &state));
-        let parameters = state.optimizer().params().len();
+        // how many values learn nothing does not depend on the numbers of inputs and outputs
+        let layout = Layout::new(&config.train.spec(1, 1)?)?;
+        let parameters = state.optimizer().params().len() - (layout.len() - layout.parameters());
         let train = config.train.with(|train| train.threads = Some(state.threads()));
         runs.push(SweepRun::new(directory.display().to_string(), train, parameters));
         data.push(config.options.data);

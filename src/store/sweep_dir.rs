@@ -107,6 +107,16 @@ impl SweepDir {
         run.parent().filter(|parent| Self::is_one(parent)).map(Path::to_owned)
     }
 
+    /// Gives runs whose directories were made by an earlier version the names of these.
+    pub fn keep_names(&self, runs: &mut [SweepRun]) {
+        for run in runs {
+            let former = self.path.join(&run.former_name);
+            if !self.run_path(run).exists() && former.exists() {
+                run.name.clone_from(&run.former_name);
+            }
+        }
+    }
+
     /// The directory of a run.
     pub fn run_path(&self, run: &SweepRun) -> PathBuf {
         self.path.join(&run.name)

@@ -178,7 +178,7 @@ settings! {
             value_name: "N", group: RUN, sweep: Sweep::Commas, resume: true,
             check: |c| c.epochs > 0, expected: "at least 1",
         }
-        /// Stop after N epochs without a better one
+        /// Stop after N epochs without a better one. A training with a schedule runs to its end unless this is given
         patience: Option<usize> = None, {
             value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.patience != Some(0), expected: "at least 1",
@@ -260,6 +260,16 @@ settings! {
             value_name: "K", group: RUN, default: Some("none"),
             check: |c| c.folds.is_none_or(|folds| (2..=MAX_FOLDS).contains(&folds)), expected: "2 to 1000",
         }
+    }
+}
+
+settings! {
+    /// What runs with sgd have in a sweep that varies the optimizer, where it was not given for all runs. No flags.
+    pub struct SgdRuns {
+        /// Learning rate of the runs with sgd
+        sgd_lr: Option<f64> = None, { value_name: "X", group: OPTIMIZER }
+        /// Weight decay of the runs with sgd
+        sgd_weight_decay: Option<f64> = None, { value_name: "X", group: OPTIMIZER }
     }
 }
 
@@ -420,7 +430,7 @@ impl TrainConfig {
 }
 
 /// The learning rate of stochastic gradient descent, where none is given.
-const SGD_RATE: f64 = 0.05;
+pub(super) const SGD_RATE: f64 = 0.05;
 
 /// What changes the weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

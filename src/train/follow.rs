@@ -31,7 +31,7 @@ impl TrainConfig {
     /// | `lr` | 0.002; 0.003 for batches of 256 and more; 0.05 for SGD |
     /// | `weight_decay` | a tenth of the parameters that learn for each training row, at most 4: the fewer rows, the more the prior counts |
     /// | `epochs` | 10,000 / √rows, at most 100, and at most 4e13 floating-point operations, but at least one epoch |
-    /// | `patience` | a fifth of the epochs, at least 3; none without a validation part |
+    /// | `patience` | a fifth of the epochs, at least 3; none without a validation part, or where the learning rate is planned for all epochs |
     ///
     /// The numbers come from validation scores on 18 tables; `docs/tables.md` has the results.
     ///
@@ -55,10 +55,10 @@ impl TrainConfig {
             self.lr = if self.batch_size < 256 { 2e-3 } else { 3e-3 };
         }
         self.follow_optimizer(&is_given);
-        let layout = Layout::new(&self.spec(data.n_features(), data.n_outputs())?)?;
-        let parameters = layout.len() as f64;
-        let frozen = self.freeze.unwrap_or(0).min(self.hidden.len());
-        let learning = (layout.member(0).len() - layout.layers()[frozen].w().start) as f64;
+        let mut layout = Layout::new(&self.spec(data.n_features(), data.n_outputs())?)?;
+        let parameters = layout.parameters() as f64;
+        layout.freeze(self.freeze.unwrap_or(0).min(self.hidden.len()));
+        let learning = layout.parameters() as f64 / layout.members() as f64;
         if !is_given("weight_decay") {
             // a product of 1 with the learning rate is rejected
             let strongest = STRONGEST_DECAY.min(0.5 / self.lr);
@@ -74,7 +74,8 @@ impl TrainConfig {
             self.epochs = (epochs as usize).clamp(1, 100);
         }
         if !is_given("patience") {
-            self.patience = (!parts.val.is_empty()).then(|| (self.epochs / 5).max(3));
+            let is_cut = !(parts.val.is_empty() || self.plans_epochs());
+            self.patience = is_cut.then(|| (self.epochs / 5).max(3));
         }
         Ok(())
     }
@@ -86,6 +87,9 @@ impl Grid {
     /// three networks around the one that follows, with a third of the learning rate that follows, that, and three times as much. A
     /// grid of one run stays one.
     ///
+    /// Where the optimizer varies, runs with SGD have a learning rate and a weight decay of their own. Where the learning rate of any run
+    /// is planned for all epochs, no run has patience, so that all have the same epochs.
+    ///
     /// # Errors
     /// As [`TrainConfig::follow`].
     pub fn follow(&mut self, data: &Dataset, is_given: impl Fn(&str) -> bool) -> Result<()> {
@@ -96,13 +100,32 @@ impl Grid {
             }
         }
         // the data is that of the first run, whose training part the settings follow from
-        let first = self.runs(1, 1)?.swap_remove(0).config;
-        let base = self.base_mut();
-        let own = (base.split, base.split_seed);
-        (base.split, base.split_seed) = (first.split, first.split_seed);
-        let followed = base.follow(data, &is_given);
-        (base.split, base.split_seed) = own;
-        followed?;
+        let mut runs = self.runs(1, 1)?;
+        let plans_epochs = runs.iter().any(|run| run.config.plans_epochs());
+        let first = runs.swap_remove(0).config;
+        let own = (self.base().split, self.base().split_seed);
+        let mut followed = self.base().clone();
+        (followed.split, followed.split_seed) = (first.split, first.split_seed);
+        if self.varies_in("lr") {
+            followed.lr = first.lr;
+        }
+        if self.varies_in("optimizer") {
+            let mut sgd = followed.clone().with(|sgd| sgd.optimizer = OptimizerKind::Sgd);
+            sgd.follow(data, &is_given)?;
+            if !is_given("lr") {
+                self.sgd.sgd_lr = Some(sgd.lr);
+            }
+            if !is_given("weight_decay") {
+                self.sgd.sgd_weight_decay = Some(sgd.weight_decay);
+            }
+            followed.optimizer = OptimizerKind::Adam;
+        }
+        followed.follow(data, &is_given)?;
+        if plans_epochs && !is_given("patience") {
+            followed.patience = None; // runs that are compared have the same epochs
+        }
+        (followed.split, followed.split_seed) = own;
+        *self.base_mut() = followed;
         if is_one_run || self.varies() || is_given("hidden") || is_given("lr") {
             return Ok(());
         }
@@ -201,6 +224,71 @@ mod tests {
     fn nothing_is_patient_without_a_validation_part() {
         assert_eq!(followed([300, 0], 3, 2, "").patience, None);
         assert_eq!(followed([300, 1], 3, 2, "").patience, Some(20));
+    }
+
+    #[test]
+    fn patience_cuts_no_schedule_short() {
+        let x = Array2::<f32>::zeros((400, 3));
+        let data = Dataset::from_arrays(x.view(), vec![1; 400]).unwrap();
+        let patience = |grid: &mut Grid, given: &str| {
+            grid.follow(&data, |key| given.split(' ').any(|given| given == key)).unwrap();
+            grid.base().patience
+        };
+        let one = |schedule: &str| {
+            Grid::new(TrainConfig::default().with(|c| c.schedule = schedule.parse().unwrap()))
+        };
+        assert_eq!(patience(&mut one("constant"), ""), Some(20));
+        assert_eq!(patience(&mut one("cosine"), ""), None);
+        let mut given = one("cosine");
+        given.base_mut().patience = Some(7);
+        assert_eq!(patience(&mut given, "patience"), Some(7));
+        let mut several = one("constant");
+        several.vary("schedule", ["constant", "linear:0.5"]).unwrap();
+        assert_eq!(patience(&mut several, ""), None, "all runs have the same epochs");
+    }
+
+    #[test]
+    fn each_optimizer_has_its_own_rate() {
+        let x = Array2::<f32>::zeros((400, 3));
+        let data = Dataset::from_arrays(x.view(), vec![1; 400]).unwrap();
+        let rates = |grid: &Grid| {
+            let runs = grid.runs(3, 2).unwrap();
+            runs.into_iter().map(|run| (run.config.lr, run.config.weight_decay)).collect::<Vec<_>>()
+        };
+        let both = || {
+            let mut grid = Grid::new(TrainConfig::default());
+            grid.vary("optimizer", ["sgd", "adam"]).unwrap();
+            grid
+        };
+        let mut grid = both();
+        assert_eq!(rates(&grid), [(1e-3, 0.0); 2], "as the library's settings are");
+        grid.follow_optimizer(|_| false);
+        assert_eq!(rates(&grid), [(0.05, 0.0), (1e-3, 0.0)]);
+        let written: toml::Table = grid.entries().map(|(k, v)| (k.to_owned(), v)).collect();
+        let mut again = Grid::new(TrainConfig::default());
+        again.take_from(&mut written.clone()).unwrap();
+        assert_eq!(rates(&again), rates(&grid));
+        // of a table, as a training with each alone
+        let mut grid = both();
+        grid.follow(&data, |_| false).unwrap();
+        for (run, optimizer) in
+            rates(&grid).into_iter().zip([OptimizerKind::Sgd, OptimizerKind::Adam])
+        {
+            let mut alone = TrainConfig::default().with(|c| c.optimizer = optimizer);
+            alone.follow(&data, |_| false).unwrap();
+            assert_eq!(run, (alone.lr, alone.weight_decay), "{optimizer:?}");
+        }
+        // a rate that is given, or varies, is that of all
+        let mut grid = both();
+        grid.follow_optimizer(|key| key == "lr");
+        assert_eq!(rates(&grid), [(1e-3, 0.0); 2]);
+        let mut grid = both();
+        grid.vary("lr", [0.1, 0.2]).unwrap();
+        grid.follow_optimizer(|_| false);
+        assert_eq!(
+            rates(&grid).iter().map(|rates| rates.0).collect::<Vec<_>>(),
+            [0.1, 0.2, 0.1, 0.2]
+        );
     }
 
     #[test]

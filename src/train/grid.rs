@@ -2,8 +2,9 @@
 
 use toml::{Table, Value};
 
+use super::config::SGD_RATE;
 use super::setting::{Configuration, Setting};
-use super::{Fold, Folds, Sharing, SweepRun, TrainConfig};
+use super::{Fold, Folds, OptimizerKind, SgdRuns, Sharing, SweepRun, TrainConfig};
 use crate::data::Split;
 use crate::engine::default_threads;
 use crate::error::{Error, Result};
@@ -41,6 +42,8 @@ pub struct Grid {
     pub sharing: Sharing,
     /// How many folds each combination of settings is trained on, if it is.
     pub folds: Folds,
+    /// What follows for runs with sgd, where the optimizer varies.
+    pub(super) sgd: SgdRuns,
 }
 
 /// A setting with several values.
@@ -79,7 +82,8 @@ impl Default for Grid {
 impl Grid {
     /// A grid of one run.
     pub fn new(base: TrainConfig) -> Self {
-        Self { base, axes: Vec::new(), sharing: Sharing::default(), folds: Folds::default() }
+        let (sharing, folds, sgd) = Default::default();
+        Self { base, axes: Vec::new(), sharing, folds, sgd }
     }
 
     /// What all runs share. The settings that vary have no meaning in it, nor has the number of threads.
@@ -149,6 +153,15 @@ impl Grid {
         Ok(())
     }
 
+    /// Chooses the learning rate for each optimizer, as [`TrainConfig::follow_optimizer`] does for one, unless the user has given it or it varies.
+    pub fn follow_optimizer(&mut self, is_given: impl Fn(&str) -> bool) {
+        match self.varies_in("optimizer") {
+            false => self.base.follow_optimizer(is_given),
+            true if is_given("lr") || self.varies_in("lr") => {}
+            true => self.sgd.sgd_lr = Some(SGD_RATE),
+        }
+    }
+
     /// Lets a setting vary no longer: all runs have that of the base.
     pub(super) fn fix(&mut self, key: &str) {
         self.axes.retain(|axis| axis.setting.key != key);
@@ -160,7 +173,6 @@ impl Grid {
     }
 
     /// Whether a setting has several values.
-    #[cfg(feature = "cli")]
     pub(crate) fn varies_in(&self, key: &str) -> bool {
         self.axes.iter().any(|axis| axis.setting.key == key)
     }
@@ -199,6 +211,7 @@ impl Grid {
     pub(crate) fn take_from(&mut self, table: &mut Table) -> Result<()> {
         self.sharing.take_from(table)?;
         self.folds.take_from(table)?;
+        self.sgd.take_from(table)?;
         for setting in TrainConfig::SETTINGS {
             let Some(value) = table.remove(setting.key) else { continue };
             match setting.sweep.separator() {
@@ -224,7 +237,7 @@ impl Grid {
         // where the threads of a run are given, how many run at a time changes nothing
         let jobs_matter = self.sharing.threads.is_none();
         let sharing = self.sharing.entries().filter(move |(key, _)| *key != "jobs" || jobs_matter);
-        own.filter_map(value).chain(sharing).chain(self.folds.entries())
+        own.filter_map(value).chain(self.sgd.entries()).chain(sharing).chain(self.folds.entries())
     }
 
     /// The value or values of a setting, as the command line writes them.
@@ -310,6 +323,12 @@ impl Grid {
             setting.set_from(&mut config, values[rest % values.len()].clone())?;
             rest /= values.len();
         }
+        if config.optimizer == OptimizerKind::Sgd {
+            let SgdRuns { sgd_lr, sgd_weight_decay } = self.sgd;
+            config.lr = sgd_lr.filter(|_| !self.varies_in("lr")).unwrap_or(config.lr);
+            let decay = sgd_weight_decay.filter(|_| !self.varies_in("weight_decay"));
+            config.weight_decay = decay.unwrap_or(config.weight_decay);
+        }
         config.check()?;
         config.frozen()?;
         let spec = config.spec(n_features, n_classes)?;
@@ -320,26 +339,29 @@ impl Grid {
         config.backend = backend.choice();
         config.threads = Some(self.threads_for(values, count));
         let width = combinations.to_string().len();
-        let mut name = format!("{:0width$}", combination + 1);
-        for Axis { setting, .. } in &self.axes {
-            name.push('_');
-            match setting.run_name {
-                Some(prefix) => name.push_str(prefix),
-                None => name.extend([setting.key, "-"]),
-            }
-            name.push_str(&setting.label(&config));
-        }
-        // a name has to fit a file system; its number makes it unique
-        name.truncate(LONGEST_NAME);
-        let mut run = SweepRun::new(name, config, parameters);
+        let name = |label: &dyn Fn(&Setting<TrainConfig>) -> String| {
+            let labels = self.axes.iter().map(|axis| format!("_{}", label(axis.setting)));
+            let mut name =
+                labels.fold(format!("{:0width$}", combination + 1), |all, one| all + &one);
+            // a name has to fit a file system; its number makes it unique
+            name.truncate(LONGEST_NAME);
+            name
+        };
+        let names = [
+            name(&|setting| setting.label(&config)),
+            name(&|setting| setting.former_label(&config)),
+        ];
+        let [name, former_name] = names;
+        let mut run = SweepRun { former_name, ..SweepRun::new(name, config, parameters) };
         if let Some(of) = self.folds.folds {
             let width = of.to_string().len();
             let fold = number / combinations + 1;
-            let (settings, place) = match combinations {
-                1 => (String::new(), format!("fold{fold:0width$}")),
-                _ => (run.name.clone(), format!("{}_fold{fold:0width$}", run.name)),
+            let place = |name: &str| match combinations {
+                1 => format!("fold{fold:0width$}"),
+                _ => format!("{name}_fold{fold:0width$}"),
             };
-            run.name = place;
+            let settings = if combinations == 1 { String::new() } else { run.name.clone() };
+            (run.name, run.former_name) = (place(&run.name), place(&run.former_name));
             run.config.split = Split::Fold { number: fold, of };
             run.fold = Some(Fold { number: fold, of, combination, settings });
         }

@@ -12,6 +12,7 @@ mod folds;
 mod follow;
 mod grid;
 mod measure;
+mod no_effect;
 mod observer;
 mod ranking;
 mod record;
@@ -22,6 +23,7 @@ mod state;
 mod sweep;
 mod trainer;
 
+pub(crate) use config::SgdRuns;
 pub use config::{Folds, OptimizerKind, Sharing, TrainConfig};
 #[cfg(feature = "cli")]
 pub(crate) use estimate::{epoch_seconds, total_seconds};

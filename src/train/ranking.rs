@@ -163,12 +163,8 @@ mod tests {
     #[test]
     fn ties_are_broken_by_loss_then_size_then_order() {
         let sizes = [10, 20, 10, 5, 5, 5, 5];
-        let runs = sizes.map(|parameters| SweepRun {
-            name: String::new(),
-            config: TrainConfig::default(),
-            parameters,
-            fold: None,
-        });
+        let runs = sizes
+            .map(|parameters| SweepRun::new(String::new(), TrainConfig::default(), parameters));
         let failed = RunResult::failed(5, &Error::usage("no"));
         let mut results = vec![
             failed,

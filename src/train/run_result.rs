@@ -13,6 +13,8 @@ use crate::task::Metric;
 pub struct SweepRun {
     /// Its number and what sets it apart: the name of its directory.
     pub name: String,
+    /// What its directory was called by earlier versions.
+    pub(crate) former_name: String,
     /// Its settings, resolved.
     pub config: TrainConfig,
     /// The number of its network's parameters.
@@ -24,7 +26,7 @@ pub struct SweepRun {
 impl SweepRun {
     /// A run with its settings and the number of its parameters.
     pub fn new(name: String, config: TrainConfig, parameters: usize) -> Self {
-        Self { name, config, parameters, fold: None }
+        Self { former_name: name.clone(), name, config, parameters, fold: None }
     }
 
     /// Its worker threads.

@@ -16,6 +16,7 @@ mod table;
 mod workload;
 
 use cell::{Cell, Measurement};
+pub use dense::NAME as MADE_UP;
 use roofline::{Peaks, Roofline};
 use table::table;
 use workload::Workload;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command, Id, ValueHint};
 
+use crate::cli::bench::MADE_UP;
 use crate::data::Split;
 use crate::model::Activation;
 use crate::store::{LATEST, RunOptions};
@@ -79,12 +80,12 @@ impl<'a> Place<'a> {
 
     fn offers(&self, current: &str) -> Vec<String> {
         if let Some(flag) = self.flag {
-            return values(flag, current);
+            return self.values(flag, current);
         }
         if current.starts_with('-') && !self.escaped {
             return match current.split_once('=') {
                 Some((name, value)) => {
-                    let values = self.find(name).map(|flag| values(flag, value));
+                    let values = self.find(name).map(|flag| self.values(flag, value));
                     values.into_iter().flatten().map(|value| format!("{name}={value}")).collect()
                 }
                 None => self.flags(current),
@@ -94,7 +95,7 @@ impl<'a> Place<'a> {
             0 => self.commands(current),
             _ => Vec::new(),
         };
-        offers.extend(self.positional().map(|arg| values(arg, current)).into_iter().flatten());
+        offers.extend(self.positional().map(|arg| self.values(arg, current)).into_iter().flatten());
         match offers.is_empty() && current.is_empty() && !self.escaped {
             true => self.flags(current),
             false => offers,
@@ -128,6 +129,46 @@ impl<'a> Place<'a> {
             last.filter(|arg| arg.get_num_args().is_some_and(|number| number.max_values() > 1));
         all.get(self.positionals).copied().or(repeated)
     }
+
+    /// What the value of an argument can be. In a list, the values before the last separator stay.
+    fn values(&self, arg: &Arg, current: &str) -> Vec<String> {
+        let is_separator = |c: char| {
+            arg.get_value_delimiter() == Some(c) || (c == ',' && arg.get_id() == "activations")
+        };
+        let done = current.rfind(is_separator).map_or(0, |at| at + 1);
+        let (before, last) = current.split_at(done);
+        let words = self.words(arg).into_iter().filter(|word| word.starts_with(last));
+        let mut values: Vec<String> = words.map(|word| format!("{before}{word}\t")).collect();
+        let is_wanted: fn(&str) -> bool = match (arg.get_value_hint(), arg.get_id().as_str()) {
+            (ValueHint::DirPath, _) | (ValueHint::AnyPath, "data") => |_| false,
+            (ValueHint::FilePath, "config") => |name| name.ends_with(".toml"),
+            (ValueHint::AnyPath, "model" | "init_from") => |name| name.ends_with(".safetensors"),
+            (ValueHint::FilePath | ValueHint::AnyPath, _) => |_| true,
+            _ => return values,
+        };
+        values.extend(paths(current, is_wanted));
+        values
+    }
+
+    /// The words that are values of an argument.
+    fn words(&self, arg: &Arg) -> Vec<String> {
+        match arg.get_id().as_str() {
+            "data" if self.command.get_name() == "bench" => {
+                vec![RunOptions::default().data, MADE_UP.to_owned()]
+            }
+            "data" => vec![RunOptions::default().data],
+            "model" | "init_from" | "resume" | "directories" => vec![LATEST.to_owned()],
+            "activations" => {
+                Activation::ALL.map(|activation| activation.name().to_owned()).to_vec()
+            }
+            "split" => [Split::Auto, Split::Pooled, Split::Canonical]
+                .map(|split| split.to_string())
+                .to_vec(),
+            _ => {
+                arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
+            }
+        }
+    }
 }
 
 fn first_line(help: Option<&clap::builder::StyledStr>) -> String {
@@ -137,39 +178,6 @@ fn first_line(help: Option<&clap::builder::StyledStr>) -> String {
 
 fn with_help((text, help): (String, String)) -> String {
     format!("{text}\t{help}")
-}
-
-/// What the value of an argument can be. In a list, the values before the last separator stay.
-fn values(arg: &Arg, current: &str) -> Vec<String> {
-    let is_separator = |c: char| {
-        arg.get_value_delimiter() == Some(c) || (c == ',' && arg.get_id() == "activations")
-    };
-    let done = current.rfind(is_separator).map_or(0, |at| at + 1);
-    let (before, last) = current.split_at(done);
-    let words = words(arg).into_iter().filter(|word| word.starts_with(last));
-    let mut values: Vec<String> = words.map(|word| format!("{before}{word}\t")).collect();
-    let is_wanted: fn(&str) -> bool = match (arg.get_value_hint(), arg.get_id().as_str()) {
-        (ValueHint::DirPath, _) | (ValueHint::AnyPath, "data") => |_| false,
-        (ValueHint::FilePath, "config") => |name| name.ends_with(".toml"),
-        (ValueHint::AnyPath, "model" | "init_from") => |name| name.ends_with(".safetensors"),
-        (ValueHint::FilePath | ValueHint::AnyPath, _) => |_| true,
-        _ => return values,
-    };
-    values.extend(paths(current, is_wanted));
-    values
-}
-
-/// The words that are values of an argument.
-fn words(arg: &Arg) -> Vec<String> {
-    match arg.get_id().as_str() {
-        "data" => vec![RunOptions::default().data],
-        "model" | "init_from" | "resume" | "directories" => vec![LATEST.to_owned()],
-        "activations" => Activation::ALL.map(|activation| activation.name().to_owned()).to_vec(),
-        "split" => {
-            [Split::Auto, Split::Pooled, Split::Canonical].map(|split| split.to_string()).to_vec()
-        }
-        _ => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
-    }
 }
 
 /// The directories, each with a slash at its end, and the files that are wanted, whose paths begin so.

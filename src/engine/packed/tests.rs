@@ -1,3 +1,5 @@
+mod norms;
+
 use std::ops::ControlFlow;
 
 use ndarray::Array2;

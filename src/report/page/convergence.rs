@@ -78,7 +78,7 @@ struct Panel {
     height: (f64, f64),
 }
 
-/// The loss, the accuracy or the RMSE, and the metric that chose where it is another; the kept epoch marked.
+/// The loss, the accuracy or the RMSE, the metric that chose where it is another, and the learning rate where it changes; the kept epoch marked.
 pub fn convergence(
     history: &[EpochRecord],
     best_epoch: usize,
@@ -191,6 +191,11 @@ fn panels(history: &[EpochRecord], positions: &[f64], aim: Aim) -> Vec<Panel> {
         let y = without_outliers(metric, metric_axis(metric, ""), values);
         panels.push(Panel { y, series, height: (290.0, 260.0) });
     }
+    if history.windows(2).any(|pair| pair[0].lr != pair[1].lr) {
+        let y = Axis { from_zero: true, ..Axis::new("Learning rate", Scale::Linear) };
+        let series = vec![curve("learning rate", 2, &|record| record.lr)];
+        panels.push(Panel { y, series, height: (200.0, 190.0) });
+    }
     panels
 }
 
@@ -233,5 +238,26 @@ mod tests {
             svg.contains("best epoch 4: R2 0.4000") && svg.contains("data-y=\"0.1 0.2 0.3 0.4\"")
         );
         assert_eq!(svg.matches("data-box").count(), 3);
+    }
+
+    #[test]
+    fn a_learning_rate_that_changes_is_drawn() {
+        let aim = Aim { loss: Loss::CrossEntropy, metric: Metric::Accuracy };
+        let draw = |rates: [Option<f64>; 3]| {
+            let record = |(i, lr): (usize, Option<f64>)| EpochRecord {
+                epoch: i + 1,
+                train_loss: 1.0,
+                train_accuracy: Some(0.5),
+                lr,
+                ..EpochRecord::default()
+            };
+            let history: Vec<EpochRecord> = rates.into_iter().enumerate().map(record).collect();
+            convergence(&history, 3, Against::Epochs, aim).unwrap().wide
+        };
+        assert!(!draw([Some(0.1); 3]).contains("Learning rate"));
+        let svg = draw([0.2, 0.1, 0.0].map(Some));
+        assert!(svg.contains("Learning rate") && svg.contains("data-y=\"0.2 0.1 0\""), "{svg}");
+        // a run that an earlier version began has none in its first epochs
+        assert!(draw([None, Some(0.1), Some(0.1)]).contains("data-y=\"0.1 0.1\""));
     }
 }

@@ -14,7 +14,7 @@ use crate::data::{Dataset, Parts};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gemm::Backend;
-use crate::model::{Model, matrix};
+use crate::model::{Layout, Model, matrix};
 use crate::report::format::{date, duration, grouped, machine, network, plural};
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
@@ -99,6 +99,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
     let samples = record.parts.train.len() as f64 * state.epoch() as f64;
     let shown = |name: &str| pictures.iter().find(|picture| picture.name == name).map(picture);
     let metric = record.aim().metric;
+    let parameters = Layout::new(model.spec()).map_or(0, |layout| layout.parameters());
     html! {
         p.muted {
             "densely · a run on " (data.name())
@@ -119,7 +120,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
                 @let what = if metric == Metric::Accuracy { String::new() } else { format!(" {}", metric.title()) };
                 (figure(&format!("validation{what}, epoch {} of {}", state.best_epoch(), state.epoch()), &metric.text(value)))
             }
-            (figure("parameters", &grouped(model.params().len() as u64)))
+            (figure("parameters", &grouped(parameters as u64)))
             (figure(&format!("of training, {} samples/s", grouped((samples / seconds) as u64)), &duration(seconds)))
         }
         @if let (Some(by_epoch), Some(by_time)) = (shown("convergence"), shown("convergence-by-time")) {

@@ -40,6 +40,27 @@ fn every_setting_that_changes_the_result_can_vary() {
 }
 
 #[test]
+fn names_are_portable_and_those_of_earlier_versions_are_known() {
+    let mut grid = Grid::new(TrainConfig::default());
+    grid.vary("schedule", ["constant", "step:10:0.5"]).unwrap();
+    grid.vary("clip_norm", ["none", "0.5"]).unwrap();
+    grid.vary("augment", ["none", "affine:0.4,elastic"]).unwrap();
+    grid.vary("input_noise", ["0", "0.3"]).unwrap();
+    grid.vary("split", ["fold:1/5", "fold:2/5"]).unwrap();
+    grid.vary("lr", ["0.1", "1e-5"]).unwrap();
+    let runs = grid.runs(784, 10).unwrap();
+    let is_portable = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+    assert!(runs.iter().all(|run| run.name.chars().all(is_portable)));
+    let first = "01_augment-none_input-noise-0_lr0.1_constant_clip-none_split-fold-1-5";
+    let last =
+        "64_augment-affine-0.4-elastic_input-noise-0.3_lr1e-5_step-10-0.5_clip0.5_split-fold-2-5";
+    assert_eq!([&runs[0].name[..], &runs[63].name], [first, last]);
+    let former =
+        "64_augment-affine:0.4-elastic_input_noise-0.3_lr1e-5_step:10:0.5_clip0.5_split-fold:2/5";
+    assert_eq!(runs[63].former_name, former);
+}
+
+#[test]
 fn folds_multiply_the_runs() {
     let mut grid = Grid::new(TrainConfig::default());
     grid.folds.folds = Some(10);

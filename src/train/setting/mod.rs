@@ -161,11 +161,34 @@ impl<C: Configuration> Setting<C> {
         (self.get)(config).unwrap_or_else(|| UNSET.into())
     }
 
-    /// The value in the name of a directory or a table: `512-256-128`, `none` for nothing.
+    /// The setting with its value in the name of a directory, of characters that every file system takes: `512-256-128`, `dropout-0.2`,
+    /// `norm-none`.
     pub fn label(&self, config: &C) -> String {
-        match (self.text)(config).replace([',', ' '], "-") {
-            empty if empty.is_empty() => "none".to_owned(),
-            label => label,
+        let is_portable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+        let portable = |text: &str| text.replace(|c| !is_portable(c), "-");
+        let value = match (self.text)(config) {
+            empty if empty.is_empty() => UNSET.to_owned(),
+            value => portable(&value),
+        };
+        match self.run_name {
+            None => format!("{}-{value}", portable(self.key)),
+            // `lr0.1`, but `clip-none`
+            Some(prefix) if !prefix.is_empty() && value.starts_with(char::is_alphabetic) => {
+                format!("{prefix}-{value}")
+            }
+            Some(prefix) => format!("{prefix}{value}"),
+        }
+    }
+
+    /// The same as earlier versions wrote it, also with characters such as `:`.
+    pub fn former_label(&self, config: &C) -> String {
+        let value = match (self.text)(config) {
+            empty if empty.is_empty() => UNSET.to_owned(),
+            value => value.replace([',', ' '], "-"),
+        };
+        match self.run_name {
+            Some(prefix) => format!("{prefix}{value}"),
+            None => format!("{}-{value}", self.key),
         }
     }
 }

@@ -1,0 +1,50 @@
+//! Which settings change nothing beside the others.
+
+use super::{OptimizerKind, Schedule, TrainConfig};
+
+/// Settings, and why they change nothing.
+type Reason = (&'static [&'static str], &'static str);
+
+impl TrainConfig {
+    /// The settings that have no effect beside the others, by their keys, with the reason: `momentum`, because the optimizer is adam.
+    /// Whether a user has given them, the caller knows.
+    pub fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
+        let is_sgd = self.optimizer == OptimizerKind::Sgd;
+        let of_other: Reason = match is_sgd {
+            true => (&["beta1", "beta2", "eps"], "the optimizer is sgd"),
+            false => (&["momentum", "nesterov"], "the optimizer is adam"),
+        };
+        let cycled: &[&str] = if is_sgd { &["momentum"] } else { &["beta1"] };
+        let one_cycle = (self.schedule == Schedule::OneCycle)
+            .then_some((cycled, "the one-cycle schedule moves it from 0.95 to 0.85 and back"));
+        let of_hidden: Option<Reason> = self.hidden.is_empty().then_some((
+            &["activations", "norm", "dropout", "noise"],
+            "there are no hidden layers",
+        ));
+        let all = [Some(of_other), one_cycle, of_hidden].into_iter().flatten();
+        all.flat_map(|(keys, reason)| keys.iter().map(move |&key| (key, reason))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::setting::Configuration as _;
+
+    #[test]
+    fn what_has_no_effect_follows_from_the_others() {
+        let keys = |change: &dyn Fn(&mut TrainConfig)| {
+            let found = TrainConfig::default().with(change).without_effect();
+            assert!(found.iter().all(|(key, _)| TrainConfig::setting(key).is_some()));
+            found.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ")
+        };
+        let sgd = |c: &mut TrainConfig| c.optimizer = OptimizerKind::Sgd;
+        let cycle = |c: &mut TrainConfig| c.schedule = Schedule::OneCycle;
+        assert_eq!(keys(&|_| ()), "momentum nesterov");
+        assert_eq!(keys(&sgd), "beta1 beta2 eps");
+        assert_eq!(keys(&cycle), "momentum nesterov beta1");
+        assert_eq!(keys(&|c| (sgd(c), cycle(c)).0), "beta1 beta2 eps momentum");
+        let expected = "momentum nesterov activations norm dropout noise";
+        assert_eq!(keys(&|c| c.hidden.clear()), expected);
+    }
+}
