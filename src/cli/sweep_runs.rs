@@ -62,7 +62,7 @@ impl Command<'_> {
         config.grid.base_mut().follow_optimizer(|key| asked.has(key));
         let follows_data = config.options.source().may_be_table()?;
         if print_config && !follows_data {
-            print_result(config.to_toml()?.trim_end())?;
+            print_result(&asked.shown(&config.to_toml()?))?;
             return Ok(None);
         }
         let key = config.key();
@@ -90,7 +90,7 @@ impl Command<'_> {
             config.grid.follow(&data, |key| asked.has(key))?;
         }
         if print_config {
-            print_result(config.to_toml()?.trim_end())?;
+            print_result(&asked.shown(&config.to_toml()?))?;
             return Ok(None);
         }
         if !has_folds {

@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         false => Some(plan.data(&asked, quiet)?),
     };
     let Some(data) = data.filter(|_| !args.file.print_config) else {
-        return print_result(plan.config.to_toml()?.trim_end());
+        return print_result(&asked.shown(&plan.config.to_toml()?));
     };
     let RunConfig { options, train: config, .. } = plan.config;
     let mut trainer = match plan.start {

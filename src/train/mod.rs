@@ -13,6 +13,7 @@ mod follow;
 mod grid;
 mod measure;
 mod observer;
+mod preset;
 mod ranking;
 mod record;
 mod run_result;
@@ -30,6 +31,7 @@ pub use folds::{FoldScores, fold_scores};
 pub(crate) use follow::FOLLOWING;
 pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
+pub use preset::Preset;
 #[cfg(feature = "cli")]
 pub(crate) use ranking::ranking_metric;
 pub(crate) use ranking::shared_metric;
