@@ -99,7 +99,7 @@ impl Command<'_> {
                 Ok(())
             })?;
         }
-        let runs = runs(&config, &data, load, output.quiet)?;
+        let runs = runs(&config, &data, load, output.quiet).map_err(|error| asked.locate(error))?;
         let metric = shared_metric(&runs, data.is_regression());
         if !(output.quiet || has_folds)
             && runs.iter().any(|run| run.config.split != runs[0].config.split)

@@ -72,10 +72,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let RunConfig { options, train: config, .. } = plan.config;
     let mut trainer = match plan.start {
-        Start::Weights => Trainer::new(config, &data)?,
-        Start::Model(model) => Trainer::from_model(config, &model, &data)?,
-        Start::State(state) => Trainer::resume(*state, &data)?,
-    };
+        Start::Weights => Trainer::new(config, &data),
+        Start::Model(model) => Trainer::from_model(config, &model, &data),
+        Start::State(state) => Trainer::resume(*state, &data),
+    }
+    .map_err(|error| asked.locate(error))?;
     let finished = trainer.state().is_finished();
     if !finished && !output.quiet {
         trainer.parts().lacking(&data).iter().for_each(|note| print_note(note));
