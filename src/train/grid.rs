@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::follow::written;
 use super::setting::{Configuration, Setting};
 use super::{Fold, Folds, Sharing, SweepRun, TrainConfig};
 use crate::data::Split;
@@ -215,7 +216,7 @@ impl Grid {
             let axis = self.axes.iter().find(|axis| axis.setting.key == setting.key);
             let value = match axis {
                 Some(axis) => Some(Value::Array(axis.values.clone())),
-                None => (setting.get)(&self.base),
+                None => written(setting, &self.base),
             };
             Some((setting.key, value?))
         };

@@ -29,6 +29,7 @@ pub(crate) use estimate::{epoch_seconds, total_seconds};
 pub use folds::{FoldScores, fold_scores};
 #[cfg(feature = "cli")]
 pub(crate) use follow::FOLLOWING;
+pub(crate) use follow::written;
 pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
 pub use preset::Preset;
