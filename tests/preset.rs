@@ -111,7 +111,17 @@ fn the_printed_settings_train_the_same_models() {
         &["data", "--preset", "distort", "--hidden", "24,12", "--epochs", "2"],
         &["t.csv", "--preset", "quick"],
         &["t.csv", "--preset", "noise", "--hidden", "24,12", "--epochs", "60"],
-        &["t.csv", "--preset", "noise", "--hidden", "24,12", "--epochs", "60", "--patience", "none"],
+        &[
+            "t.csv",
+            "--preset",
+            "noise",
+            "--hidden",
+            "24,12",
+            "--epochs",
+            "60",
+            "--patience",
+            "none",
+        ],
     ]
     .iter()
     .enumerate()

@@ -298,6 +298,15 @@ mod tests {
     }
 
     #[test]
+    fn files_say_that_a_setting_is_unset_which_would_follow_from_a_table() {
+        let line = "patience = \"none\"\n";
+        assert!(RunConfig::default().to_toml().unwrap().contains(line));
+        assert!(SweepConfig::default().to_toml().unwrap().contains(line));
+        assert!(!config().to_toml().unwrap().contains(line));
+        assert_eq!(SweepConfig::default().key(), "");
+    }
+
+    #[test]
     fn numbers_beyond_those_of_toml_are_kept() {
         let train = TrainConfig {
             seed: u64::MAX,
