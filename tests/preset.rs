@@ -202,15 +202,13 @@ fn a_sweep_varies_what_flags_list_around_the_preset() {
 fn a_cross_validation_takes_presets() {
     let sandbox = Sandbox::new();
     write_table(&sandbox);
-    let cv = ["t.csv", "--preset", "quick", "--folds", "2", "--hidden", "8"];
+    let cv = ["t.csv", "--preset", "quick", "--folds", "2", "--hidden", "8", "--threads", "1"];
     let config = printed(&sandbox, "cv", &cv);
     assert_eq!((&config["epochs"], &config["folds"]), (&3.into(), &2.into()));
-    let all = [&["cv", "--no-report", "--quiet"][..], &cv].concat();
-    let result = sandbox.ok(&[&all[..], &["--out", "a"]].concat());
-    print_to(&sandbox, "f.toml", &all);
-    let again =
-        ["cv", "--config", "f.toml", "--no-report", "--quiet", "--threads", "1", "--out", "b"];
-    drop((result, sandbox.ok(&again)));
+    print_to(&sandbox, "f.toml", &[&["cv"], &cv[..]].concat());
+    for (out, args) in [("a", &cv[..]), ("b", &["--config", "f.toml"])] {
+        sandbox.ok(&[&["cv", "--no-report", "--quiet", "--out", out], args].concat());
+    }
     let predictions = |run: &str| sandbox.bytes(&format!("{run}/predictions.csv"));
     assert_eq!(predictions("a"), predictions("b"));
 }
