@@ -65,6 +65,8 @@ fn values_and_paths_are_offered() {
     check(&["eval", "latest", "--split", "c"], &["canonical"]);
     check(&["train", "--shuffle", ""], &["on", "off"]);
     check(&["train", "--init", "g"], &["glorot"]);
+    check(&["train", "--preset", ""], &["none", "noise", "distort", "quick"]);
+    check(&["sweep", "--preset", "d"], &["distort"]);
     check(&["sweep", "--init", "he,g"], &["he,glorot"]);
     check(&["eval", "latest", "--backend", "r"], &["rust"]);
     check(&["bench", "--backend", "rust,ru"], &["rust,rust"]);

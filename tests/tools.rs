@@ -15,7 +15,8 @@ use process::say;
 #[test]
 fn every_flag_arrives_in_the_configuration_and_the_configuration_gives_the_same_run() {
     let sandbox = Sandbox::new();
-    let flags = "--class-weight balanced --hidden 12,7 --activations gelu,elu --init lecun --lr 0.02 --beta1 0.8 --beta2 0.98 --eps 1e-5 \
+    // all of the preset's settings are given too: it has no key of its own
+    let flags = "--preset quick --class-weight balanced --hidden 12,7 --activations gelu,elu --init lecun --lr 0.02 --beta1 0.8 --beta2 0.98 --eps 1e-5 \
                  --weight-decay 0.03 --batch-size 33 --epochs 2 --patience 9 --loss cross-entropy --metric macro-f1 --split 200,50,50 --split-seed 6 --seed 4 \
                  --shuffle off --threads 1 --deterministic --backend rust --augment affine:0.5,elastic --norm batch --dropout 0.1,0.2 --input-dropout 0.1 --noise 0.3 \
                  --input-noise 0.05 --optimizer sgd --momentum 0.8 --nesterov --schedule cosine:0.5 --warmup 0.1 --clip-norm 2 --ema 0.75 --label-smoothing 0.05";

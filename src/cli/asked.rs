@@ -1,4 +1,5 @@
-//! What was asked for: the settings in a configuration file and on the command line. Flags win.
+//! What was asked for: the settings of a preset, in a configuration file and on the command line. Flags win over the file, and
+//! the file over the preset.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -6,11 +7,14 @@ use std::path::Path;
 
 use toml::Table;
 
-use super::flags::{FileArgs, Kind, SettingFlags, Trains, command_keys};
+use super::flags::{
+    FileArgs, Kind, OutputOptions, PresetOptions, SettingFlags, Trains, command_keys,
+};
+use super::print_note;
 use crate::error::{Error, Result};
 use crate::store::{RunConfig, SweepConfig, parse_table};
-use crate::train::SgdRuns;
 use crate::train::setting::Configuration;
+use crate::train::{Preset, SgdRuns};
 
 /// More than the lists of the largest sweep need.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -23,16 +27,25 @@ pub struct Asked {
     file: Option<String>,
     /// The keys that were given as flags.
     flags: Vec<String>,
+    preset: Option<&'static Preset>,
+    /// The keys that neither the file nor a flag has, but the preset.
+    of_preset: Vec<&'static str>,
 }
 
 impl Asked {
-    /// Reads the file, if there is one, and puts the flags over it.
+    /// Reads the file, if there is one, and puts the flags over it, and both over the preset.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there is no such file, or it has a key that is not a setting; [`Error::Io`] if it may not be read.
+    /// [`Error::Usage`] if there is no such file, or it has a key that is not a setting, or an unknown preset; [`Error::Io`] if it may not be read.
     pub fn new<C: Trains>(flags: &SettingFlags<C>, file: &FileArgs) -> Result<Self> {
         let flag_keys = flags.table.keys().cloned().collect();
-        let mut asked = Self { table: Table::new(), file: None, flags: flag_keys };
+        let mut asked = Self {
+            table: Table::new(),
+            file: None,
+            flags: flag_keys,
+            preset: None,
+            of_preset: Vec::new(),
+        };
         if let Some(path) = &file.config {
             asked.file = Some(path.display().to_string());
             let keys = match C::KIND {
@@ -54,7 +67,40 @@ impl Asked {
         }
         asked.table.extend(flags.table.clone());
         asked.require_paths()?;
+        asked.add_preset()?;
         Ok(asked)
+    }
+
+    /// Adds the settings of the preset that were not given otherwise.
+    fn add_preset(&mut self) -> Result<()> {
+        self.preset = self.get::<PresetOptions>()?.preset;
+        let Some(preset) = self.preset else { return Ok(()) };
+        for &(key, value) in preset.settings {
+            if !self.has(key) {
+                self.table.insert(key.to_owned(), value.into());
+                self.of_preset.push(key);
+            }
+        }
+        let name = preset.name;
+        if let (true, Some(file)) = (self.of_preset.is_empty(), &self.file)
+            && !self.get::<OutputOptions>()?.quiet
+        {
+            print_note(&format!(
+                "preset {name} changes nothing: {file} and the flags have all of its settings"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A configuration as `--print-config` shows it, with a comment that says what the preset has given.
+    pub fn shown(&self, toml: &str) -> String {
+        let toml = toml.trim_end();
+        match self.preset {
+            Some(Preset { name, source, .. }) if !self.of_preset.is_empty() => {
+                format!("# preset {name} ({source}): {}\n{toml}", self.of_preset.join(", "))
+            }
+            _ => toml.to_owned(),
+        }
     }
 
     /// Rejects empty paths, before anything is made.
@@ -101,10 +147,13 @@ impl Asked {
         })
     }
 
-    /// Names the file in the error of a check, where the setting comes from it.
+    /// Names the file or the preset in the error of a check, where the setting comes from it.
     pub fn locate(&self, error: Error) -> Error {
-        match &error {
-            Error::Argument { name, .. } if self.has(name) && !self.is_flag(name) => {
+        match (&error, self.preset) {
+            (Error::Argument { name, .. }, Some(preset)) if self.of_preset.contains(&&name[..]) => {
+                Error::usage(format!("preset {}: {error}", preset.name))
+            }
+            (Error::Argument { name, .. }, _) if self.has(name) && !self.is_flag(name) => {
                 self.in_file(error)
             }
             _ => error,

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _, ValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _, ValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use toml::{Table, Value};
@@ -11,7 +11,7 @@ use crate::store::RunOptions;
 use crate::train::config::GROUPS;
 use crate::train::config::group::{DATA, OUTPUT, RUN};
 use crate::train::setting::{Configuration, Setting, Sweep, settings};
-use crate::train::{FOLLOWING, Folds, Grid, Sharing, TrainConfig};
+use crate::train::{FOLLOWING, Folds, Grid, Preset, Sharing, TrainConfig};
 
 settings! {
     /// Where files, results and progress go.
@@ -35,6 +35,14 @@ settings! {
     }
 }
 
+settings! {
+    /// Where settings come from that are not given.
+    pub struct PresetOptions {
+        /// Settings that do well together; flags and a file of --config win over them
+        preset: Option<&'static Preset> = None, { value_name: "NAME", group: RUN, default: Some("none") }
+    }
+}
+
 /// What a command trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,8 +55,9 @@ pub enum Kind {
 /// The keys that only a command line and the files for it have.
 pub fn command_keys(kind: Kind) -> Vec<&'static str> {
     let output = OutputOptions::SETTINGS.iter().map(|setting| setting.key);
+    let preset = PresetOptions::SETTINGS.iter().map(|setting| setting.key);
     let more = SweepOptions::SETTINGS.iter().filter(|_| kind == Kind::Sweep);
-    output.chain(more.map(|setting| setting.key)).collect()
+    output.chain(preset).chain(more.map(|setting| setting.key)).collect()
 }
 
 /// A command, for the flags that it has.
@@ -109,7 +118,7 @@ struct Flag {
     /// What separates the values of a list.
     separator: Option<char>,
     resume: bool,
-    choices: Vec<&'static str>,
+    choices: Vec<PossibleValue>,
     parse: fn(&str) -> Result<Value, String>,
 }
 
@@ -142,7 +151,7 @@ impl Flag {
             short: setting.short,
             separator,
             resume: setting.resume,
-            choices: (setting.choices)(),
+            choices: (setting.choices)().into_iter().map(PossibleValue::new).collect(),
             parse: setting.parse,
         }
     }
@@ -158,9 +167,21 @@ impl Flag {
         C::SETTINGS.iter().filter(there).map(flag)
     }
 
+    /// The flag of presets, whose long help says what each is.
+    fn preset(kind: Kind) -> impl Iterator<Item = Self> {
+        let about = |choice: PossibleValue| match Preset::find(choice.get_name()) {
+            Ok(preset) => choice.help(preset.about),
+            Err(_) => choice,
+        };
+        Self::of::<PresetOptions>(kind).map(move |flag| Self {
+            choices: flag.choices.into_iter().map(about).collect(),
+            ..flag
+        })
+    }
+
     /// All flags of a command, in the order in which help lists them.
     fn all(kind: Kind) -> Vec<Self> {
-        let mut flags: Vec<Self> = match kind {
+        let settings: Vec<Self> = match kind {
             Kind::Run => Self::of::<TrainConfig>(kind).collect(),
             Kind::Sweep => {
                 let grid = Grid::default();
@@ -180,6 +201,7 @@ impl Flag {
                 .collect()
             }
         };
+        let mut flags: Vec<Self> = Self::preset(kind).chain(settings).collect();
         if kind != Kind::Run {
             flags.extend(Self::of::<Folds>(kind).map(|flag| match kind {
                 Kind::CrossValidation => Self { help: FOLDS.to_owned(), ..flag },

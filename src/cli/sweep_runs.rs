@@ -63,7 +63,7 @@ impl Command<'_> {
         config.grid.follow_optimizer(|key| asked.has(key));
         let follows_data = config.options.source().may_be_table()?;
         if print_config && !follows_data {
-            print_result(config.to_toml()?.trim_end())?;
+            print_result(&asked.shown(&config.to_toml()?))?;
             return Ok(None);
         }
         let key = config.key();
@@ -91,7 +91,7 @@ impl Command<'_> {
             config.grid.follow(&data, |key| asked.has(key))?;
         }
         if print_config {
-            print_result(config.to_toml()?.trim_end())?;
+            print_result(&asked.shown(&config.to_toml()?))?;
             return Ok(None);
         }
         if !has_folds {
@@ -100,7 +100,8 @@ impl Command<'_> {
                 Ok(())
             })?;
         }
-        let mut runs = runs(&config, &data, load, output.quiet)?;
+        let mut runs =
+            runs(&config, &data, load, output.quiet).map_err(|error| asked.locate(error))?;
         if !output.quiet {
             let configs: Vec<&TrainConfig> = runs.iter().map(|run| &run.config).collect();
             note_settings_without_effect(asked, &configs);

@@ -70,14 +70,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         false => Some(plan.data(&asked, quiet)?),
     };
     let Some(data) = data.filter(|_| !args.file.print_config) else {
-        return print_result(plan.config.to_toml()?.trim_end());
+        return print_result(&asked.shown(&plan.config.to_toml()?));
     };
     let RunConfig { options, train: config, .. } = plan.config;
     let mut trainer = match plan.start {
-        Start::Weights => Trainer::new(config, &data)?,
-        Start::Model(model) => Trainer::from_model(config, &model, &data)?,
-        Start::State(state) => Trainer::resume(*state, &data)?,
-    };
+        Start::Weights => Trainer::new(config, &data),
+        Start::Model(model) => Trainer::from_model(config, &model, &data),
+        Start::State(state) => Trainer::resume(*state, &data),
+    }
+    .map_err(|error| asked.locate(error))?;
     let finished = trainer.state().is_finished();
     if !finished && !output.quiet {
         trainer.parts().lacking(&data).iter().for_each(|note| print_note(note));

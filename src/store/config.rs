@@ -8,7 +8,7 @@ use super::RunOptions;
 use crate::error::{Error, Result};
 use crate::model::Init;
 use crate::train::setting::{Configuration, serialize_entries};
-use crate::train::{Folds, Grid, SgdRuns, Sharing, TrainConfig};
+use crate::train::{Folds, Grid, SgdRuns, Sharing, TrainConfig, written};
 
 /// The keys of where the data is. What the data is, its fingerprint says.
 pub(super) const PLACES: [&str; 3] = ["data", "valid", "test"];
@@ -53,7 +53,7 @@ impl RunConfig {
     /// # Errors
     /// If a value cannot be written as TOML.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Error::usage(error.to_string()))
+        toml::to_string(&Written(self)).map_err(|error| Error::usage(error.to_string()))
     }
 
     /// The keys of its settings.
@@ -107,6 +107,19 @@ impl RunConfig {
             entries.map(|(key, value)| (key.to_owned(), value)).collect()
         };
         difference(&table(self), &table(expected))
+    }
+}
+
+/// A configuration as a file has it.
+struct Written<'a>(&'a RunConfig);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self(RunConfig { options, train }) = self;
+        let of_train = TrainConfig::SETTINGS
+            .iter()
+            .filter_map(|setting| Some((setting.key, written(setting, train)?)));
+        serialize_entries(options.entries().chain(of_train), serializer)
     }
 }
 
@@ -283,6 +296,15 @@ mod tests {
         assert!(serde_json::from_str::<RunConfig>(r#"{"lr":0.1,"news":1}"#).is_err());
         let sweep = SweepConfig::default();
         assert_eq!(SweepConfig::from_toml(&sweep.to_toml().unwrap()).unwrap(), sweep);
+    }
+
+    #[test]
+    fn files_say_that_a_setting_is_unset_which_would_follow_from_a_table() {
+        let line = "patience = \"none\"\n";
+        assert!(RunConfig::default().to_toml().unwrap().contains(line));
+        assert!(SweepConfig::default().to_toml().unwrap().contains(line));
+        assert!(!config().to_toml().unwrap().contains(line));
+        assert_eq!(SweepConfig::default().key(), "");
     }
 
     #[test]

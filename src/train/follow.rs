@@ -1,5 +1,8 @@
 //! The settings that follow from a table, where they are not given.
 
+use toml::Value;
+
+use super::setting::{Setting, UNSET};
 use super::{Grid, OptimizerKind, TrainConfig};
 use crate::data::Dataset;
 use crate::error::Result;
@@ -15,9 +18,14 @@ const STRONGEST_DECAY: f64 = 4.0;
 const ADAM_RATE: f64 = 2e-3;
 
 /// The settings that follow from a table.
-#[cfg(any(test, feature = "cli"))]
 pub const FOLLOWING: [&str; 7] =
     ["hidden", "activations", "batch_size", "lr", "weight_decay", "epochs", "patience"];
+
+/// The value of a setting as a file has it. One that is not set has a word where it would follow from a table otherwise.
+pub fn written(setting: &Setting<TrainConfig>, config: &TrainConfig) -> Option<Value> {
+    let unset = || FOLLOWING.contains(&setting.key).then(|| UNSET.into());
+    (setting.get)(config).or_else(unset)
+}
 
 impl TrainConfig {
     /// Chooses `hidden`, `activations`, `batch_size`, `lr`, `weight_decay`, `epochs` and `patience` for a table, unless `is_given`

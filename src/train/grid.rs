@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use super::config::SGD_RATE;
+use super::follow::written;
 use super::setting::{Configuration, Setting};
 use super::{Fold, Folds, OptimizerKind, SgdRuns, Sharing, SweepRun, TrainConfig};
 use crate::data::Split;
@@ -228,7 +229,7 @@ impl Grid {
             let axis = self.axes.iter().find(|axis| axis.setting.key == setting.key);
             let value = match axis {
                 Some(axis) => Some(Value::Array(axis.values.clone())),
-                None => (setting.get)(&self.base),
+                None => written(setting, &self.base),
             };
             Some((setting.key, value?))
         };

@@ -14,6 +14,7 @@ mod grid;
 mod measure;
 mod no_effect;
 mod observer;
+mod preset;
 mod ranking;
 mod record;
 mod run_result;
@@ -30,8 +31,10 @@ pub(crate) use estimate::{epoch_seconds, total_seconds};
 pub use folds::{FoldScores, fold_scores};
 #[cfg(feature = "cli")]
 pub(crate) use follow::FOLLOWING;
+pub(crate) use follow::written;
 pub use grid::{Grid, MAX_RUNS};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
+pub use preset::Preset;
 #[cfg(feature = "cli")]
 pub(crate) use ranking::ranking_metric;
 pub(crate) use ranking::shared_metric;
