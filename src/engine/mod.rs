@@ -1,9 +1,11 @@
 //! The hot path: training steps and evaluations over buffers that were all allocated before the first batch.
 //!
-//! An [`Engine`] owns the threads and the workspace for one network and batch size; the [`State`] that it trains belongs
+//! An [`Engine`] owns the threads and the workspace for a network and batch size; the [`State`] that it trains belongs
 //! to the caller. It knows no files and prints nothing. A [`Predictor`] takes raw values for a model. Use the engine directly to write a
 //! training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
+//!
+//! An [`Engine`] has an engine for each network of an ensemble, mostly one (`network`); `ensemble` trains several side by side.
 //!
 //! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases with OpenBLAS,
 //! `packed` has those of the Rust backend, `evaluation` is what runs without training, `forward` is one layer, `context` is what they
