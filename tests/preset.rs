@@ -93,7 +93,7 @@ fn mistakes_are_one_line() {
     // what the data cannot have
     write_table(&sandbox);
     for command in ["train", "sweep", "cv"] {
-        let message = sandbox.fails(&[command, "t.csv", "--preset", "distort"], 2);
+        let message = sandbox.fails(&[command, "t.csv", "--preset", "distort", "--quiet"], 2);
         let expected = "error: preset distort: augment is affine,elastic, but the samples of";
         assert!(message.starts_with(expected), "{message}");
     }
