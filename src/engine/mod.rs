@@ -267,6 +267,8 @@ impl Engine {
             let expected = format!("{least} to {}", self.layout.layers().len() - 1);
             return Err(Error::argument("frozen layers", frozen.to_string(), expected));
         }
+        // steps write those of tensors that are trained alone, and add up all
+        self.workspace.squares.fill(0.0);
         Ok(self)
     }
 
