@@ -300,5 +300,8 @@ fn settings_without_effect_are_named() {
     assert!(noted(&both).is_empty());
     let notes = noted(&format!("{sweep} --momentum 0.8,0.9 --out g"));
     assert_eq!(notes, ["--momentum has no effect: the optimizer is adam"]);
+    let cycle = "the one-cycle schedule moves it from 0.95 to 0.85 and back";
+    let notes = noted(&format!("{both}-cycle --schedule one-cycle"));
+    assert_eq!(notes, [format!("--momentum has no effect: the optimizer is adam, or {cycle}")]);
     assert!(noted(&format!("{sweep} --momentum 0.8 --quiet --out h")).is_empty());
 }

@@ -183,7 +183,8 @@ fn network(config: &RunConfig, is_regression: bool) -> String {
 
 /// The settings of the recipe that are not the default: `norm batch, dropout 0.2, sgd, cosine`.
 fn recipe(config: &TrainConfig) -> String {
-    const KEYS: [&str; 12] = [
+    const KEYS: [&str; 13] = [
+        "ensemble",
         "norm",
         "noise",
         "dropout",
