@@ -193,8 +193,6 @@ impl Engine {
         {
             member.set_tensors(tensors)?;
         }
-        // steps write those of tensors that are trained alone, and add up all
-        self.workspace.squares.fill(0.0);
         Ok(self)
     }
 

@@ -152,6 +152,8 @@ impl NetworkEngine {
             (tensor.trained, tensor.rate, tensor.decay) =
                 (changed.trained, changed.rate, changed.decay);
         }
+        // steps write those of tensors that are trained alone, and add up all
+        self.workspace.squares.fill(0.0);
         let frozen = self.layout.frozen_layers();
         if frozen < least || frozen == self.layout.layers().len() {
             let expected = format!("{least} to {}", self.layout.layers().len() - 1);
