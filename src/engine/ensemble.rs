@@ -69,11 +69,15 @@ pub struct Pass<'a> {
 struct Trainee<'a> {
     engine: &'a mut NetworkEngine,
     state: Changed<'a>,
-    /// Of the steps of the job.
-    scores: &'a mut [Score],
     /// The steps of the job that it has taken.
     taken: usize,
     broken: Option<Broken>,
+}
+
+/// The scores of the steps of a job that a member has taken, for whoever reports them while the member goes on.
+struct Scores<'a> {
+    scores: &'a mut [Score],
+    taken: usize,
 }
 
 /// Which stretches are handed out.
@@ -139,15 +143,19 @@ impl Crew {
         let steps = pass.order.len().div_ceil(pass.batch_size);
         scores.clear();
         scores.resize(count * steps, Score::default());
-        let trainees = trainees(members, state, scores, of_member, steps);
+        let scores = scores.chunks_exact_mut(steps);
+        let scores: Vec<_> = scores.map(|scores| Mutex::new(Scores { scores, taken: 0 })).collect();
+        let trainees = trainees(members, state, of_member);
         let stretches = Stretches { drawn: 0, most: pass.order.len().div_ceil(stretch) };
         let stretches = Mutex::new(stretches);
         let mut reported = 0;
-        let mut report = |trainees: &[Mutex<Trainee<'_>>]| {
-            let stop = report(trainees, &mut reported, on_step);
-            if stop {
-                let mut stretches = lock(&stretches);
-                stretches.most = stretches.most.min(stretches.drawn.div_ceil(count));
+        let end_early = || {
+            let mut stretches = lock(&stretches);
+            stretches.most = stretches.most.min(stretches.drawn.div_ceil(count));
+        };
+        let mut report = || {
+            if report(&scores, &mut reported, on_step) {
+                end_early();
             }
         };
         let draw = || {
@@ -159,16 +167,15 @@ impl Crew {
         };
         let work = |k: usize| {
             // whoever draws a member's stretch takes the first that is left: it may have overtaken another worker
-            if !lock(&trainees[k]).advance(pass, stretch) {
-                let mut stretches = lock(&stretches);
-                stretches.most = stretches.most.min(stretches.drawn.div_ceil(count));
+            if !lock(&trainees[k]).advance(&scores[k], pass, stretch) {
+                end_early();
             }
         };
         workers.run(
             |_| {
                 while let Some(k) = draw() {
                     work(k);
-                    report(&trainees);
+                    report();
                 }
             },
             &|_: &Member<'_>| {
@@ -177,7 +184,7 @@ impl Crew {
                 }
             },
         );
-        report(&trainees);
+        report();
         let ends = trainees.iter().map(lock).filter_map(|one| Some((one.taken, one.broken?)));
         let first = ends.min_by_key(|(taken, _)| *taken);
         state.steps += reported as u64;
@@ -228,13 +235,13 @@ impl Crew {
 
 impl Trainee<'_> {
     /// Trains the next stretch, unless the member is broken; returns whether it is whole.
-    fn advance(&mut self, pass: &Pass<'_>, stretch: usize) -> bool {
+    fn advance(&mut self, scores: &Mutex<Scores<'_>>, pass: &Pass<'_>, stretch: usize) -> bool {
         if self.broken.is_some() {
             return false;
         }
         let rest = &pass.order[self.taken * pass.batch_size..];
         let order = &rest[..stretch.min(rest.len())];
-        let Self { engine, state, scores, taken, .. } = self;
+        let Self { engine, state, taken, .. } = self;
         let state = Changed {
             params: state.params,
             m: state.m,
@@ -242,20 +249,24 @@ impl Trainee<'_> {
             average: state.average,
             steps: state.steps + *taken as u64,
         };
-        let mut to = scores[*taken..].iter_mut();
         let trained = engine.train(state, pass.steps, pass.data, order, pass.batch_size, |score| {
-            if let Some(to) = to.next() {
-                *to = score;
-            }
+            lock(scores).add(score);
             ControlFlow::Continue(())
         });
         self.taken += trained.steps as usize;
         self.broken = trained.broken;
         if !trained.score.loss_sum.is_finite() {
-            // the step that broke it is not among those that were reported
-            self.scores[self.taken - 1].loss_sum = f64::NAN;
+            // the step that broke it was not reported
+            lock(scores).add(Score { loss_sum: f64::NAN, ..Score::default() });
         }
         self.broken.is_none()
+    }
+}
+
+impl Scores<'_> {
+    fn add(&mut self, score: Score) {
+        self.scores[self.taken] = score;
+        self.taken += 1;
     }
 }
 
@@ -263,38 +274,34 @@ impl Trainee<'_> {
 fn trainees<'a>(
     members: &'a mut [NetworkEngine],
     state: &'a mut Changed<'_>,
-    scores: &'a mut [Score],
     of_member: usize,
-    steps: usize,
 ) -> Vec<Mutex<Trainee<'a>>> {
     let mut average = state.average.chunks_exact_mut(of_member);
     let taken = state.steps;
     let vectors = (state.params.chunks_exact_mut(of_member))
         .zip(state.m.chunks_exact_mut(of_member))
         .zip(state.v.chunks_exact_mut(of_member));
-    (members.iter_mut().zip(vectors).zip(scores.chunks_exact_mut(steps)))
-        .map(|((engine, ((params, m), v)), scores)| {
+    (members.iter_mut().zip(vectors))
+        .map(|(engine, ((params, m), v))| {
             let average = average.next().unwrap_or_default();
             let state = Changed { params, m, v, average, steps: taken };
-            Mutex::new(Trainee { engine, state, scores, taken: 0, broken: None })
+            Mutex::new(Trainee { engine, state, taken: 0, broken: None })
         })
         .collect()
 }
 
 /// Reports the steps that all members have taken and that were not reported; returns whether somebody asks to stop.
 fn report(
-    trainees: &[Mutex<Trainee<'_>>],
+    scores: &[Mutex<Scores<'_>>],
     reported: &mut usize,
     on_step: &mut dyn FnMut(Score) -> bool,
 ) -> bool {
-    // a member that is at work holds its lock: those that it has taken are not known yet
-    let known = |one: &Mutex<Trainee<'_>>| one.try_lock().map_or(*reported, |one| one.taken);
-    let taken = trainees.iter().map(known).min().unwrap_or(*reported);
+    let taken = scores.iter().map(|one| lock(one).taken).min().unwrap_or(*reported);
     let mut asks = false;
     for step in *reported..taken {
         let mut sum = Score::default();
-        trainees.iter().for_each(|one| sum += lock(one).scores[step]);
-        asks |= on_step(sum.mean_of(trainees.len()));
+        scores.iter().for_each(|one| sum += lock(one).scores[step]);
+        asks |= on_step(sum.mean_of(scores.len()));
     }
     *reported = taken;
     asks
