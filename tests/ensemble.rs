@@ -135,7 +135,7 @@ fn threads_reruns_and_resumes_are_bit_equal() {
         assert!(trained(deterministic(7), &data) == fixed, "{recipe}: two threads a member");
         // an epoch is one stretch of each member: it ends whole
         let mut first = Trainer::new(threads(2), &data).unwrap();
-        assert!(matches!(first.run(&mut Stop), Err(Error::Stopped { .. })));
+        assert!(matches!(first.run(&mut Stop::default()), Err(Error::Stopped { .. })));
         let bytes = Checkpoint::of(&RunOptions::default(), first.state()).to_bytes().unwrap();
         let (_, state) = Checkpoint::from_bytes(&bytes).unwrap().into_state().unwrap();
         assert_eq!(state.epoch(), 1);
@@ -146,14 +146,19 @@ fn threads_reruns_and_resumes_are_bit_equal() {
     }
 }
 
-/// Stops as soon as it is asked.
-struct Stop;
+/// Stops after the first step.
+#[derive(Default)]
+struct Stop {
+    stops: bool,
+}
 
 impl Observer for Stop {
-    fn step(&mut self, _epoch: usize, _progress: Progress) {}
+    fn step(&mut self, _epoch: usize, _progress: Progress) {
+        self.stops = true;
+    }
 
     fn request(&mut self) -> Request {
-        Request::Stop
+        if self.stops { Request::Stop } else { Request::Continue }
     }
 }
 

@@ -110,8 +110,7 @@ fn count_of_ensemble(engine: &mut Engine, state: &mut State, data: &Dataset, bat
 }
 
 /// A pass of an ensemble allocates its lists of members; its steps do not.
-#[test]
-fn steps_of_ensembles_do_not_allocate() {
+fn check_ensembles() {
     let pixels = Array2::from_shape_fn((500, 19), |(i, j)| (i * j % 251) as u8);
     let labels: Vec<u32> = (0..500).map(|i| i % 5).collect();
     let data = Dataset::from_pixels(pixels.view(), &labels).unwrap();
@@ -134,10 +133,12 @@ fn steps_of_ensembles_do_not_allocate() {
     }
 }
 
+/// One test for all: another at the same time would allocate.
 #[test]
 fn steps_do_not_allocate() {
     drop(std::hint::black_box(vec![1u8; 100]));
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the counting allocator is not in use");
+    check_ensembles();
     for backend in Backend::all() {
         for threads in [1, 2, 3] {
             for deterministic in [false, true] {
