@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use densely::data::{Dataset, Split};
 use densely::engine::{Broken, Buffer, Score};
-use densely::model::{Activation, InputScaling, Layout, Metadata, Model, Spec};
+use densely::model::{Activation, InputScaling, Layout, Metadata, Model, Norm, Spec};
 use densely::store::{Checkpoint, RunConfig, RunOptions};
 use densely::task::{Loss, Regression, Task};
 use densely::train::{Divergence, PartialEpoch, TrainConfig, Trainer};
@@ -58,6 +58,13 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let of_bytes = replaced(&plain, b"\"F32\"", b"\"I32\"");
     let elsewhere = replaced(&plain, b"layers.1.bias", b"layers.9.bias");
     let newer = replaced(&full, b"format_version\\\":2", b"format_version\\\":9");
+    let ensemble = {
+        let spec = Spec::new(4, &[2], &[], 3).unwrap().with_norm(Norm::Layer);
+        let spec = spec.with_members(2).unwrap();
+        let params = vec![0.25; Layout::new(&spec).unwrap().len()];
+        let metadata = Metadata::of(samples(), Split::Pooled, 0, samples().fingerprint());
+        Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
+    };
     let estimates = {
         let y = Array2::from_shape_fn((14, 3), |(i, j)| (i + j) as f32);
         let data = Dataset::from_targets(Array2::zeros((14, 4)).view(), y.view()).unwrap();
@@ -115,6 +122,9 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
             state_dict(["0.weight", "0.bias", "2.weight", "1.running_mean"], [Dtype::F32; 4]),
         ),
         ("softmax-regression", model(&[], true)),
+        ("more-members", replaced(&ensemble, b"members\\\":2", b"members\\\":9")),
+        ("no-members", replaced(&ensemble, b"members\\\":2", b"members\\\":0")),
+        ("ensemble", ensemble),
         ("targets-of-no-scale", replaced(&estimates, b"2.5", b"0.0")),
         ("estimates", estimates),
         ("components-of-other-inputs", replaced(&projected, b"0.375]", b"1,2,3]")),
@@ -147,7 +157,7 @@ fn checkpoints() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let finished = state.to_bytes().unwrap();
     let short = replaced(&finished, b"\"m\":{", b"\"n\":{");
     let turned = flipped(&finished, finished.len() - 3);
-    let newer = replaced(&finished, b"format_version\\\":6", b"format_version\\\":9");
+    let newer = replaced(&finished, b"format_version\\\":7", b"format_version\\\":9");
     let with = |change: &dyn Fn(&mut Checkpoint)| {
         let mut state = state.clone();
         change(&mut state);
