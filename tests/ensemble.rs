@@ -243,6 +243,85 @@ fn ensembles_are_trained_further_and_get_new_heads() {
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4));
 }
 
+/// More samples than a stretch has: a stop comes within an epoch.
+#[test]
+fn a_run_that_stops_within_an_epoch_resumes_bit_by_bit() {
+    let x = Array2::from_shape_fn((9_500, 3), |(i, j)| ((i * (7 + 5 * j)) % 101) as f32 / 50.0);
+    let labels: Vec<u32> = x.rows().into_iter().map(|x| u32::from(x[0] > x[1])).collect();
+    let data = Dataset::from_arrays(x.view(), &labels).unwrap();
+    for threads in [1, 2, 3] {
+        let config = TrainConfig::default().with(|c| {
+            (c.hidden, c.batch_size, c.epochs, c.ensemble) = (vec![8], 100, 2, MEMBERS);
+            (c.threads, c.noise) = (Some(threads), vec![0.1]);
+            c.split = "9000,500,0".parse().unwrap();
+        });
+        let expected = trained(config.clone(), &data);
+        let mut first = Trainer::new(config, &data).unwrap();
+        assert!(first.run(&mut Stop::default()).is_err());
+        let partial = first.state().partial().map(|partial| partial.score.samples);
+        // with several threads the other members may have been done before this thread looked
+        assert!(threads > 1 || partial == Some(4_100), "{partial:?}");
+        let bytes = Checkpoint::of(&RunOptions::default(), first.state()).to_bytes().unwrap();
+        let (_, state) = Checkpoint::from_bytes(&bytes).unwrap().into_state().unwrap();
+        let mut resumed = Trainer::resume(state, &data).unwrap();
+        resumed.run(&mut ()).unwrap();
+        assert!(ended(&resumed) == expected, "{threads}");
+    }
+}
+
+#[test]
+fn each_member_has_its_own_tensors() {
+    let data = dataset(40, 7, 4);
+    let spec = Spec::new(7, &[6], &[], 4).unwrap().with_members(3).unwrap();
+    let layout = Layout::new(&spec).unwrap();
+    let mut params = vec![0.0; layout.len()];
+    initialize(&mut params, &spec, &layout, Init::Auto, 4).unwrap();
+    for threads in [1, 3] {
+        let options =
+            EngineOptions::new(20).with(|c| (c.threads, c.clip_norm) = (threads, Some(0.1)));
+        let engine = Engine::new(&spec, options).unwrap();
+        let mut engine = engine
+            .with_tensors(|tensor| match &tensor.name[..] {
+                "members.1.layers.0.weight" | "members.1.layers.0.bias" => tensor.trained = false,
+                "members.2.layers.1.bias" => tensor.rate = 0.0,
+                _ => {}
+            })
+            .unwrap();
+        let mut state = State::new(&params).unwrap();
+        let rows: Vec<u32> = (0..40).collect();
+        let next = |_| ControlFlow::Continue(());
+        engine.train(&mut state, &Adam::default(), &data, &rows, 20, next);
+        for tensor in layout.tensors() {
+            let stays = state.params()[tensor.range.clone()] == params[tensor.range.clone()];
+            let expected = tensor.name.starts_with("members.1.layers.0")
+                || tensor.name == "members.2.layers.1.bias";
+            assert_eq!(stays, expected, "{}", tensor.name);
+        }
+    }
+}
+
+/// Targets that another run standardises otherwise: every member begins with the values that it predicted.
+#[test]
+fn members_are_rescaled_for_other_targets() {
+    let x = Array2::from_shape_fn((200, 3), |(i, j)| ((i * (3 + j)) % 17) as f32 / 8.0);
+    let y = |scale: f32| Array2::from_shape_fn((200, 1), |(i, _)| scale * (i % 11) as f32 + 3.0);
+    let config = TrainConfig::default().with(|c| {
+        (c.hidden, c.batch_size, c.epochs, c.ensemble) = (vec![6], 20, 3, MEMBERS);
+        c.split = Split::Fractions([0.8, 0.1, 0.1]);
+    });
+    let data = Dataset::from_targets(x.view(), y(2.0).view()).unwrap();
+    let mut trainer = Trainer::new(config.clone(), &data).unwrap();
+    trainer.run(&mut ()).unwrap();
+    let model = trainer.best_model();
+    let other = Dataset::from_targets(x.view(), y(5.0).view()).unwrap();
+    let begun = Trainer::from_model(config, &model, &other).unwrap().best_model();
+    assert_ne!(begun.params(), model.params());
+    for (new, old) in begun.members().iter().zip(model.members()) {
+        let (new, old) = (new.predict(x.view()).unwrap(), old.predict(x.view()).unwrap());
+        assert!(new.values().iter().zip(old.values()).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+}
+
 #[test]
 fn gradients_are_those_of_the_members() {
     let data = dataset(40, 7, 4);
@@ -273,4 +352,44 @@ fn a_training_that_diverges_ends_with_a_reason() {
     let outcome = trainer.run(&mut ()).unwrap();
     let reason = outcome.diverged.unwrap().to_string();
     assert!(reason.contains("a lower learning rate helps"), "{reason}");
+}
+
+/// From the command line: sweeps, scores, predictions, exports, and what a person reads.
+#[cfg(feature = "cli")]
+#[test]
+fn commands_know_ensembles() {
+    use common::{Sandbox, text};
+    let sandbox = Sandbox::new();
+    let common = ["--hidden", "8", "--batch-size", "20", "--epochs", "2", "--quiet"];
+    let lines =
+        sandbox
+            .ok(&[&["train", "data", "--out", "a", "--ensemble", "3", "--json"][..], &common]
+                .concat());
+    let done: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let score: serde_json::Value =
+        serde_json::from_str(&sandbox.ok(&["eval", "a", "--json"])).unwrap();
+    assert_eq!(score["accuracy"], done["test_accuracy"]);
+    let about = sandbox.ok(&["inspect", "a"]);
+    assert!(about.starts_with("an ensemble of 3 networks; "), "{about}");
+    assert!(about.contains("\n    2.1 "), "{about}");
+    let about: serde_json::Value =
+        serde_json::from_str(&sandbox.ok(&["inspect", "a", "--json"])).unwrap();
+    let names: Vec<&str> =
+        about["layers"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
+    assert_eq!((&about["members"], names[2]), (&3.into(), "members.1.layers.0"));
+    sandbox.ok(&["export", "a", "--npz", "a.npz", "--onnx", "a.onnx"]);
+    let archive = sandbox.bytes("a.npz");
+    assert!(archive.windows(19).any(|name| name == b"member_2_weight_1.n"[..19].as_ref()));
+    assert!(text(&sandbox.bytes("a/report.html")).contains("first layer of the first network"));
+    let sweep = ["sweep", "data", "--ensemble", "1,2", "--lr", "0.01", "--out", "s"];
+    sandbox.ok(&[&sweep[..], &common].concat());
+    let results = text(&sandbox.bytes("s/results.csv")).to_owned();
+    assert_eq!(results.lines().count(), 3, "{results}");
+    for (members, expected) in [("0", "expected 1 to 1000"), ("1001", "expected 1 to 1000")] {
+        let error = sandbox.fails(&["train", "data", "--ensemble", members], 2);
+        assert!(error.contains(expected), "{error}");
+    }
+    let many = "2,".repeat(400) + "2";
+    let error = sandbox.fails(&["train", "data", "--ensemble", "1000", "--hidden", &many], 2);
+    assert!(error.contains("expected fewer of one or the other"), "{error}");
 }

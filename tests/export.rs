@@ -160,7 +160,7 @@ fn a_directory_for_pytorch_holds_the_model_and_a_module() {
         sandbox.bytes("new/network/model.safetensors"),
         sandbox.bytes("run/best.safetensors")
     );
-    assert!(text(&sandbox.bytes("new/network/model.py")).contains("class Network(nn.Module)"));
+    assert!(text(&sandbox.bytes("new/network/model.py")).contains("class Network(Layers)"));
 }
 
 #[test]

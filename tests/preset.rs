@@ -147,8 +147,9 @@ fn of_a_table_follows_what_the_preset_leaves_open() {
     assert_eq!(config["hidden"], Value::Array(vec![256.into()]));
     assert_eq!((&config["batch_size"], &config["epochs"]), (&128.into(), &3.into()));
     assert_eq!(config["lr"], Value::Float(0.005));
-    // the rule of tables, for this network
-    assert_eq!((&config["patience"], &config["weight_decay"]), (&3.into(), &Value::Float(0.534)));
+    // the rule of tables, for this network; nothing ends a schedule early
+    let expected = (&Value::from("none"), &Value::Float(0.534));
+    assert_eq!((&config["patience"], &config["weight_decay"]), expected);
 }
 
 #[test]
@@ -221,4 +222,23 @@ fn a_sweep_without_patience_is_resumed_by_its_file() {
     let common = ["--patience", "none", "--no-report", "--quiet", "--out", "sweep"];
     sandbox.ok(&[&sweep[..], &common].concat());
     sandbox.ok(&["sweep", "--config", "sweep/sweep.toml", "--quiet", "--out", "sweep"]);
+}
+
+/// The network of a model takes the place of the preset's; the rest of the preset stays. A flag that contradicts the model is refused.
+#[test]
+fn a_model_to_start_from_wins_over_the_network_of_a_preset() {
+    let sandbox = Sandbox::new();
+    sandbox.train("old", &["--epochs", "1", "--no-report", "--quiet", "--ensemble", "2"]);
+    let from = ["train", "data", "--init-from", "old", "--preset", "quick", "--no-report"];
+    sandbox.ok(&[&from[..], &["--quiet", "--epochs", "1", "--out", "new"]].concat());
+    let [old, new]: [Table; 2] = ["old", "new"]
+        .map(|run| text(&sandbox.bytes(&format!("{run}/config.toml"))).parse().unwrap());
+    for key in ["hidden", "activations", "norm", "ensemble"] {
+        assert_eq!(new[key], old[key], "{key}");
+    }
+    assert_eq!(new["lr"], Value::Float(0.005));
+    let error = sandbox.fails(&[&from[..], &["--ensemble", "3"]].concat(), 2);
+    assert!(error.contains("--ensemble is 3; expected 2, which old"), "{error}");
+    let error = sandbox.fails(&[&from[..], &["--hidden", "7"]].concat(), 2);
+    assert!(error.contains("hidden sizes [7]"), "{error}");
 }

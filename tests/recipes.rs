@@ -10,7 +10,7 @@ use densely::data::Dataset;
 use densely::engine::{Adam, Averaging, Engine, EngineOptions, Sgd, State, Steps};
 use densely::gemm::{Backend, BackendChoice};
 use densely::model::Activation::{Gelu, Relu, Tanh};
-use densely::model::{Model, Norm, Spec, Tensor};
+use densely::model::{Layout, Model, Norm, Spec, Tensor};
 use densely::store::{Checkpoint, RunOptions};
 use densely::train::{Observer, OptimizerKind, Progress, Request, TrainConfig, Trainer};
 
@@ -426,6 +426,30 @@ fn runs_are_bit_equal_over_threads_and_resumes() {
             let mut other = Trainer::new(other, &data).unwrap();
             other.run(&mut ()).unwrap();
             assert!(ended(&other).1 != expected.1);
+        }
+    }
+}
+
+/// Gains that are not learned stay at 1, and everything else is trained.
+#[test]
+fn gains_stay_where_they_are_if_asked() {
+    let data = images();
+    for norm in [Norm::Batch, Norm::Layer] {
+        for (learns, clip) in [(true, None), (false, None), (false, Some(0.5))] {
+            let config = config("plain norm").with(|c| {
+                (c.norm, c.norm_gain, c.clip_norm) = (norm, learns, clip);
+            });
+            let mut trainer = Trainer::new(config, &data).unwrap();
+            let first = trainer.state().optimizer().params().to_vec();
+            trainer.run(&mut ()).unwrap();
+            let last = trainer.state().optimizer().params();
+            for tensor in Layout::new(trainer.spec()).unwrap().tensors() {
+                let stays = first[tensor.range.clone()] == last[tensor.range.clone()];
+                let is_gain = tensor.name.ends_with("norm.weight");
+                let is_shifted = norm == Norm::Batch && tensor.name.ends_with("s.0.bias")
+                    || norm == Norm::Batch && tensor.name.ends_with("s.1.bias");
+                assert_eq!(stays, is_gain && !learns || is_shifted, "{}", tensor.name);
+            }
         }
     }
 }

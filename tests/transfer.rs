@@ -157,7 +157,7 @@ fn a_run_with_frozen_layers_resumes_bit_by_bit() {
         let mut half = Trainer::new(config.clone().with(|c| c.epochs = 1), &data).unwrap();
         half.run(&mut ()).unwrap();
         let bytes = Checkpoint::of(&RunOptions::default(), half.state()).to_bytes().unwrap();
-        assert!(contains(&bytes, br#"format_version\":6"#) && contains(&bytes, br#"freeze\":2"#));
+        assert!(contains(&bytes, br#"format_version\":7"#) && contains(&bytes, br#"freeze\":2"#));
         let (_, mut state) = Checkpoint::from_bytes(&bytes).unwrap().into_state().unwrap();
         let more = state.config().clone().with(|c| c.epochs = 3);
         state.reconfigure(more).unwrap();

@@ -92,6 +92,11 @@ impl Asked {
         Ok(())
     }
 
+    /// Whether the preset alone has a setting.
+    pub fn is_of_preset(&self, key: &str) -> bool {
+        self.of_preset.contains(&key)
+    }
+
     /// A configuration as `--print-config` shows it, with a comment that says what the preset has given.
     pub fn shown(&self, toml: &str) -> String {
         let toml = toml.trim_end();

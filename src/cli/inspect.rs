@@ -3,7 +3,7 @@
 use crate::data::prepare::Prepare;
 use crate::error::Error;
 use crate::linalg::singular_values;
-use crate::model::{Layout, Model};
+use crate::model::{Layout, Model, member_prefix};
 use crate::report::{Column, Layout as Table, Paint, Stream, Text};
 use crate::store::{run_path, verify_path};
 use crate::task::Task;
@@ -72,10 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let all = (0..members).flat_map(|k| (0..layout.layers().len()).map(move |i| (k, i)));
     for (k, i) in all {
         let (offsets, layer) = (&layout.layers()[i], &model.spec.layers()[i]);
-        let name = match members {
-            1 => names[i].clone(),
-            _ => format!("members.{k}.{}", names[i]),
-        };
+        let name = member_prefix(members, k) + &names[i];
         let params = &model.params[layout.member(k)];
         let (w, b) = (offsets.w_view(params), offsets.b_view(params));
         let singular = singular_values(w).map_err(|error| problem = Some(error)).ok();

@@ -41,13 +41,13 @@ fn shared_reason(key: &str, runs: &[&TrainConfig]) -> Option<String> {
     Some(reasons.join(", or "))
 }
 
-/// Whether somebody means a setting: as a flag, or in a file with another value than the default. The files that runs leave have all
-/// settings.
+/// Whether a user means a setting: as a flag, or in a file with another value than the default. The files that runs leave have all
+/// settings. A preset means all of its settings together.
 fn is_given(asked: &Asked, key: &str, runs: &[&TrainConfig]) -> bool {
     let default = TrainConfig::default();
     let differs = |run: &&TrainConfig| {
         TrainConfig::setting(key)
             .is_some_and(|setting| (setting.get)(run) != (setting.get)(&default))
     };
-    asked.is_flag(key) || asked.has(key) && runs.iter().any(differs)
+    asked.is_flag(key) || asked.has(key) && !asked.is_of_preset(key) && runs.iter().any(differs)
 }

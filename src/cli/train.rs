@@ -23,7 +23,8 @@ use crate::store::names::{BEST, LAST, REPORT};
 use crate::store::{RunConfig, RunDir, SavedRun, run_path};
 use crate::text::shell;
 use crate::train::config::group::OUTPUT;
-use crate::train::{Observer, Outcome, Trainer, TrainerState};
+use crate::train::setting::Configuration as _;
+use crate::train::{Observer, Outcome, TrainConfig, Trainer, TrainerState};
 
 /// Train a network and keep its best epoch
 ///
@@ -296,6 +297,9 @@ impl Plan {
     }
 }
 
+/// The settings of a network, which a model to start from has.
+const OF_MODEL: [&str; 4] = ["hidden", "activations", "norm", "ensemble"];
+
 /// What a run starts from.
 enum Start {
     Weights,
@@ -325,7 +329,15 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
     }
     config.train.follow_optimizer(|key| asked.has(key));
     config.check().map_err(|error| asked.locate(error))?;
-    let plan = begin(config, |key| asked.has(key), Directory::New(out))?;
+    let is_given = |key: &str| asked.has(key) && !asked.is_of_preset(key);
+    if config.options.init_from.is_some() {
+        // a model's own network takes the place of the preset's
+        let of_preset = OF_MODEL.into_iter().filter(|key| asked.is_of_preset(key));
+        for setting in of_preset.filter_map(TrainConfig::setting) {
+            setting.set_from(&mut config.train, setting.value(&TrainConfig::default()))?;
+        }
+    }
+    let plan = begin(config, is_given, Directory::New(out))?;
     Ok(Plan { is_new: true, ..plan })
 }
 
@@ -381,21 +393,15 @@ fn begin(
                     train.hidden
                 )));
             }
-            let norm = model.spec().norm();
-            if is_given("norm") && train.norm != norm {
-                return Err(Error::argument(
-                    "norm",
-                    train.norm.to_string(),
-                    format!("{norm}, which {path} has, or none given"),
-                ));
-            }
-            let members = model.spec().members();
-            if is_given("ensemble") && train.ensemble != members {
-                return Err(Error::argument(
-                    "ensemble",
-                    train.ensemble.to_string(),
-                    format!("{members}, which {path} has, or none given"),
-                ));
+            let (norm, members) = (model.spec().norm(), model.spec().members());
+            for (key, found, own) in [
+                ("norm", train.norm.to_string(), norm.to_string()),
+                ("ensemble", train.ensemble.to_string(), members.to_string()),
+            ] {
+                if is_given(key) && found != own {
+                    let expected = format!("{own}, which {path} has, or none given");
+                    return Err(Error::argument(key, found, expected));
+                }
             }
             (train.hidden, train.activations) = (hidden, model.spec().activations());
             (train.norm, train.ensemble) = (norm, members);

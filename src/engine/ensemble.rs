@@ -1,8 +1,8 @@
 //! Ensembles: several networks that are trained on the same batches, side by side.
 //!
-//! A member is trained for a stretch of batches before the next one, so that its weights stay in the cache of its core; the data is read once for each member, which costs little
-//! beside a step. Whoever of the crew is free takes the next member's next stretch. No member waits for another, so that the cores have work to the end of a pass whatever
-//! the number of members is. No result depends on who computes it: with as many members as threads, each member has one thread.
+//! Each thread of a crew has an engine for one network. A free thread takes the next stretch of batches of the next member: its weights stay in the cache of the core meanwhile. The data is read once
+//! for each member, which costs little beside a step. Within a job of some stretches, a thread waits for another one only if that has the member whose turn it is.
+//! No result depends on who computes it, because all engines have the same number of threads.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,47 +14,59 @@ use super::evaluation::Output;
 use super::kernels::mean::mean_outputs;
 use super::network::{Changed, NetworkEngine};
 use super::workers::{Member, Workers};
+use super::workspace::EVALUATION_ROWS;
 use super::{Broken, EngineOptions, Score, Steps, Trained};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::isa::Isa;
-use crate::model::{Layout, Spec};
+use crate::model::{Layout, Spec, Tensor};
 use crate::rng::member_seed;
 
 /// The samples of a stretch, about. The parameters of a member are converted at both ends of one, which costs 1 to 2 % of so many samples.
 const STRETCH: usize = 4096;
 
-/// The most stretches of each member in one job, after which the crew meets: it bounds the memory for the scores of their steps.
+/// The fewest, where many members wait for their turn: whoever asks for a stop waits for all of them.
+const SHORTEST_STRETCH: usize = 1024;
+
+/// The most stretches of each member in one job, after which the crew synchronises.
 const STRETCHES: usize = 64;
 
-/// The most outputs of all members that wait to be averaged.
+/// The most scores of steps, of all members, in one job, if it has more than one stretch.
+const SCORES: usize = 1 << 20;
+
+/// The most outputs of all members that wait to be averaged, if these are more than those of one chunk of rows.
 const OUTPUTS: usize = 1 << 22;
 
-/// The rows of an evaluation that a member takes at a time.
+/// The most rows of an evaluation that a member takes at a time.
 const ROWS: usize = 2048;
 
-/// The threads that take members side by side; each member may have further threads of its own.
+/// The threads that take members side by side, each with an engine, which may have further threads of its own.
 #[derive(Debug)]
 pub struct Crew {
     workers: Workers,
-    /// The samples of a stretch: [`STRETCH`], but for tests.
+    /// The seed of each member.
+    seeds: Vec<u64>,
+    /// The samples of a stretch.
     stretch: usize,
     /// Of the steps of a job, member by member.
     scores: Vec<Score>,
 }
 
-/// Starts a crew, and the engines of the members of an ensemble.
+/// Starts a crew, and an engine for each of its threads.
 pub fn start(spec: &Spec, options: EngineOptions, isa: Isa) -> Result<(Crew, Vec<NetworkEngine>)> {
     let EngineOptions { backend, threads, seed, .. } = options;
-    let side_by_side = threads.clamp(1, spec.members());
+    options.check_threads()?;
+    let members = spec.members();
+    let side_by_side = threads.min(members);
     let own = options.with(|own| own.threads = threads / side_by_side);
-    let engine = |k: usize| {
-        let options = own.with(|own| own.seed = member_seed(seed, k));
-        NetworkEngine::new(&spec.member(), options, isa)
-    };
-    let members = (0..spec.members()).map(engine).collect::<Result<_>>()?;
+    let engines = (0..side_by_side)
+        .map(|_| NetworkEngine::new(&spec.member(), own, isa))
+        .collect::<Result<_>>()?;
     let workers = Workers::new(side_by_side, move || backend.prepare_thread())?;
-    Ok((Crew { workers, stretch: STRETCH, scores: Vec::new() }, members))
+    let turns = members.div_ceil(4 * side_by_side);
+    let stretch = (STRETCH / turns).max(SHORTEST_STRETCH);
+    let seeds = (0..members).map(|k| member_seed(seed, k)).collect();
+    Ok((Crew { workers, seeds, stretch, scores: Vec::new() }, engines))
 }
 
 /// What all members are trained on.
@@ -67,7 +79,9 @@ pub struct Pass<'a> {
 
 /// A member in a job, and how far it is.
 struct Trainee<'a> {
-    engine: &'a mut NetworkEngine,
+    seed: u64,
+    /// How its tensors learn.
+    tensors: &'a [Tensor],
     state: Changed<'a>,
     /// The steps of the job that it has taken.
     taken: usize,
@@ -84,7 +98,7 @@ struct Scores<'a> {
 struct Stretches {
     /// How many were, of all members; one stretch of all members follows another.
     drawn: usize,
-    /// How many each member has, until somebody asks to stop.
+    /// How many each member has, until a stop is requested.
     most: usize,
 }
 
@@ -93,28 +107,22 @@ impl Crew {
     /// asks to stop, all members end with the stretch that is farthest. Counts the steps, but not in the state.
     pub fn train(
         &mut self,
-        members: &mut [NetworkEngine],
+        engines: &mut [NetworkEngine],
         layout: &Layout,
         mut state: Changed<'_>,
         pass: &Pass<'_>,
         mut on_step: impl FnMut(Score) -> ControlFlow<()>,
     ) -> Trained {
-        let (len, averaged) = (layout.len(), state.average.len());
-        assert!(
-            state.params.len() == len && state.m.len() == len && state.v.len() == len,
-            "train: params, m and v have {}, {} and {} values; expected {len} each",
-            state.params.len(),
-            state.m.len(),
-            state.v.len()
-        );
-        assert!(averaged == 0 || averaged == len, "train: the average has {averaged} values");
+        state.require_len(layout.len());
         assert!(pass.batch_size > 0, "train: batch size 0; expected at least 1");
         let stretch = self.stretch.div_ceil(pass.batch_size) * pass.batch_size;
         let mut trained = Trained { score: Score::default(), steps: 0, broken: None };
-        for order in pass.order.chunks(STRETCHES * stretch) {
+        let scores = layout.members() * (stretch / pass.batch_size);
+        let stretches = (SCORES / scores).clamp(1, STRETCHES);
+        for order in pass.order.chunks(stretches * stretch) {
             let job = Pass { order, ..*pass };
             let mut asked_to_stop = false;
-            let broken = self.job(members, layout, &mut state, &job, stretch, &mut |score| {
+            let broken = self.job(engines, layout, &mut state, &job, stretch, &mut |score| {
                 trained.score += score;
                 trained.steps += 1;
                 asked_to_stop |= !score.loss_sum.is_finite() || on_step(score).is_break();
@@ -131,21 +139,22 @@ impl Crew {
     /// Trains all members for at most [`STRETCHES`] stretches. `on_step` says whether it asks to stop.
     fn job(
         &mut self,
-        members: &mut [NetworkEngine],
+        engines: &mut [NetworkEngine],
         layout: &Layout,
         state: &mut Changed<'_>,
         pass: &Pass<'_>,
         stretch: usize,
         on_step: &mut dyn FnMut(Score) -> bool,
     ) -> Option<Broken> {
-        let Self { workers, scores, .. } = self;
-        let (count, of_member) = (members.len(), layout.member(0).len());
+        let Self { workers, scores, seeds, .. } = self;
+        let (count, before) = (layout.members(), state.steps);
         let steps = pass.order.len().div_ceil(pass.batch_size);
         scores.clear();
         scores.resize(count * steps, Score::default());
         let scores = scores.chunks_exact_mut(steps);
         let scores: Vec<_> = scores.map(|scores| Mutex::new(Scores { scores, taken: 0 })).collect();
-        let trainees = trainees(members, state, of_member);
+        let trainees = trainees(seeds, layout, state);
+        let engines: Vec<_> = engines.iter_mut().map(Mutex::new).collect();
         let stretches = Stretches { drawn: 0, most: pass.order.len().div_ceil(stretch) };
         let stretches = Mutex::new(stretches);
         let mut reported = 0;
@@ -154,7 +163,7 @@ impl Crew {
             stretches.most = stretches.most.min(stretches.drawn.div_ceil(count));
         };
         let mut report = || {
-            if report(&scores, &mut reported, on_step) {
+            if report(&scores, before, &mut reported, on_step) {
                 end_early();
             }
         };
@@ -165,22 +174,23 @@ impl Crew {
                 (stretches.drawn - 1) % count
             })
         };
-        let work = |k: usize| {
-            // whoever draws a member's stretch takes the first that is left: it may have overtaken another worker
-            if !lock(&trainees[k]).advance(&scores[k], pass, stretch) {
+        let work = |member: &Member<'_>, k: usize| {
+            // a thread's own engine; whoever draws a member's stretch takes the first that is left: it may have overtaken another thread
+            let mut engine = lock(&engines[member.number()]);
+            if !lock(&trainees[k]).advance(&mut engine, &scores[k], pass, stretch) {
                 end_early();
             }
         };
         workers.run(
-            |_| {
+            |member| {
                 while let Some(k) = draw() {
-                    work(k);
+                    work(member, k);
                     report();
                 }
             },
-            &|_: &Member<'_>| {
+            &|member: &Member<'_>| {
                 while let Some(k) = draw() {
-                    work(k);
+                    work(member, k);
                 }
             },
         );
@@ -191,31 +201,43 @@ impl Crew {
         first.map(|(_, broken)| broken)
     }
 
+    /// Makes an engine that of a member.
+    pub fn prepare(&self, engine: &mut NetworkEngine, layout: &Layout, k: usize) {
+        let of_member = layout.tensors().len() / layout.members();
+        let tensors = &layout.tensors()[k * of_member..(k + 1) * of_member];
+        engine.become_member(self.seeds[k], tensors);
+    }
+
     /// The outputs of an ensemble for some samples, (rows, n_out), as those of one network: see [`mean_outputs`].
     pub fn outputs(
         &mut self,
-        members: &mut [NetworkEngine],
+        engines: &mut [NetworkEngine],
         layout: &Layout,
         params: &[f32],
         data: &Dataset,
         rows: &[u32],
     ) -> Array2<f32> {
         assert_eq!(params.len(), layout.len(), "params do not have the layout's length");
-        let (count, n_out, loss) = (members.len(), members[0].spec.n_out(), members[0].loss);
-        let engines: Vec<_> = members.iter_mut().map(Mutex::new).collect();
-        let most = (OUTPUTS / (count * n_out)).max(ROWS) / ROWS * ROWS;
+        let (count, n_out, loss) = (layout.members(), engines[0].spec.n_out(), engines[0].loss);
+        let engines: Vec<_> = engines.iter_mut().map(Mutex::new).collect();
+        // whole chunks of an evaluation
+        let most = (OUTPUTS / (count * n_out)).max(EVALUATION_ROWS) / EVALUATION_ROWS;
+        let at_a_time = (ROWS / EVALUATION_ROWS).min(most) * EVALUATION_ROWS;
         let mut means = Vec::with_capacity(rows.len() * n_out);
-        for rows in rows.chunks(most) {
-            let blocks: Vec<&[u32]> = rows.chunks(ROWS).collect();
+        for rows in rows.chunks(most * EVALUATION_ROWS) {
+            let blocks: Vec<&[u32]> = rows.chunks(at_a_time).collect();
             let outputs: Vec<_> = (0..blocks.len() * count).map(|_| Mutex::default()).collect();
             let next = AtomicUsize::new(0);
-            let work = |_: &Member<'_>| loop {
-                // Relaxed: only the number is passed on here
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(to) = outputs.get(number) else { break };
-                let (block, k) = (blocks[number / count], number % count);
-                let params = &params[layout.member(k)];
-                *lock(to) = lock(&engines[k]).outputs(params, data, block, Output::Raw);
+            let work = |member: &Member<'_>| {
+                let mut engine = lock(&engines[member.number()]);
+                loop {
+                    // Relaxed: only the number is passed on here
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(to) = outputs.get(number) else { break };
+                    let (block, k) = (blocks[number / count], number % count);
+                    let params = &params[layout.member(k)];
+                    *lock(to) = engine.outputs(params, data, block, Output::Raw);
+                }
             };
             self.workers.run(work, &work);
             let outputs: Vec<Array2<f32>> =
@@ -235,13 +257,20 @@ impl Crew {
 
 impl Trainee<'_> {
     /// Trains the next stretch, unless the member is broken; returns whether it is whole.
-    fn advance(&mut self, scores: &Mutex<Scores<'_>>, pass: &Pass<'_>, stretch: usize) -> bool {
+    fn advance(
+        &mut self,
+        engine: &mut NetworkEngine,
+        scores: &Mutex<Scores<'_>>,
+        pass: &Pass<'_>,
+        stretch: usize,
+    ) -> bool {
         if self.broken.is_some() {
             return false;
         }
         let rest = &pass.order[self.taken * pass.batch_size..];
         let order = &rest[..stretch.min(rest.len())];
-        let Self { engine, state, taken, .. } = self;
+        let Self { seed, tensors, state, taken, .. } = self;
+        engine.become_member(*seed, tensors);
         let state = Changed {
             params: state.params,
             m: state.m,
@@ -272,27 +301,29 @@ impl Scores<'_> {
 
 /// The members with what each of them changes.
 fn trainees<'a>(
-    members: &'a mut [NetworkEngine],
+    seeds: &[u64],
+    layout: &'a Layout,
     state: &'a mut Changed<'_>,
-    of_member: usize,
 ) -> Vec<Mutex<Trainee<'a>>> {
-    let mut average = state.average.chunks_exact_mut(of_member);
-    let taken = state.steps;
-    let vectors = (state.params.chunks_exact_mut(of_member))
-        .zip(state.m.chunks_exact_mut(of_member))
-        .zip(state.v.chunks_exact_mut(of_member));
-    (members.iter_mut().zip(vectors))
-        .map(|(engine, ((params, m), v))| {
+    let (len, of_member) = (layout.member(0).len(), layout.tensors().len() / layout.members());
+    let mut average = state.average.chunks_exact_mut(len);
+    let steps = state.steps;
+    let vectors = (state.params.chunks_exact_mut(len))
+        .zip(state.m.chunks_exact_mut(len))
+        .zip(state.v.chunks_exact_mut(len));
+    (seeds.iter().zip(layout.tensors().chunks_exact(of_member)).zip(vectors))
+        .map(|((&seed, tensors), ((params, m), v))| {
             let average = average.next().unwrap_or_default();
-            let state = Changed { params, m, v, average, steps: taken };
-            Mutex::new(Trainee { engine, state, taken: 0, broken: None })
+            let state = Changed { params, m, v, average, steps };
+            Mutex::new(Trainee { seed, tensors, state, taken: 0, broken: None })
         })
         .collect()
 }
 
-/// Reports the steps that all members have taken and that were not reported; returns whether somebody asks to stop.
+/// Reports the steps that all members have taken and that were not reported; returns whether a stop is requested. So many steps were taken before the job.
 fn report(
     scores: &[Mutex<Scores<'_>>],
+    before: u64,
     reported: &mut usize,
     on_step: &mut dyn FnMut(Score) -> bool,
 ) -> bool {
@@ -301,7 +332,7 @@ fn report(
     for step in *reported..taken {
         let mut sum = Score::default();
         scores.iter().for_each(|one| sum += lock(one).scores[step]);
-        asks |= on_step(sum.mean_of(scores.len()));
+        asks |= on_step(sum.mean_of(scores.len(), before + step as u64));
     }
     *reported = taken;
     asks

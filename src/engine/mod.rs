@@ -90,8 +90,8 @@ pub struct Trained {
 pub struct Engine {
     spec: Spec,
     layout: Layout,
-    /// One for each member of an ensemble; one for a network alone.
-    members: Vec<NetworkEngine>,
+    /// One for each member of an ensemble that is trained at the same time; one for a network alone.
+    engines: Vec<NetworkEngine>,
     /// The threads that take the members of an ensemble side by side.
     crew: Option<Crew>,
 }
@@ -108,15 +108,15 @@ impl Engine {
 
     fn with_isa(spec: &Spec, options: EngineOptions, isa: Isa) -> Result<Self> {
         let mut layout = Layout::new(spec)?;
-        let (crew, members) = match spec.members() {
+        let (crew, engines) = match spec.members() {
             1 => (None, vec![NetworkEngine::new(spec, options, isa)?]),
             _ => {
-                let (crew, members) = ensemble::start(spec, options, isa)?;
-                (Some(crew), members)
+                let (crew, engines) = ensemble::start(spec, options, isa)?;
+                (Some(crew), engines)
             }
         };
         layout.freeze(options.frozen);
-        Ok(Self { spec: spec.clone(), layout, members, crew })
+        Ok(Self { spec: spec.clone(), layout, engines, crew })
     }
 
     /// An engine for a model: with the loss that it was trained by, and its targets. The loss of `options` is ignored.
@@ -135,8 +135,8 @@ impl Engine {
     /// # Errors
     /// If the loss is one for numbers and there is not one for each output, or there are some for classes.
     pub fn with_targets(mut self, targets: Vec<TargetScale>) -> Result<Self> {
-        for member in &mut self.members {
-            member.set_targets(targets.clone())?;
+        for engine in &mut self.engines {
+            engine.set_targets(targets.clone())?;
         }
         Ok(self)
     }
@@ -146,8 +146,8 @@ impl Engine {
     /// # Errors
     /// If the network has other inputs.
     pub fn with_augmentation(mut self, augment: Augment, shape: ImageShape) -> Result<Self> {
-        for member in &mut self.members {
-            member.augment(augment, shape)?;
+        for engine in &mut self.engines {
+            engine.augment(augment, shape)?;
         }
         Ok(self)
     }
@@ -187,11 +187,11 @@ impl Engine {
             (tensor.trained, tensor.rate, tensor.decay) =
                 (changed.trained, changed.rate, changed.decay);
         }
-        let of_member = self.layout.tensors().len() / self.members.len();
-        for (member, tensors) in
-            self.members.iter_mut().zip(self.layout.tensors().chunks_exact(of_member))
-        {
-            member.set_tensors(tensors)?;
+        let of_member = self.layout.tensors().len() / self.layout.members();
+        for tensors in self.layout.tensors().chunks_exact(of_member) {
+            for engine in &mut self.engines {
+                engine.set_tensors(tensors)?;
+            }
         }
         Ok(self)
     }
@@ -211,9 +211,9 @@ impl Engine {
         self.worker_phases().next().unwrap_or_default()
     }
 
-    /// What the last [`Engine::train`] spent in each phase, on each worker; the first is the thread that called it. Of an ensemble, the last stretch of each member.
+    /// What the last [`Engine::train`] spent in each phase, on each worker; the first is the thread that called it. Of an ensemble, in the last stretch that the worker's engine trained.
     pub fn worker_phases(&self) -> impl Iterator<Item = Phases> {
-        self.members.iter().flat_map(NetworkEngine::worker_phases)
+        self.engines.iter().flat_map(NetworkEngine::worker_phases)
     }
 
     /// Trains on the samples of `order`, batch after batch; the last batch may be smaller.
@@ -237,13 +237,13 @@ impl Engine {
     ) -> Trained {
         let State { params, m, v, average, steps: taken } = state;
         let vectors = Changed { params, m, v, average, steps: *taken };
-        let trained = match (&mut self.crew, &mut self.members[..]) {
+        let trained = match (&mut self.crew, &mut self.engines[..]) {
             (None, [network]) => network.train(vectors, steps, data, order, batch_size, on_step),
-            (Some(crew), members) => {
+            (Some(crew), engines) => {
                 let pass = ensemble::Pass { steps, data, order, batch_size };
-                crew.train(members, &self.layout, vectors, &pass, on_step)
+                crew.train(engines, &self.layout, vectors, &pass, on_step)
             }
-            _ => unreachable!("several networks have a crew"),
+            _ => unreachable!("several engines have a crew"),
         };
         *taken += trained.steps;
         trained
@@ -266,10 +266,14 @@ impl Engine {
         assert_eq!(grads.len(), len, "gradient: grads do not have the length of the layout");
         assert_eq!(params.len(), len, "gradient: params do not have the length of the layout");
         let mut total = Score::default();
-        for (k, member) in self.members.iter_mut().enumerate() {
+        for k in 0..self.layout.members() {
             let own = self.layout.member(k);
-            total += member.gradient(&mut grads[own.clone()], &params[own], data, rows);
+            if let Some(crew) = &self.crew {
+                crew.prepare(&mut self.engines[0], &self.layout, k);
+            }
+            let (grads, params) = (&mut grads[own.clone()], &params[own]);
+            total += self.engines[0].gradient(grads, params, data, rows);
         }
-        total.mean_of(self.members.len())
+        total.mean_of(self.layout.members(), 0)
     }
 }

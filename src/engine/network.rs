@@ -31,6 +31,25 @@ pub struct Changed<'a> {
     pub steps: u64,
 }
 
+impl Changed<'_> {
+    /// Panics unless the vectors have this length; the average may be empty.
+    pub fn require_len(&self, len: usize) {
+        let Self { params, m, v, average, .. } = self;
+        assert!(
+            params.len() == len && m.len() == len && v.len() == len,
+            "train: params, m and v have {}, {} and {} values; expected {len} each",
+            params.len(),
+            m.len(),
+            v.len()
+        );
+        assert!(
+            average.is_empty() || average.len() == len,
+            "train: the average has {} values; expected {len}",
+            average.len()
+        );
+    }
+}
+
 /// The threads and buffers that train and evaluate one network, alone or as a member of an ensemble. [`super::Engine`] says what its methods do.
 #[derive(Debug)]
 pub struct NetworkEngine {
@@ -61,20 +80,13 @@ impl NetworkEngine {
         let EngineOptions { backend, threads, batch_size, deterministic, loss, frozen, .. } =
             options;
         options.check_recipe()?;
-        let most = backend.max_threads();
-        if !(1..=most).contains(&threads) {
-            let name = backend.name();
-            return Err(Error::usage(format!(
-                "{threads} threads: expected 1 to {most} with the backend {name}"
-            )));
-        }
+        options.check_threads()?;
         let hidden = spec.layers().len() - 1;
         if frozen > hidden {
             return Err(Error::usage(format!(
                 "{frozen} frozen layers: expected at most {hidden}, the hidden ones; the output layer learns"
             )));
         }
-        backend.require_addresses(threads)?;
         let mut layout = Layout::new(spec)?;
         layout.freeze(frozen);
         let partition = Partition { workers: threads, fixed: deterministic };
@@ -147,19 +159,28 @@ impl NetworkEngine {
 
     /// How the tensors learn: as those that are given, which are the same tensors in the same order.
     pub fn set_tensors(&mut self, tensors: &[Tensor]) -> Result<()> {
-        let least = self.layout.frozen_layers();
-        for (tensor, changed) in self.layout.tensors_mut().iter_mut().zip(tensors) {
-            (tensor.trained, tensor.rate, tensor.decay) =
-                (changed.trained, changed.rate, changed.decay);
-        }
-        // steps write those of tensors that are trained alone, and add up all
-        self.workspace.squares.fill(0.0);
+        self.become_member(self.options.seed, tensors);
+        let least = self.options.frozen;
         let frozen = self.layout.frozen_layers();
         if frozen < least || frozen == self.layout.layers().len() {
             let expected = format!("{least} to {}", self.layout.layers().len() - 1);
             return Err(Error::argument("frozen layers", frozen.to_string(), expected));
         }
         Ok(())
+    }
+
+    /// Becomes the engine of another member of an ensemble.
+    pub fn become_member(&mut self, seed: u64, tensors: &[Tensor]) {
+        self.options.seed = seed;
+        let mut differs = false;
+        for (own, tensor) in self.layout.tensors_mut().iter_mut().zip(tensors) {
+            differs |= own.trained != tensor.trained;
+            (own.trained, own.rate, own.decay) = (tensor.trained, tensor.rate, tensor.decay);
+        }
+        if differs {
+            // steps write those of tensors that are trained alone, and add up all
+            self.workspace.squares.fill(0.0);
+        }
     }
 
     /// What the last pass spent in each phase, on each worker.
@@ -190,15 +211,9 @@ impl NetworkEngine {
         if self.packed.is_none() && offsets.partition.looks_for_zero_columns(largest) {
             data.occupancy(); // computed here, not in the first step
         }
+        state.require_len(self.layout.len());
         let Changed { params, m, v, average, steps: taken_steps } = state;
         let len = self.layout.len();
-        assert!(
-            params.len() == len && m.len() == len && v.len() == len,
-            "train: params, m and v have {}, {} and {} values; expected {len} each",
-            params.len(),
-            m.len(),
-            v.len()
-        );
         let averaged = if self.options.averaging.is_some() { len } else { 0 };
         assert_eq!(average.len(), averaged, "train: the state's average has another length");
         let mut sorted = std::mem::take(&mut self.sorted);

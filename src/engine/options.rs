@@ -63,6 +63,19 @@ impl EngineOptions {
         }
     }
 
+    /// Rejects a number of threads that the backend, or the address space, does not allow.
+    pub(super) fn check_threads(&self) -> Result<()> {
+        let Self { backend, threads, .. } = *self;
+        let most = backend.max_threads();
+        if !(1..=most).contains(&threads) {
+            let name = backend.name();
+            return Err(Error::usage(format!(
+                "{threads} threads: expected 1 to {most} with the backend {name}"
+            )));
+        }
+        backend.require_addresses(threads)
+    }
+
     /// The best backend of this build, and one thread per core, for evaluations alone.
     pub fn to_evaluate() -> Self {
         Self::new(0)

@@ -15,18 +15,25 @@ use super::{Engine, Score};
 use crate::data::Dataset;
 use crate::model::fold_batch_norm;
 
+/// The rows of an ensemble whose outputs wait to be scored.
+const SCORED_ROWS: usize = 64 * EVALUATION_ROWS;
+
 impl Engine {
     /// The score of the samples of `rows`: their loss, and their accuracy or their errors.
     ///
     /// # Panics
     /// If the parameters or the data do not fit the network, or if a row is out of range.
     pub fn evaluate(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Score {
-        self.members[0].require_truth(data);
+        self.engines[0].require_truth(data);
         match &mut self.crew {
-            None => self.members[0].evaluate(params, data, rows),
+            None => self.engines[0].evaluate(params, data, rows),
             Some(_) => {
-                let mut outputs = self.logits(params, data, rows);
-                self.members[0].score_of(&mut outputs, data, rows)
+                let mut total = Score::default();
+                for rows in rows.chunks(SCORED_ROWS) {
+                    let mut outputs = self.logits(params, data, rows);
+                    total += self.engines[0].score_of(&mut outputs, data, rows);
+                }
+                total
             }
         }
     }
@@ -38,10 +45,10 @@ impl Engine {
     /// As [`Engine::evaluate`].
     pub fn predict(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
         match &mut self.crew {
-            None => self.members[0].outputs(params, data, rows, Output::Meaning),
+            None => self.engines[0].outputs(params, data, rows, Output::Meaning),
             Some(_) => {
                 let mut outputs = self.logits(params, data, rows);
-                self.members[0].mean(&mut outputs);
+                self.engines[0].mean(&mut outputs);
                 outputs
             }
         }
@@ -53,10 +60,10 @@ impl Engine {
     /// # Panics
     /// As [`Engine::evaluate`].
     pub fn logits(&mut self, params: &[f32], data: &Dataset, rows: &[u32]) -> Array2<f32> {
-        let Self { members, crew, layout, .. } = self;
+        let Self { engines, crew, layout, .. } = self;
         match crew {
-            None => members[0].outputs(params, data, rows, Output::Raw),
-            Some(crew) => crew.outputs(members, layout, params, data, rows),
+            None => engines[0].outputs(params, data, rows, Output::Raw),
+            Some(crew) => crew.outputs(engines, layout, params, data, rows),
         }
     }
 }

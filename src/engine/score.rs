@@ -84,14 +84,15 @@ impl Score {
         }
     }
 
-    /// The mean of several scores of the same samples, of which this is the sum. The number of those that were right is rounded.
+    /// The mean of several scores of the same samples, of which this is the sum. The number of those that were right is rounded, up or down by the number of the step, so that over steps
+    /// it is neither too large nor too small.
     #[must_use]
-    pub(crate) fn mean_of(self, scores: usize) -> Self {
+    pub(crate) fn mean_of(self, scores: usize, step: u64) -> Self {
         let n = scores as f64;
         Self {
             loss_sum: self.loss_sum / n,
             weight_sum: self.weight_sum / n,
-            correct: (self.correct + scores as u64 / 2) / scores as u64,
+            correct: (self.correct + step % scores as u64) / scores as u64,
             samples: self.samples / scores as u64,
             squared_error_sum: self.squared_error_sum / n,
             absolute_error_sum: self.absolute_error_sum / n,
@@ -123,6 +124,18 @@ impl std::ops::AddAssign for Score {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounded_means_are_right_over_steps() {
+        for (scores, right) in [(2, 1), (3, 1), (3, 2), (5, 4)] {
+            let sum = Score::new(4.0, right, scores);
+            let steps = 10 * scores;
+            let means = (0..steps).map(|step| sum.mean_of(scores as usize, step));
+            assert_eq!(means.clone().map(|mean| mean.correct).sum::<u64>(), 10 * right);
+            assert!(means.clone().all(|mean| mean.samples == 1));
+            assert_eq!(means.last().unwrap().loss_sum, 4.0 / scores as f64);
+        }
+    }
 
     #[test]
     fn scores_from_before_there_were_weights_are_read() {

@@ -11,6 +11,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
+use super::layout::member_prefix;
 use super::mistaken::require_safetensors;
 use super::network::{is_one, one};
 use super::spec::MAX_MEMBERS;
@@ -69,6 +70,10 @@ impl Model {
     /// # Panics
     /// If the length of `params` is not that of the layout.
     pub(crate) fn bytes_with(&self, params: &[f32]) -> Result<Vec<u8>> {
+        if self.spec.members() > 1 && self.metadata.is_none() {
+            let problem = "an ensemble without metadata, which a file needs to tell its members apart; expected one that was trained";
+            return Err(unwritable(problem));
+        }
         let layout = Layout::new(&self.spec)?;
         assert_eq!(
             params.len(),
@@ -132,6 +137,11 @@ impl Model {
         let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
         let Linears { sizes, params, names } = match &header {
             Some(header) => own_layers(&tensors, header, bytes.len())?,
+            None if tensors.names().iter().any(|name| name.starts_with("members.")) => {
+                return Err(invalid(
+                    "an ensemble without its metadata; expected the file as densely wrote it",
+                ));
+            }
             None => Linears::read(&tensors)?,
         };
         let &[n_in, ref hidden @ .., n_out] = &sizes[..] else {
@@ -252,10 +262,7 @@ fn own_layers(tensors: &SafeTensors<'_>, header: &Header, len: usize) -> Result<
     }
     let mut sizes = Vec::new();
     for member in 0..members {
-        let prefix = match members {
-            1 => String::new(),
-            _ => format!("members.{member}."),
-        };
+        let prefix = member_prefix(members, member);
         let own = member_layers(tensors, &prefix, norm, n_layers, &mut params)?;
         if member > 0 && own != sizes {
             return Err(invalid(format!(
@@ -410,6 +417,7 @@ mod tests {
             let bytes = ensemble.to_bytes().unwrap();
             let read = Model::from_bytes(&bytes, &[]).unwrap();
             assert_eq!(read, ensemble);
+            assert!(bytes.windows(20).any(|text| text == br#"format_version\":6,\"i"#));
             let members = read.members();
             assert_eq!(members.len(), 3);
             assert_eq!(members[1].params, ensemble.params[len / 3..2 * len / 3]);
@@ -417,6 +425,14 @@ mod tests {
             let alone = Model::from_bytes(&members[1].to_bytes().unwrap(), &[]).unwrap();
             assert_eq!(alone, members[1]);
         }
+        let unnamed = Model { metadata: None, ..ensemble.clone() };
+        let error = unnamed.to_bytes().unwrap_err().to_string();
+        assert!(error.contains("an ensemble without metadata"), "{error}");
+        let stripped: [(&str, &[usize], Dtype); 2] = [
+            ("members.0.layers.0.weight", &[3, 3], Dtype::F32),
+            ("members.0.layers.0.bias", &[3], Dtype::F32),
+        ];
+        assert!(message(&file(&stripped, None), &[]).contains("an ensemble without its metadata"));
         let f32 = Dtype::F32;
         let json = VERSION_1.replace("{", r#"{"members":2,"#);
         let tensors = |second: &'static [usize; 2]| {

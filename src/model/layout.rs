@@ -151,10 +151,17 @@ impl Layout {
                  fewer members, or smaller hidden layers"
             )));
         };
+        if tensors.len().saturating_mul(members) > MAX_TENSORS {
+            return Err(Error::usage(format!(
+                "an ensemble of {members} networks of {} layers; expected fewer of one or the other",
+                layers.len()
+            )));
+        }
         if members > 1 {
             let of_member = |member: usize| {
+                let prefix = member_prefix(members, member);
                 tensors.iter().map(move |tensor: &Tensor| Tensor {
-                    name: format!("members.{member}.{}", tensor.name),
+                    name: format!("{prefix}{}", tensor.name),
                     range: tensor.range.start + member * offset..tensor.range.end + member * offset,
                     ..tensor.clone()
                 })
@@ -227,7 +234,7 @@ impl Layout {
         self.tensors.iter().filter(|tensor| tensor.trained).map(|tensor| tensor.range.len()).sum()
     }
 
-    /// How many layers, counted from the inputs, have no tensor that is trained.
+    /// How many layers, counted from the inputs, have no tensor that is trained, of an ensemble's first member.
     pub fn frozen_layers(&self) -> usize {
         let learns = |l: &usize| self.tensors_of(*l).iter().any(|tensor| tensor.trained);
         (0..self.layers.len()).find(learns).unwrap_or(self.layers.len())
@@ -246,6 +253,17 @@ impl Layout {
 
 /// More than any machine can hold, and small enough that the bytes of several vectors can be counted in 64 bits.
 const MAX_PARAMETERS: usize = isize::MAX as usize / 1024;
+
+/// More than any ensemble that is worth training has: the table is made often.
+const MAX_TENSORS: usize = 100_000;
+
+/// What the names of a member's tensors begin with: nothing for a network alone.
+pub(crate) fn member_prefix(members: usize, member: usize) -> String {
+    match members {
+        1 => String::new(),
+        _ => format!("members.{member}."),
+    }
+}
 
 /// A contiguous slice as a row-major matrix.
 ///

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::state_dict::tensor_name;
-use super::{Layout, Norm, Spec, fold_batch_norm};
+use super::{Layout, Norm, Spec, fold_batch_norm, member_prefix};
 use crate::data::prepare::Prepare;
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
@@ -261,7 +261,10 @@ impl Model {
                         ),
                         None => format!(
                             "{} holds {first}; expected finite numbers alone",
-                            tensor_name(&self.layer_names()[i], kind)
+                            tensor_name(
+                                &(member_prefix(layout.members(), k) + &self.layer_names()[i]),
+                                kind
+                            )
                         ),
                     };
                     return Err(Error::invalid(name, problem));

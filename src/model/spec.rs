@@ -99,7 +99,7 @@ impl Spec {
         Ok(Self { members: 1, n_in, inputs: Disturbance::default(), layers })
     }
 
-    /// An ensemble of so many of these networks.
+    /// An ensemble of `members` such networks.
     ///
     /// # Errors
     /// [`Error::Usage`] if there are none, or more than 1000.

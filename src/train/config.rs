@@ -88,6 +88,10 @@ settings! {
         norm: Norm = Norm::None, {
             value_name: "NORM", group: NETWORK, sweep: Sweep::Commas,
         }
+        /// Whether norms learn their gains; off leaves them at 1, so that no layer outgrows its noise, and suits relu, after which a gain is one of the next layer's weights
+        norm_gain: bool = true, {
+            value_name: "on|off", group: NETWORK, sweep: Sweep::Commas,
+        }
         /// The probability that a value after an activation is dropped in training: one for all hidden layers, or one each
         dropout: Vec<f64> = Vec::new(), {
             value_name: "F,F,...", group: NETWORK, sweep: Sweep::Semicolons, default: Some("none"),
@@ -267,9 +271,15 @@ settings! {
     /// What runs with sgd have in a sweep that varies the optimizer, where it was not given for all runs. No flags.
     pub struct SgdRuns {
         /// Learning rate of the runs with sgd
-        sgd_lr: Option<f64> = None, { value_name: "X", group: OPTIMIZER }
+        sgd_lr: Option<f64> = None, {
+            value_name: "X", group: OPTIMIZER,
+            check: |c| c.sgd_lr.is_none_or(is_positive), expected: "a positive number, from 1e-37 to 1e37",
+        }
         /// Weight decay of the runs with sgd
-        sgd_weight_decay: Option<f64> = None, { value_name: "X", group: OPTIMIZER }
+        sgd_weight_decay: Option<f64> = None, {
+            value_name: "X", group: OPTIMIZER,
+            check: |c| c.sgd_weight_decay.is_none_or(|decay| decay >= 0.0), expected: "0 or more",
+        }
     }
 }
 

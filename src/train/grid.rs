@@ -336,7 +336,8 @@ impl Grid {
         let layout = Layout::new(&spec)?;
         let (parameters, values) = (layout.parameters(), layout.len());
         config.activations = spec.activations();
-        let backend = Backend::for_training(config.backend, values, config.batch_size)?;
+        let of_member = layout.member(0).len();
+        let backend = Backend::for_training(config.backend, of_member, config.batch_size)?;
         config.backend = backend.choice();
         config.threads = Some(self.threads_for(values, count));
         let width = combinations.to_string().len();

@@ -1,6 +1,7 @@
 //! Which settings change nothing beside the others.
 
 use super::{OptimizerKind, Schedule, TrainConfig};
+use crate::model::Norm;
 
 /// Settings, and why they change nothing.
 type Reason = (&'static [&'static str], &'static str);
@@ -18,10 +19,12 @@ impl TrainConfig {
         let one_cycle = (self.schedule == Schedule::OneCycle)
             .then_some((cycled, "the one-cycle schedule moves it from 0.95 to 0.85 and back"));
         let of_hidden: Option<Reason> = self.hidden.is_empty().then_some((
-            &["activations", "norm", "dropout", "noise"],
+            &["activations", "norm", "norm_gain", "dropout", "noise"],
             "there are no hidden layers",
         ));
-        let all = [Some(of_other), one_cycle, of_hidden].into_iter().flatten();
+        let of_norm: Option<Reason> = (self.norm == Norm::None && !self.hidden.is_empty())
+            .then_some((&["norm_gain"], "there is no norm"));
+        let all = [Some(of_other), one_cycle, of_hidden, of_norm].into_iter().flatten();
         all.flat_map(|(keys, reason)| keys.iter().map(move |&key| (key, reason))).collect()
     }
 }
@@ -40,11 +43,13 @@ mod tests {
         };
         let sgd = |c: &mut TrainConfig| c.optimizer = OptimizerKind::Sgd;
         let cycle = |c: &mut TrainConfig| c.schedule = Schedule::OneCycle;
-        assert_eq!(keys(&|_| ()), "momentum nesterov");
-        assert_eq!(keys(&sgd), "beta1 beta2 eps");
-        assert_eq!(keys(&cycle), "momentum nesterov beta1");
-        assert_eq!(keys(&|c| (sgd(c), cycle(c)).0), "beta1 beta2 eps momentum");
-        let expected = "momentum nesterov activations norm dropout noise";
+        let normed = |c: &mut TrainConfig| c.norm = Norm::Layer;
+        assert_eq!(keys(&|_| ()), "momentum nesterov norm_gain");
+        assert_eq!(keys(&normed), "momentum nesterov");
+        assert_eq!(keys(&|c| (sgd(c), normed(c)).0), "beta1 beta2 eps");
+        assert_eq!(keys(&|c| (cycle(c), normed(c)).0), "momentum nesterov beta1");
+        assert_eq!(keys(&|c| (sgd(c), cycle(c), normed(c)).0), "beta1 beta2 eps momentum");
+        let expected = "momentum nesterov activations norm norm_gain dropout noise";
         assert_eq!(keys(&|c| c.hidden.clear()), expected);
     }
 }

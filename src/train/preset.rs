@@ -26,7 +26,7 @@ pub struct Preset {
 static PRESETS: [Preset; 3] = [
     Preset {
         name: "noise",
-        about: "batch norm and Gaussian noise: for data whose inputs are no neighbours",
+        about: "batch norm and Gaussian noise: for data whose inputs have no spatial order",
         source: "Pezeshki et al., 2016, arXiv 1511.06430; the network of Rasmus et al., 2015, arXiv 1507.02672",
         settings: &[
             ("hidden", "1000,500,250,250,250"),

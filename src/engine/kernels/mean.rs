@@ -2,14 +2,12 @@
 
 use crate::task::Loss;
 
-/// Appends the outputs (rows, n_out) of one network that mean what those of several networks, each (rows, n_out), mean on average.
-///
-/// For classes, these are `ln(mean of softmax(z))`, whose softmax is the mean of the probabilities; for a loss whose outputs are logarithms, `ln(mean of exp(z))`; and for other
-/// numbers the mean.
+/// Appends the outputs of an ensemble (rows, n_out), made of those of its members, each (rows, n_out): for classes `ln(mean of softmax(z))`, for a loss whose outputs are logarithms
+/// `ln(mean of exp(z))`, for other numbers the mean of `z`. So they are outputs as those of one network: the softmax of the first is the mean of the probabilities.
 pub fn mean_outputs(networks: &[&[f32]], n_out: usize, loss: Loss, means: &mut Vec<f32>) {
     let first = means.len();
     means.resize(first + networks[0].len(), 0.0);
-    let share = 1.0 / networks.len() as f64;
+    let weight = 1.0 / networks.len() as f64;
     let mut sums = vec![0.0; n_out];
     let mut largest = vec![0.0; n_out];
     for (row, means) in means[first..].chunks_exact_mut(n_out).enumerate() {
@@ -29,10 +27,10 @@ pub fn mean_outputs(networks: &[&[f32]], n_out: usize, loss: Loss, means: &mut V
         }
         for ((mean, &sum), &largest) in means.iter_mut().zip(&sums).zip(&largest) {
             *mean = match is_logarithm(loss) {
-                false => (share * sum) as f32,
+                false => (weight * sum) as f32,
                 // all of them below the smallest number: the largest decides
-                true if sum == 0.0 => (largest + share.ln()) as f32,
-                true => (share * sum).ln() as f32,
+                true if sum == 0.0 => (largest + weight.ln()) as f32,
+                true => (weight * sum).ln() as f32,
             };
         }
     }

@@ -98,7 +98,7 @@ fn every_instruction_set_takes_the_steps_of_the_other_backend() {
             let all: Vec<u32> = (0..SAMPLES as u32).collect();
             engine.gradient(&mut vec![0.0; params.len()], &params, data, &all);
             assert_eq!(
-                engine.members[0].packed.as_ref().unwrap().skips_zeros,
+                engine.engines[0].packed.as_ref().unwrap().skips_zeros,
                 *skips_zeros,
                 "{what}"
             );
@@ -160,7 +160,7 @@ fn layers_split_by_outputs_take_the_steps_of_layers_split_by_rows() {
                         (c.frozen, c.deterministic) = (frozen, deterministic);
                     });
                     let mut engine = Engine::with_isa(&spec, options, isa).unwrap();
-                    let split = engine.members[0].packed.as_ref().unwrap().layout.split;
+                    let split = engine.engines[0].packed.as_ref().unwrap().layout.split;
                     let layers = if deterministic { 1 } else { 3 };
                     assert_eq!(split, if threads == 2 { layers } else { 0 });
                     let order: Vec<u32> = (0..7 * BATCH as u32 - 3).rev().collect();
@@ -321,7 +321,7 @@ fn leaving_zeros_out_changes_no_bit() {
             engine.train(&mut state, &adam, &data, part, SAMPLES / 2, next);
         }
         let skips_zeros =
-            engine.members[0].packed.as_ref().is_some_and(|packed| packed.skips_zeros);
+            engine.engines[0].packed.as_ref().is_some_and(|packed| packed.skips_zeros);
         (state.params().to_vec(), state.m().to_vec(), skips_zeros)
     };
     let expected = trained(backends[0], Isa::detect(), &[&order]);

@@ -7,20 +7,17 @@ use super::proto::AttributeProto;
 use crate::error::Result;
 use crate::model::{
     Activation, LEAKY_RELU_SLOPE, Layout, Model, NORM_EPS, Norm, SELU_ALPHA, SELU_SCALE,
+    member_prefix,
 };
 use crate::task::{Loss, Task};
 
 /// Adds the layers of each member of an ensemble, or of a network alone; returns what the last one of each computes, (batch, outputs).
 pub fn layers(graph: &mut Graph, model: &Model, inputs: &Inputs, opset: u32) -> Result<Vec<Name>> {
-    match &model.folded()?.members()[..] {
-        [network] => Ok(vec![network_layers(graph, network, "", inputs, opset)?]),
-        members => {
-            let member = |(k, member): (usize, &Model)| {
-                network_layers(graph, member, &format!("members.{k}."), inputs, opset)
-            };
-            members.iter().enumerate().map(member).collect()
-        }
-    }
+    let members = model.folded()?.members();
+    let member = |(k, member): (usize, &Model)| {
+        network_layers(graph, member, &member_prefix(members.len(), k), inputs, opset)
+    };
+    members.iter().enumerate().map(member).collect()
 }
 
 /// Adds the layers of one network, whose weights have names that begin with `prefix`.

@@ -130,7 +130,7 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
             (measured.sections(&model.labels(), data, &shown))
         }
         @if let Some(plot) = shown("weights") {
-            (section("Weights of the first layer", &html! {
+            (section(if record.model.spec().members() > 1 { "Weights of the first layer of the first network" } else { "Weights of the first layer" }, &html! {
                 p.muted { "orange adds, blue subtracts; each unit by its own largest weight" }
                 (plot)
             }))

@@ -43,16 +43,16 @@ fn require_training_memory(config: &TrainConfig, parameters: usize) -> Result<()
 /// were faster than one in each of nine networks (Zen 4); where other programs run, threads wait longer for one another.
 const FLOPS_PER_THREAD: usize = 4_000_000;
 
-/// The number of threads for a network with this many parameters: as many as were asked for, or as there are cores, but no more than its steps have work for. Two
-/// that were asked for are never too many.
+/// The number of threads for a network: as many as were asked for, or as there are cores, but no more than its steps have work for. Two
+/// that were asked for are never too many, nor is one for each member of an ensemble: members do not wait for one another.
 fn threads_for(
     asked: Option<usize>,
     backend: Backend,
-    parameters: usize,
+    layout: &Layout,
     batch_size: usize,
 ) -> usize {
-    let flops = parameters.saturating_mul(6).saturating_mul(batch_size);
-    let useful = (flops / FLOPS_PER_THREAD).max(1);
+    let flops = layout.len().saturating_mul(6).saturating_mul(batch_size);
+    let useful = (flops / FLOPS_PER_THREAD).max(layout.members());
     match asked {
         Some(threads) => threads.min(useful.max(2)),
         None => default_threads().min(backend.max_threads()).min(useful),
@@ -221,12 +221,13 @@ impl<'d> Trainer<'d> {
         parts.require_weight(data)?;
         config.plan(parts.train.len()).check()?;
         let batch_size = config.batch_size.min(parts.train.len());
-        let parameters = Layout::new(&spec)?.len();
+        let layout = Layout::new(&spec)?;
         // by what was asked for, as in a sweep
+        let parameters = layout.member(0).len();
         let backend = Backend::for_training(config.backend, parameters, config.batch_size)?;
         config.backend = backend.choice();
         if state.threads == 0 {
-            state.threads = threads_for(config.threads, backend, parameters, batch_size);
+            state.threads = threads_for(config.threads, backend, &layout, batch_size);
         }
         let frozen = config.frozen()?;
         let options = EngineOptions::new(batch_size).with(|options| {
@@ -251,6 +252,11 @@ impl<'d> Trainer<'d> {
             }
         }
         let mut engine = Engine::new(&spec, options)?.with_targets(task.targets().to_vec())?;
+        if !config.norm_gain {
+            engine = engine.with_tensors(|tensor| {
+                tensor.trained &= !tensor.name.ends_with("norm.weight");
+            })?;
+        }
         if !config.augment.is_none() {
             let shape = ImageShape::of(data, config.augment)?;
             engine = engine.with_augmentation(config.augment, shape)?;
@@ -399,9 +405,7 @@ impl<'d> Trainer<'d> {
             }
             observer.step(epoch, Progress { score: *score, total });
             // an ensemble takes some more steps
-            if matches!(request, Request::Continue) {
-                request = observer.request();
-            }
+            request = request.max(observer.request());
             match request {
                 Request::Continue => ControlFlow::Continue(()),
                 Request::Save | Request::Stop => ControlFlow::Break(()),
