@@ -238,7 +238,7 @@ fn a_model_to_start_from_wins_over_the_network_of_a_preset() {
     }
     assert_eq!(new["lr"], Value::Float(0.005));
     let error = sandbox.fails(&[&from[..], &["--ensemble", "3"]].concat(), 2);
-    assert!(error.contains("--ensemble is 3; expected 2, which old"), "{error}");
+    assert!(error.contains("--ensemble 3: expected 2, which "), "{error}");
     let error = sandbox.fails(&[&from[..], &["--hidden", "7"]].concat(), 2);
     assert!(error.contains("hidden sizes [7]"), "{error}");
 }

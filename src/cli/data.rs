@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.png", value_hint = clap::ValueHint::FilePath)]
     sheet: Option<PathBuf>,
 
-    /// Show ten images and what this augmentation makes of them: one or several of shift, affine and elastic, each with a strength
+    /// Show ten images and what this augmentation makes of them: one or several of shift, flip, affine and elastic, each with a strength
     /// if it is not 1, such as affine:0.5,elastic
     #[arg(long, value_name = "A,A,...", requires = "sheet")]
     augment: Option<Augment>,

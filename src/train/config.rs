@@ -75,7 +75,7 @@ settings! {
         freeze: Option<usize> = None, {
             value_name: "N", group: NETWORK, sweep: Sweep::Commas, default: Some("0"),
         }
-        /// Changes the images of a training at random in each epoch: shift, affine, elastic, or several such as affine,elastic, each with a strength such as affine:0.5
+        /// Changes the images of a training at random in each epoch: shift, flip, affine, elastic, or several such as affine,elastic, each with a strength such as affine:0.5
         augment: Augment = Augment::default(), {
             value_name: "KIND,...", group: RUN, sweep: Sweep::Semicolons,
         }

@@ -12,10 +12,11 @@ use crate::error::{Error, Result};
 /// | kind | what it does at strength 1 |
 /// |---|---|
 /// | `shift` | moves the image by whole pixels, up to 1/14 of each side: 2 pixels of 28 |
+/// | `flip` | mirrors the image, left to right, with a probability of 1/2; at strength 2 always |
 /// | `affine` | scales height and width by up to 17.5 % each, and rotates or shears the image, as a coin decides, by up to 15 degrees |
 /// | `elastic` | displaces each pixel by a smooth random field, as Simard's with sigma 5.4 and alpha 37 on 29x29 pixels: both directions have a standard deviation of 3.9 % of the side |
 ///
-/// All draws are uniform, except for those of `elastic`, which are close to normal. The strength multiplies every range. Written as
+/// All draws are uniform, except for those of `elastic`, which are close to normal. The strength multiplies every range, and the probability of `flip`. Written as
 /// in a configuration: `none`, `shift`, `affine,elastic`, `affine:0.5,elastic:1.2`.
 ///
 /// The strengths are those of Cireșan, Meier, Gambardella and Schmidhuber (2010, arXiv:1003.0358), for handwritten digits; they
@@ -33,6 +34,7 @@ use crate::error::{Error, Result};
 #[serde(try_from = "String", into = "String")]
 pub struct Augment {
     pub(super) shift: Option<f64>,
+    pub(super) flip: Option<f64>,
     pub(super) affine: Option<f64>,
     pub(super) elastic: Option<f64>,
 }
@@ -45,7 +47,7 @@ const NONE: &str = "none";
 
 impl Augment {
     /// The kinds of change.
-    pub const KINDS: [&str; 3] = ["shift", "affine", "elastic"];
+    pub const KINDS: [&str; 4] = ["shift", "flip", "affine", "elastic"];
 
     /// Whether images stay as they are.
     pub fn is_none(self) -> bool {
@@ -53,8 +55,8 @@ impl Augment {
     }
 
     /// The strength of each kind.
-    fn strengths(self) -> [Option<f64>; 3] {
-        [self.shift, self.affine, self.elastic]
+    fn strengths(self) -> [Option<f64>; 4] {
+        [self.shift, self.flip, self.affine, self.elastic]
     }
 }
 
@@ -89,7 +91,7 @@ impl FromStr for Augment {
                 Self::KINDS.join(", ")
             ))
         };
-        let mut strengths = [None; 3];
+        let mut strengths = [None; 4];
         for part in text.split(',').map(str::trim) {
             let (kind, strength) = part.split_once(':').unwrap_or((part, "1"));
             let Some(place) = Self::KINDS.iter().position(|known| *known == kind.trim_end()) else {
@@ -103,8 +105,8 @@ impl FromStr for Augment {
                 return Err(refuse(format!("`{kind}` twice")));
             }
         }
-        let [shift, affine, elastic] = strengths;
-        Ok(Self { shift, affine, elastic })
+        let [shift, flip, affine, elastic] = strengths;
+        Ok(Self { shift, flip, affine, elastic })
     }
 }
 
@@ -135,7 +137,8 @@ mod tests {
             "elastic",
             "affine,elastic",
             "shift,elastic",
-            "shift,affine,elastic",
+            "shift,flip,affine,elastic",
+            "flip:0.5",
             "affine:0.5",
             "affine:0.5,elastic:1.25",
         ] {

@@ -67,12 +67,16 @@ impl Change {
                 rng.below(2 * most + 1) as isize - most as isize
             })
         });
-        if (augment.affine, augment.elastic) == (None, None) {
+        if (augment.flip, augment.affine, augment.elastic) == (None, None, None) {
             return Self::Shift(shift);
         }
-        let inverse = augment
+        let mut inverse = augment
             .affine
             .map_or([[1.0, 0.0], [0.0, 1.0]], |strength| inverse_affine(&mut rng, strength));
+        // -1 to 1 lies below `strength - 1` with the probability `strength / 2`
+        if augment.flip.is_some_and(|strength| f64::from(rng.symmetric()) < strength - 1.0) {
+            inverse[0] = inverse[0].map(|x| -x);
+        }
         let knots = augment.elastic.map(|strength| {
             let range = strength * DEVIATION * 3f64.sqrt() / SQUARED_WEIGHTS;
             let ranges = sides.map(|side| (range * side as f64) as f32);
@@ -167,6 +171,18 @@ mod tests {
         for (most, range) in largest.into_iter().zip([SCALE, SCALE, ANGLE]) {
             assert!((0.98 * range..range + 1e-6).contains(&most), "{most} of {range}");
         }
+    }
+
+    #[test]
+    fn flips_have_their_probability_and_go_with_the_rest() {
+        for (augment, share) in [("flip", 0.5), ("flip:0.5", 0.25), ("flip:2", 1.0)] {
+            let flipped = (0..4000)
+                .filter(|sample| warp(augment, *sample).matrix == [[-1.0, 0.0], [0.0, 1.0]]);
+            assert!((flipped.count() as f64 / 4000.0 - share).abs() < 0.03, "{augment}");
+        }
+        let (plain, flipped) = (warp("affine", 3), warp("flip:2,affine", 3));
+        assert_eq!(flipped.matrix, [plain.matrix[0].map(|x| -x), plain.matrix[1]]);
+        assert_eq!(flipped.origin, plain.origin);
     }
 
     #[test]

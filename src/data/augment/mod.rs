@@ -1,4 +1,4 @@
-//! Augmentation: images that change from epoch to epoch, by shifts, affine maps and elastic deformations.
+//! Augmentation: images that change from epoch to epoch, by shifts, reflections, affine maps and elastic deformations.
 //!
 //! [`Augment`] says which, and how much. An [`Augmenter`] makes the samples, one at a time, as bytes become inputs of a network:
 //! nothing is stored, and a sample of an epoch is a function of (seed, epoch, sample) alone. Only training wants this; what is

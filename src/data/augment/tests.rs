@@ -134,6 +134,23 @@ fn nothing_changes_without_augmentation_and_at_strength_0() {
     });
 }
 
+#[test]
+fn a_flip_mirrors_every_pixel() {
+    on_each_isa(|isa| {
+        for shape in shapes() {
+            let pixels = pixels(shape);
+            let mut out = vec![f32::NAN; shape.n_values()];
+            augmenter(isa, "flip:2", shape).augment(&mut out, &pixels, 1, 2, 3);
+            let row = |row: &[u8]| {
+                row.chunks(shape.channels).rev().flatten().copied().collect::<Vec<u8>>()
+            };
+            let mirrored: Vec<u8> =
+                pixels.chunks(shape.width * shape.channels).flat_map(row).collect();
+            assert_eq!(out, scaled(&mirrored), "{isa:?} {shape:?}");
+        }
+    });
+}
+
 /// The pixels moved to the right and down, with zeros where there were none.
 fn moved(pixels: &[u8], shape: ImageShape, right: isize, down: isize) -> Vec<u8> {
     let ImageShape { height, width, channels } = shape;

@@ -192,7 +192,8 @@ fn panels(history: &[EpochRecord], positions: &[f64], aim: Aim) -> Vec<Panel> {
         panels.push(Panel { y, series, height: (290.0, 260.0) });
     }
     if history.windows(2).any(|pair| pair[0].lr != pair[1].lr) {
-        let y = Axis { from_zero: true, ..Axis::new("Learning rate", Scale::Linear) };
+        let y =
+            Axis { from_zero: true, ..Axis::new("Learning rate of the last step", Scale::Linear) };
         let series = vec![curve("learning rate", 2, &|record| record.lr)];
         panels.push(Panel { y, series, height: (200.0, 190.0) });
     }
@@ -254,9 +255,12 @@ mod tests {
             let history: Vec<EpochRecord> = rates.into_iter().enumerate().map(record).collect();
             convergence(&history, 3, Against::Epochs, aim).unwrap().wide
         };
-        assert!(!draw([Some(0.1); 3]).contains("Learning rate"));
+        assert!(!draw([Some(0.1); 3]).contains("Learning rate of the last step"));
         let svg = draw([0.2, 0.1, 0.0].map(Some));
-        assert!(svg.contains("Learning rate") && svg.contains("data-y=\"0.2 0.1 0\""), "{svg}");
+        assert!(
+            svg.contains("Learning rate of the last step") && svg.contains("data-y=\"0.2 0.1 0\""),
+            "{svg}"
+        );
         // a run that an earlier version began has none in its first epochs
         assert!(draw([None, Some(0.1), Some(0.1)]).contains("data-y=\"0.1 0.1\""));
     }
