@@ -119,7 +119,7 @@ impl NetworkEngine {
         }
     }
 
-    /// Runs a job that evaluates, with what [`Engine::begin_evaluation`] has prepared.
+    /// Runs a job that evaluates, with what [`NetworkEngine::begin_evaluation`] has prepared.
     fn run_evaluation(
         &mut self,
         params: &[f32],

@@ -133,7 +133,7 @@ mod tests {
             let means = (0..steps).map(|step| sum.mean_of(scores as usize, step));
             assert_eq!(means.clone().map(|mean| mean.correct).sum::<u64>(), 10 * right);
             assert!(means.clone().all(|mean| mean.samples == 1));
-            assert_eq!(means.last().unwrap().loss_sum, 4.0 / scores as f64);
+            assert_eq!(sum.mean_of(scores as usize, 0).loss_sum, 4.0 / scores as f64);
         }
     }
 
