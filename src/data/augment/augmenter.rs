@@ -44,8 +44,7 @@ impl Augmenter {
         let ImageShape { height, width, channels } = shape;
         let sides = [height, width].iter().all(|side| (1..=LONGEST_SIDE).contains(side));
         assert!(sides && channels > 0, "augment: {shape:?}; expected sides of 1 to {LONGEST_SIDE}");
-        let warps = (augment.affine, augment.elastic) != (None, None);
-        let if_warps = |len: usize| if warps { len } else { 0 };
+        let if_warps = |len: usize| if augment.warps() { len } else { 0 };
         let blocks = width.div_ceil(BLOCK);
         let stride = (width + 2) * channels;
         let words = (height + 2) * stride;

@@ -54,6 +54,11 @@ impl Augment {
         self == Self::default()
     }
 
+    /// Whether pixels come from elsewhere than by a shift.
+    pub(super) fn warps(self) -> bool {
+        self.flip.is_some() || self.affine.is_some() || self.elastic.is_some()
+    }
+
     /// The strength of each kind.
     fn strengths(self) -> [Option<f64>; 4] {
         [self.shift, self.flip, self.affine, self.elastic]

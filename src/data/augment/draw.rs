@@ -67,7 +67,7 @@ impl Change {
                 rng.below(2 * most + 1) as isize - most as isize
             })
         });
-        if (augment.flip, augment.affine, augment.elastic) == (None, None, None) {
+        if !augment.warps() {
             return Self::Shift(shift);
         }
         let mut inverse = augment
