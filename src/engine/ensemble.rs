@@ -203,9 +203,7 @@ impl Crew {
 
     /// Makes an engine that of a member.
     pub fn prepare(&self, engine: &mut NetworkEngine, layout: &Layout, k: usize) {
-        let of_member = layout.tensors().len() / layout.members();
-        let tensors = &layout.tensors()[k * of_member..(k + 1) * of_member];
-        engine.become_member(self.seeds[k], tensors);
+        engine.become_member(self.seeds[k], layout.member_tensors(k));
     }
 
     /// The outputs of an ensemble for some samples, (rows, n_out), as those of one network: see [`mean_outputs`].
@@ -305,15 +303,15 @@ fn trainees<'a>(
     layout: &'a Layout,
     state: &'a mut Changed<'_>,
 ) -> Vec<Mutex<Trainee<'a>>> {
-    let (len, of_member) = (layout.member(0).len(), layout.tensors().len() / layout.members());
+    let len = layout.member(0).len();
     let mut average = state.average.chunks_exact_mut(len);
     let steps = state.steps;
     let vectors = (state.params.chunks_exact_mut(len))
         .zip(state.m.chunks_exact_mut(len))
         .zip(state.v.chunks_exact_mut(len));
-    (seeds.iter().zip(layout.tensors().chunks_exact(of_member)).zip(vectors))
-        .map(|((&seed, tensors), ((params, m), v))| {
-            let average = average.next().unwrap_or_default();
+    (seeds.iter().enumerate().zip(vectors))
+        .map(|((k, &seed), ((params, m), v))| {
+            let (average, tensors) = (average.next().unwrap_or_default(), layout.member_tensors(k));
             let state = Changed { params, m, v, average, steps };
             Mutex::new(Trainee { seed, tensors, state, taken: 0, broken: None })
         })

@@ -118,7 +118,7 @@ pub fn layer_norm(
 
 /// Parameters, for phase 1 and evaluations.
 pub fn params<'a>(context: &'a Context<'_>, range: Range<usize>) -> &'a [f32] {
-    // SAFETY: nobody writes parameters in phase 1 or in an evaluation, but for running statistics, which nobody reads so.
+    // SAFETY: nobody writes parameters in phase 1 or in an evaluation, except running statistics, which nobody reads so.
     unsafe { context.params.read(range) }
 }
 

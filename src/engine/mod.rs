@@ -5,7 +5,7 @@
 //! training loop of your own; use
 //! [`crate::train::Trainer`] for epochs, validation and the best epoch.
 //!
-//! An [`Engine`] has an engine for each network of an ensemble, mostly one (`network`); `ensemble` trains several side by side.
+//! An [`Engine`] has an engine for one network (`network`), or several for an ensemble, one for each member that is trained at the same time (`ensemble`).
 //!
 //! To read the code from the top down: `step` is the training step, `backpropagation` and `update` are its two phases with OpenBLAS,
 //! `packed` has those of the Rust backend, `evaluation` is what runs without training, `forward` is one layer, `context` is what they
@@ -187,10 +187,9 @@ impl Engine {
             (tensor.trained, tensor.rate, tensor.decay) =
                 (changed.trained, changed.rate, changed.decay);
         }
-        let of_member = self.layout.tensors().len() / self.layout.members();
-        for tensors in self.layout.tensors().chunks_exact(of_member) {
+        for k in 0..self.layout.members() {
             for engine in &mut self.engines {
-                engine.set_tensors(tensors)?;
+                engine.set_tensors(self.layout.member_tensors(k))?;
             }
         }
         Ok(self)

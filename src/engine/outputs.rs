@@ -48,7 +48,7 @@ impl Engine {
             None => self.engines[0].outputs(params, data, rows, Output::Meaning),
             Some(_) => {
                 let mut outputs = self.logits(params, data, rows);
-                self.engines[0].mean(&mut outputs);
+                self.engines[0].interpret(&mut outputs);
                 outputs
             }
         }
@@ -101,7 +101,7 @@ impl NetworkEngine {
     }
 
     /// Makes of outputs (rows, n_out) what they mean.
-    fn mean(&self, outputs: &mut Array2<f32>) {
+    fn interpret(&self, outputs: &mut Array2<f32>) {
         let outputs = outputs.as_slice_mut().unwrap_or_default();
         meaning(self.isa, outputs, self.spec.n_out(), self.loss, &self.scales);
     }

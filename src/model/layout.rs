@@ -190,6 +190,15 @@ impl Layout {
         member * len..(member + 1) * len
     }
 
+    /// The tensors of a member.
+    ///
+    /// # Panics
+    /// If there is no such member.
+    pub(crate) fn member_tensors(&self, member: usize) -> &[Tensor] {
+        let count = self.tensors.len() / self.members;
+        &self.tensors[member * count..(member + 1) * count]
+    }
+
     /// The layers, from input to output; of an ensemble those of its first member.
     pub fn layers(&self) -> &[LayerLayout] {
         &self.layers

@@ -188,7 +188,7 @@ impl Model {
         self.params.chunks_exact(len).map(member).collect()
     }
 
-    /// The same model with batch norm multiplied into its weights: other weights, a network without that norm, and the same outputs but for rounding.
+    /// The same model with batch norm multiplied into its weights: other weights, a network without that norm, and the same outputs except for rounding.
     ///
     /// # Errors
     /// If there are too many parameters to address.
