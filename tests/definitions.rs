@@ -46,15 +46,18 @@ fn statistics(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 }
 
 impl Layer {
-    fn forward(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    /// `w x + b`
+    fn products(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let product = |x: &Vec<f64>, (j, b): (usize, &f64)| {
             let row = &self.w[j * x.len()..(j + 1) * x.len()];
             b + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()
         };
-        let z: Vec<Vec<f64>> = inputs
-            .iter()
-            .map(|x| self.b.iter().enumerate().map(|unit| product(x, unit)).collect())
-            .collect();
+        let row = |x| self.b.iter().enumerate().map(|unit| product(x, unit)).collect();
+        inputs.iter().map(row).collect()
+    }
+
+    fn forward(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let z = self.products(inputs);
         let value = |i: usize, j: usize| {
             let by = |(mean, variance): (f64, f64), gain: f64, shift: f64| {
                 gain * (z[i][j] - mean) / (variance + 1e-5).sqrt() + shift
@@ -261,6 +264,66 @@ fn clipping_forgets_tensors_that_are_no_longer_trained() {
             "{}",
             backend.name()
         );
+    }
+}
+
+/// Statistics are means over whole batches, each normalised by its own, without noise, dropout and augmentation, those of frozen layers stay, and so does everything else.
+#[test]
+fn clean_statistics_are_means_over_undisturbed_batches() {
+    const BATCH: usize = 80;
+    let data = images();
+    let rows: Vec<u32> = (0..200).rev().collect();
+    let batches = rows[..2 * BATCH].chunks(BATCH).map(|batch| {
+        let row = |&i: &u32| pixels(i as usize).iter().map(|&x| f64::from(x) / 255.0).collect();
+        batch.iter().map(row).collect::<Vec<Vec<f64>>>()
+    });
+    let plain = Spec::new(20, &[37, 10, 9], &[Gelu, Tanh, Tanh], 3).unwrap();
+    let plain = plain.with_norm(Norm::Batch).with_members(2).unwrap();
+    let noisy = plain.clone().with_noise(0.4, &[0.7]).unwrap().with_dropout(0.2, &[0.3]).unwrap();
+    let layout = Layout::new(&plain).unwrap();
+    let params = start(&layout);
+    let shape = ImageShape { height: 5, width: 4, channels: 1 };
+    for backend in Backend::all() {
+        for (members, frozen, threads) in [(2, 0, 2), (2, 1, 1), (1, 0, 1), (1, 0, 3), (1, 2, 2)] {
+            let what = format!("{} {members} {frozen} {threads}", backend.name());
+            let found = |spec: &Spec, augments: bool| {
+                let spec = spec.clone().with_members(members).unwrap();
+                let options = EngineOptions::new(BATCH + 3)
+                    .with(|c| (c.backend, c.threads, c.frozen) = (backend, threads, frozen));
+                let mut engine = Engine::new(&spec, options).unwrap();
+                if augments {
+                    let augment = "affine,elastic".parse().unwrap();
+                    engine = engine.with_augmentation(augment, shape).unwrap();
+                }
+                let mut params = params[..engine.layout().len()].to_vec();
+                engine.average_statistics(&mut params, &data, &rows, BATCH);
+                params
+            };
+            let values = found(&plain, false);
+            assert!(values == found(&noisy, true), "{what}");
+            for k in 0..members {
+                let own = layout.member(k);
+                let network =
+                    network(&plain.clone().with_members(1).unwrap(), &params[own.clone()], frozen);
+                let mut expected = params[own.clone()].to_vec();
+                for (l, layer) in network[..3].iter().enumerate().skip(frozen) {
+                    let z = |batch: &Vec<Vec<f64>>| layer.products(&outputs(&network[..l], batch));
+                    let z: Vec<Vec<Vec<f64>>> = batches.clone().map(|batch| z(&batch)).collect();
+                    let [means, variances] = [4, 5].map(|t| layout.tensors_of(l)[t].range.start);
+                    for j in 0..layer.b.len() {
+                        let of_batch = |z: &Vec<Vec<f64>>| statistics(z.iter().map(|row| row[j]));
+                        let unbiased = BATCH as f64 / (BATCH - 1) as f64;
+                        expected[means + j] = mean(z.iter().map(|z| of_batch(z).0)) as f32;
+                        expected[variances + j] =
+                            mean(z.iter().map(|z| unbiased * of_batch(z).1)) as f32;
+                    }
+                }
+                for (i, (found, expected)) in values[own].iter().zip(&expected).enumerate() {
+                    let error = (found - expected).abs();
+                    assert!(error < 1e-5 * (1.0 + expected.abs()), "{what} {k} {i}: {found} {expected}");
+                }
+            }
+        }
     }
 }
 

@@ -32,7 +32,7 @@ fn config(recipe: &str) -> TrainConfig {
     match recipe {
         "plain" => {}
         "batch norm" => {
-            (config.norm, config.ema) = (Norm::Batch, Some(0.9));
+            (config.norm, config.ema, config.clean_statistics) = (Norm::Batch, Some(0.9), true);
             config.schedule = "cosine".parse().unwrap();
         }
         "sgd" => {

@@ -455,6 +455,28 @@ fn gains_stay_where_they_are_if_asked() {
     }
 }
 
+/// Steps do not use running statistics: where these come from changes nothing else that is trained.
+#[test]
+fn clean_statistics_are_all_that_clean_statistics_change() {
+    let data = images();
+    let trained = |clean: bool, ema: Option<f64>| {
+        let config = config("batch norm").with(|c| {
+            (c.clean_statistics, c.ema, c.noise, c.patience) = (clean, ema, vec![0.5], None);
+        });
+        let mut trainer = Trainer::new(config, &data).unwrap();
+        trainer.run(&mut ()).unwrap();
+        let layout = Layout::new(trainer.spec()).unwrap();
+        (layout, trainer.state().optimizer().weights().to_vec())
+    };
+    for ema in [None, Some(0.9)] {
+        let ((layout, clean), (_, running)) = (trained(true, ema), trained(false, ema));
+        for tensor in layout.tensors() {
+            let equal = clean[tensor.range.clone()] == running[tensor.range.clone()];
+            assert_eq!(equal, !tensor.name.contains("running"), "{} {ema:?}", tensor.name);
+        }
+    }
+}
+
 #[test]
 fn planned_epochs_stay_and_constant_rates_go_on() {
     let data = images();

@@ -120,8 +120,8 @@ pub fn gather_rows(
     // SAFETY: phase 1, the worker's own number, the only use.
     let augmenting = unsafe { context.augmenting(worker, Some(training)) };
     gather_samples(context.isa, input, context.data, samples, augmenting);
-    let step = Some((training.step, samples));
-    context.disturb_inputs(Units { layer: None, first: 0, count: n_in, training: step }, input);
+    let training = training.disturbed(rows.clone());
+    context.disturb_inputs(Units { layer: None, first: 0, count: n_in, training }, input);
     if let Some(columns) = columns {
         input.chunks_exact_mut(n_in).for_each(|row| columns.gather_in_place(context.isa, row));
     }
@@ -146,7 +146,7 @@ pub fn forward_region(
     forward::products(context, l, z, input, &region.columns, gathered);
     let norm = context.spec.layers()[l].norm;
     match norm {
-        Norm::Batch => region_norms::batch_norm(context, l, region),
+        Norm::Batch => region_norms::batch_norm(context, l, region, training.share),
         Norm::Layer => region_norms::layer_norm(context, l, &region.rows),
         _ => {}
     }
@@ -156,7 +156,7 @@ pub fn forward_region(
         let slope = keeps_slope.then(|| write_region(context, &offsets.slope, layer.n_out, region));
         (write_region(context, output, layer.n_out, region), slope)
     };
-    let step = Some((training.step, &training.batch[region.rows.clone()]));
+    let step = training.disturbed(region.rows.clone());
     forward::activate(context, l, z, slope, &region.columns, step, norm != Norm::None);
 }
 

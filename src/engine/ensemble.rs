@@ -206,6 +206,30 @@ impl Crew {
         engine.become_member(self.seeds[k], layout.member_tensors(k));
     }
 
+    /// Does something with the parameters of each member, on an engine that is that member's.
+    pub fn each_member(
+        &mut self,
+        engines: &mut [NetworkEngine],
+        layout: &Layout,
+        params: &mut [f32],
+        act: impl Fn(&mut NetworkEngine, &mut [f32]) + Sync,
+    ) {
+        let engines: Vec<_> = engines.iter_mut().map(Mutex::new).collect();
+        let Self { workers, seeds, .. } = self;
+        let params = params.chunks_exact_mut(layout.member(0).len()).enumerate();
+        let rest = Mutex::new(params);
+        let work = |member: &Member<'_>| {
+            let mut engine = lock(&engines[member.number()]);
+            loop {
+                let next = lock(&rest).next();
+                let Some((k, params)) = next else { break };
+                engine.become_member(seeds[k], layout.member_tensors(k));
+                act(&mut engine, params);
+            }
+        };
+        workers.run(work, &work);
+    }
+
     /// The outputs of an ensemble for some samples, (rows, n_out), as those of one network: see [`mean_outputs`].
     pub fn outputs(
         &mut self,

@@ -1,21 +1,45 @@
 //! What becomes of a layer's products: noise, bias, activation, dropout; and their slopes backward. Both backends call it for some units of some rows.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use super::augmenting::Augmenting;
 use super::context::Context;
 use super::kernels::random::{Place, add_noise, dropout};
 use super::kernels::{activation, rows};
+use crate::model::NORM_MOMENTUM;
 use crate::rng::{Purpose, key};
 
-/// A step of training, by which disturbances are drawn.
+/// A batch that is computed as in training.
 #[derive(Clone, Copy, Debug)]
 pub struct Training<'a> {
-    /// Its number, from 1.
+    /// The samples of the batch.
+    pub batch: &'a [u32],
+    /// The step by which disturbances are drawn; `None` if there are none.
+    pub drawn: Option<Drawn>,
+    /// What running statistics take over of the batch's: from 0 to 1.
+    pub share: f32,
+}
+
+/// By what disturbances are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// The number of the step, from 1.
     pub step: u64,
     /// The epoch, by which images are augmented.
     pub epoch: u64,
-    /// The samples of the batch.
-    pub batch: &'a [u32],
+}
+
+impl<'a> Training<'a> {
+    /// Of a step.
+    pub fn step(step: u64, epoch: u64, batch: &'a [u32]) -> Self {
+        Self { batch, drawn: Some(Drawn { step, epoch }), share: NORM_MOMENTUM }
+    }
+
+    /// Of some rows: the step and their samples, if they are disturbed.
+    pub fn disturbed(&self, rows: Range<usize>) -> Option<(u64, &'a [u32])> {
+        self.drawn.map(|drawn| (drawn.step, &self.batch[rows]))
+    }
 }
 
 /// Some units of a layer, and the samples in which they are computed.
@@ -25,7 +49,7 @@ pub struct Units<'a> {
     pub layer: Option<usize>,
     pub first: usize,
     pub count: usize,
-    /// In a step of training: its number, and the sample of each row.
+    /// If they are disturbed: the number of the step, and the sample of each row.
     pub training: Option<(u64, &'a [u32])>,
 }
 
@@ -57,10 +81,10 @@ impl Context<'_> {
         worker: usize,
         training: Option<Training<'_>>,
     ) -> Option<Augmenting<'_>> {
-        let training = training.filter(|_| self.augmenters.len() > 0)?;
+        let drawn = training.filter(|_| self.augmenters.len() > 0)?.drawn?;
         // SAFETY: the caller's promise.
         let worker = unsafe { self.augmenters.write(worker..worker + 1) };
-        Some(Augmenting::new(&mut worker[0], self.recipe.seed, training.epoch))
+        Some(Augmenting::new(&mut worker[0], self.recipe.seed, drawn.epoch))
     }
 
     /// Disturbs the inputs (rows, units) of the network.

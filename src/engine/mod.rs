@@ -248,6 +248,32 @@ impl Engine {
         trained
     }
 
+    /// Makes the running statistics of batch norms the means over batches of `rows`, computed without noise, dropout and augmentation, as evaluations see samples
+    /// (Wu and Johnson, 2021, arXiv 2105.07576, section 3). Nothing else of `params` changes. A last, smaller batch is left out. Without batch norm, nothing happens.
+    ///
+    /// A step leaves running statistics of what it computes itself. If that is noisy, deviations in it are larger than in evaluations.
+    ///
+    /// # Panics
+    /// If lengths or data do not fit the network, or if `batch_size` is 0 or larger than the engine's.
+    pub fn average_statistics(
+        &mut self,
+        params: &mut [f32],
+        data: &Dataset,
+        rows: &[u32],
+        batch_size: usize,
+    ) {
+        assert_eq!(params.len(), self.layout.len(), "params do not have the layout's length");
+        match (&mut self.crew, &mut self.engines[..]) {
+            (None, [network]) => network.average_statistics(params, data, rows, batch_size),
+            (Some(crew), engines) => {
+                crew.each_member(engines, &self.layout, params, |engine, params| {
+                    engine.average_statistics(params, data, rows, batch_size);
+                });
+            }
+            _ => unreachable!("several engines have a crew"),
+        }
+    }
+
     /// Writes the gradient of the mean loss over `rows` to `grads`, which is laid out like the parameters; takes no step. Noise and dropout are those
     /// of a step with the number 0, always the same. What
     /// belongs to frozen layers is left as it is. Returns the score of the rows.

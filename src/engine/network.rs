@@ -273,6 +273,39 @@ impl NetworkEngine {
         Broken::Outputs { layer: hidden.unwrap_or(layers.len() - 1) }
     }
 
+    /// Makes the running statistics of batch norms the means over batches of these rows, of which the last is left out if it is smaller.
+    pub fn average_statistics(
+        &mut self,
+        params: &mut [f32],
+        data: &Dataset,
+        rows: &[u32],
+        batch_size: usize,
+    ) {
+        let batch = self.workspace.offsets.batch;
+        assert!(
+            (1..=batch).contains(&batch_size),
+            "statistics: batch size {batch_size}; expected 1 to {batch}"
+        );
+        let size = batch_size.min(rows.len());
+        if size == 0 || self.spec.norm() != Norm::Batch {
+            return;
+        }
+        self.require_fit(data);
+        assert_eq!(params.len(), self.layout.len(), "params do not have the layout's length");
+        if let Some(packed) = &mut self.packed {
+            packed.begin(data, &rows[..size]);
+        }
+        let batches = rows[..rows.len() / size * size].chunks(size);
+        let params = Shared::new(params);
+        self.run(
+            Params::Trained(params),
+            data,
+            &Halt::default(),
+            |context, member, _| step::average_statistics(context, member, params, batches.clone()),
+            &mut |_| (),
+        );
+    }
+
     /// The gradient over one batch, into a vector as long as the parameters.
     pub fn gradient(
         &mut self,

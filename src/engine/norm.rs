@@ -9,7 +9,7 @@ use super::kernels::norm::{
     normalize_columns, normalize_rows, project_columns, project_rows,
 };
 use crate::isa::Isa;
-use crate::model::{NORM_EPS, NORM_MOMENTUM};
+use crate::model::NORM_EPS;
 
 /// The statistics of some units: their means, and their inverse deviations.
 pub struct Statistics<'a> {
@@ -28,10 +28,10 @@ pub struct BatchNorm<'a> {
 }
 
 /// What a step does with running statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Running {
     /// Takes over a share of the batch's.
-    Update,
+    Update { share: f32 },
     /// Leaves them as they are.
     Keep,
     /// Normalises by them, instead of by the batch's, as frozen layers do.
@@ -65,13 +65,15 @@ pub fn batch_norm(
             pieces(&mut |z, _| add_column_squares(isa, inverses, z, means));
             inverses.iter_mut().for_each(|sum| *sum /= rows as f32);
             // one sample has no variance
-            if usage == Running::Update && rows > 1 {
+            if let Running::Update { share } = usage
+                && rows > 1
+            {
                 let unbiased = rows as f32 / (rows - 1) as f32;
                 for (i, mean) in running_means.iter_mut().enumerate() {
-                    *mean += NORM_MOMENTUM * (means[i] + norm.biases[i] - *mean);
+                    *mean += share * (means[i] + norm.biases[i] - *mean);
                 }
                 for (variance, biased) in running_variances.iter_mut().zip(&**inverses) {
-                    *variance += NORM_MOMENTUM * (unbiased * biased - *variance);
+                    *variance += share * (unbiased * biased - *variance);
                 }
             }
         }

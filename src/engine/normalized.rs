@@ -18,6 +18,61 @@ use super::workers::Member;
 /// The lines of columns in a region, where regions have a fixed size.
 const FIXED_LINES: usize = 4;
 
+/// A worker's columns of a layer in one region; or where nothing may depend on the number of workers, in regions of a fixed size, in turn.
+fn regions(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    batch: usize,
+    width: usize,
+) -> impl Iterator<Item = Region> {
+    let (worker, workers, lines) = (member.number(), member.count(), width.div_ceil(LINE));
+    let (count, most) = match context.offsets.partition.fixed {
+        true => (lines.div_ceil(FIXED_LINES), FIXED_LINES),
+        false => (workers, lines),
+    };
+    let of = move |i: usize| match most == lines {
+        true => even_range(lines, i, count),
+        false => i * most..lines.min((i + 1) * most),
+    };
+    let region = move |lines: Range<usize>| Region {
+        rows: 0..batch,
+        columns: lines.start * LINE..(lines.end * LINE).min(width),
+    };
+    let own = (worker..count).step_by(workers).map(of).map(region);
+    own.filter(|region| !region.columns.is_empty())
+}
+
+/// The hidden layers forward for one worker, which all pass.
+pub fn forward_hidden(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    training: Training<'_>,
+    clock: &mut Clock,
+) {
+    let (worker, workers, batch) = (member.number(), member.count(), training.batch.len());
+    let layers = context.layout.layers();
+    let columns = forward::find_nonzero_columns(context, worker, training.batch);
+    gather_rows(context, worker, training, &even_range(batch, worker, workers), columns);
+    clock.lap(|phases| &mut phases.gather);
+    let meet = |clock: &mut Clock| {
+        member.synchronise();
+        clock.lap(|phases| &mut phases.wait);
+    };
+    let scratch = context.offsets.workers[worker].gathered_w.clone();
+    // SAFETY: a worker's own buffer, which has no other use in phase 1.
+    let scratch = unsafe { context.arena.write(scratch) };
+    let mut gathered = columns.map(|columns| GatheredColumns { columns, scratch });
+    meet(clock);
+    for (l, layer) in layers[..layers.len() - 1].iter().enumerate() {
+        for region in regions(context, member, batch, layer.n_out) {
+            let gathered = gathered.as_mut().filter(|_| l == 0).map(GatheredColumns::again);
+            forward_region(context, l, &region, training, gathered);
+        }
+        clock.lap(|phases| &mut phases.forward);
+        meet(clock);
+    }
+}
+
 /// Phase 1 for one worker, between barriers that all pass.
 pub fn forward_backward(
     context: &Context<'_>,
@@ -26,47 +81,10 @@ pub fn forward_backward(
     phase: usize,
     clock: &mut Clock,
 ) {
-    let (worker, workers, batch) = (member.number(), member.count(), training.batch.len());
+    forward_hidden(context, member, training, clock);
+    let (worker, batch) = (member.number(), training.batch.len());
     let layers = context.layout.layers();
     let last = layers.len() - 1;
-    let columns = forward::find_nonzero_columns(context, worker, training.batch);
-    gather_rows(context, worker, training, &even_range(batch, worker, workers), columns);
-    clock.lap(|phases| &mut phases.gather);
-    let meet = |clock: &mut Clock| {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
-    };
-    // a worker's columns in one region; or where nothing may depend on the number of workers, in regions of a fixed size, in turn
-    let regions = |width: usize| {
-        let lines = width.div_ceil(LINE);
-        let (count, most) = match context.offsets.partition.fixed {
-            true => (lines.div_ceil(FIXED_LINES), FIXED_LINES),
-            false => (workers, lines),
-        };
-        let of = move |i: usize| match most == lines {
-            true => even_range(lines, i, count),
-            false => i * most..lines.min((i + 1) * most),
-        };
-        let region = move |lines: Range<usize>| Region {
-            rows: 0..batch,
-            columns: lines.start * LINE..(lines.end * LINE).min(width),
-        };
-        let own = (worker..count).step_by(workers).map(of).map(region);
-        own.filter(|region| !region.columns.is_empty())
-    };
-    let scratch = context.offsets.workers[worker].gathered_w.clone();
-    // SAFETY: a worker's own buffer, which has no other use in phase 1.
-    let scratch = unsafe { context.arena.write(scratch) };
-    let mut gathered = columns.map(|columns| GatheredColumns { columns, scratch });
-    meet(clock);
-    for (l, layer) in layers[..last].iter().enumerate() {
-        for region in regions(layer.n_out) {
-            let gathered = gathered.as_mut().filter(|_| l == 0).map(GatheredColumns::again);
-            forward_region(context, l, &region, training, gathered);
-        }
-        clock.lap(|phases| &mut phases.forward);
-        meet(clock);
-    }
     context.for_each_batch_chunk(worker, batch, phase, |rows| {
         let region = Region { rows, columns: 0..layers[last].n_out };
         forward_region(context, last, &region, training, None);
@@ -74,8 +92,10 @@ pub fn forward_backward(
     });
     clock.lap(|phases| &mut phases.forward);
     for l in (context.frozen + 1..=last).rev() {
-        meet(clock);
-        regions(layers[l].n_in).for_each(|region| backward_region(context, l, &region));
+        member.synchronise();
+        clock.lap(|phases| &mut phases.wait);
+        let regions = regions(context, member, batch, layers[l].n_in);
+        regions.for_each(|region| backward_region(context, l, &region));
         clock.lap(|phases| &mut phases.backward);
     }
 }

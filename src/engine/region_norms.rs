@@ -18,8 +18,8 @@ fn part(range: &Range<usize>, columns: &Range<usize>) -> Range<usize> {
     range.start + columns.start..range.start + columns.end
 }
 
-/// Normalises a region of the products of a layer, which is all rows of some columns; without the shifts.
-pub fn batch_norm(context: &Context<'_>, l: usize, region: &Region) {
+/// Normalises a region of the products of a layer, which is all rows of some columns; without the shifts. `share` is what running statistics take over.
+pub fn batch_norm(context: &Context<'_>, l: usize, region: &Region, share: f32) {
     let (layer, offsets) = (&context.layout.layers()[l], &context.offsets.layers[l]);
     let (n, columns, norm) = (layer.n_out, &region.columns, &offsets.norm);
     let of_units = |start: usize| part(&(start..start), columns);
@@ -36,7 +36,8 @@ pub fn batch_norm(context: &Context<'_>, l: usize, region: &Region) {
     let mut unused = Vec::new();
     let (running, running_use) = match context.params {
         Params::Trained(vector) => {
-            let usage = if l < context.frozen { Running::Apply } else { Running::Update };
+            let update = Running::Update { share };
+            let usage = if l < context.frozen { Running::Apply } else { update };
             // SAFETY: phase 1, own columns of running statistics, which nobody else reads.
             (running.map(|range| unsafe { vector.write(range) }), usage)
         }

@@ -48,6 +48,11 @@ impl State {
         if self.average.is_empty() { &self.params } else { &self.average }
     }
 
+    /// The same to change.
+    pub(crate) fn weights_mut(&mut self) -> &mut [f32] {
+        if self.average.is_empty() { &mut self.params } else { &mut self.average }
+    }
+
     /// The moving average of the parameters; empty if there is none.
     pub fn average(&self) -> &[f32] {
         &self.average

@@ -59,7 +59,7 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
     let mut next_phase = || phases.next().unwrap_or_default();
     for (i, batch) in pass.order.chunks(pass.batch_size).enumerate() {
         let step = pass.first_step + i as u64;
-        let training = Training { step, epoch: pass.steps.epoch(step), batch };
+        let training = Training::step(step, pass.steps.epoch(step), batch);
         phase_1(context, member, training, next_phase(), &mut clock);
         member.synchronise();
         clock.lap(|phases| &mut phases.wait);
@@ -107,7 +107,7 @@ pub fn gradient(
     mut report: Report<'_>,
 ) {
     load_params(context, member, None, true);
-    let training = Training { step: 0, epoch: 0, batch };
+    let training = Training::step(0, 0, batch);
     phase_1(context, member, training, 0, &mut Clock::start());
     member.synchronise();
     // in panels, they wait where the first moments lie
@@ -119,6 +119,33 @@ pub fn gradient(
         unsafe { packed.store_vector(context.layout, member.number(), grads, stored) };
     }
     report_score(context, &mut report, batch.len());
+}
+
+/// Job: makes the running statistics of batch norms the means over some batches, without noise, dropout and augmentation. All members of a crew run it at once, with equal
+/// arguments. Nothing else of `params` changes.
+pub fn average_statistics(
+    context: &Context<'_>,
+    member: &Member<'_>,
+    params: Shared<'_, f32>,
+    batches: std::slice::Chunks<'_, u32>,
+) {
+    load_params(context, member, None, false);
+    let mut clock = Clock::start();
+    for (i, batch) in batches.enumerate() {
+        let training = Training { batch, drawn: None, share: 1.0 / (i + 1) as f32 };
+        match context.packed {
+            None => normalized::forward_hidden(context, member, training, &mut clock),
+            Some(packed) => {
+                packed::forward_hidden(context, packed, member, training, &mut clock);
+            }
+        }
+    }
+    if let Some(packed) = context.packed {
+        // SAFETY: after the last barrier nobody does anything else.
+        unsafe {
+            packed.store_vector(context.layout, member.number(), params, packed.vectors.params);
+        }
+    }
 }
 
 /// With the Rust backend, takes over the parameters of the job, and all vectors if it changes them, and waits for all.

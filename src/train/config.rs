@@ -92,6 +92,11 @@ settings! {
         norm_gain: bool = true, {
             value_name: "on|off", group: NETWORK, sweep: Sweep::Commas,
         }
+        /// Let batch norm use statistics of samples as evaluations see them, of up to 10,000 at the end of each epoch, without noise, dropout and augmentation; off uses
+        /// running averages over the steps, as PyTorch does
+        clean_statistics: bool = false, {
+            value_name: "on|off", group: NETWORK, sweep: Sweep::Commas, implied: Some("on"),
+        }
         /// The probability that a value after an activation is dropped in training: one for all hidden layers, or one each
         dropout: Vec<f64> = Vec::new(), {
             value_name: "F,F,...", group: NETWORK, sweep: Sweep::Semicolons, default: Some("none"),

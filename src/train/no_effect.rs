@@ -24,7 +24,10 @@ impl TrainConfig {
         ));
         let of_norm: Option<Reason> = (self.norm == Norm::None && !self.hidden.is_empty())
             .then_some((&["norm_gain"], "there is no norm"));
-        let all = [Some(of_other), one_cycle, of_hidden, of_norm].into_iter().flatten();
+        let of_batch_norm: Option<Reason> =
+            (self.norm != Norm::Batch).then_some((&["clean_statistics"], "there is no batch norm"));
+        let all =
+            [Some(of_other), one_cycle, of_hidden, of_norm, of_batch_norm].into_iter().flatten();
         all.flat_map(|(keys, reason)| keys.iter().map(move |&key| (key, reason))).collect()
     }
 }
@@ -44,12 +47,17 @@ mod tests {
         let sgd = |c: &mut TrainConfig| c.optimizer = OptimizerKind::Sgd;
         let cycle = |c: &mut TrainConfig| c.schedule = Schedule::OneCycle;
         let normed = |c: &mut TrainConfig| c.norm = Norm::Layer;
-        assert_eq!(keys(&|_| ()), "momentum nesterov norm_gain");
-        assert_eq!(keys(&normed), "momentum nesterov");
-        assert_eq!(keys(&|c| (sgd(c), normed(c)).0), "beta1 beta2 eps");
-        assert_eq!(keys(&|c| (cycle(c), normed(c)).0), "momentum nesterov beta1");
-        assert_eq!(keys(&|c| (sgd(c), cycle(c), normed(c)).0), "beta1 beta2 eps momentum");
-        let expected = "momentum nesterov activations norm norm_gain dropout noise";
+        assert_eq!(keys(&|_| ()), "momentum nesterov norm_gain clean_statistics");
+        assert_eq!(keys(&normed), "momentum nesterov clean_statistics");
+        assert_eq!(keys(&|c| c.norm = Norm::Batch), "momentum nesterov");
+        assert_eq!(keys(&|c| (sgd(c), normed(c)).0), "beta1 beta2 eps clean_statistics");
+        assert_eq!(keys(&|c| (cycle(c), normed(c)).0), "momentum nesterov beta1 clean_statistics");
+        assert_eq!(
+            keys(&|c| (sgd(c), cycle(c), normed(c)).0),
+            "beta1 beta2 eps momentum clean_statistics"
+        );
+        let expected =
+            "momentum nesterov activations norm norm_gain dropout noise clean_statistics";
         assert_eq!(keys(&|c| c.hidden.clear()), expected);
     }
 }

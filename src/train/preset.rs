@@ -32,6 +32,8 @@ static PRESETS: [Preset; 3] = [
             ("hidden", "1000,500,250,250,250"),
             ("activations", "relu"),
             ("norm", "batch"),
+            ("norm_gain", "off"),
+            ("clean_statistics", "on"),
             ("input_noise", "0.3"),
             ("noise", "0.5"),
             ("lr", "0.002"),

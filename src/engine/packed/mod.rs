@@ -40,6 +40,7 @@ use order::InputOrder;
 
 pub use backpropagation::forward_backward;
 pub use layout::EVALUATION_BLOCK;
+pub use normalized::forward_hidden;
 pub use rows::Rows;
 pub use update::{change_all, weight_gradients};
 

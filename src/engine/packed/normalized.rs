@@ -20,6 +20,38 @@ use crate::model::Norm;
 
 const _: () = assert!(MOST_ROWS <= NORM_ROWS);
 
+/// The hidden layers forward for one worker, which all pass.
+pub fn forward_hidden(
+    context: &Context<'_>,
+    packed: &Packed<'_>,
+    member: &Member<'_>,
+    training: Training<'_>,
+    clock: &mut Clock,
+) {
+    let (worker, batch, layout) = (member.number(), training.batch, packed.layout);
+    let rows_of = |rows| Rows { context, packed, worker, rows, training: Some(training) };
+    let all = rows_of(0..batch.len());
+    let own = even_range(batch.len(), worker, member.count());
+    rows_of(own.clone()).gather(&batch[own]);
+    clock.lap(|phases| &mut phases.gather);
+    let meet = |clock: &mut Clock| {
+        member.synchronise();
+        clock.lap(|phases| &mut phases.wait);
+    };
+    meet(clock);
+    for l in 0..layout.layers.len() - 1 {
+        let own = layout.own_panels(l, worker);
+        let row_blocks = blocks(0..batch.len(), layout.rows_block).map(rows_of);
+        row_blocks.for_each(|rows| rows.products(l, own.clone(), |_| ()));
+        for panel in own {
+            all.batch_norm(l, panel);
+            all.finish(l, panel);
+        }
+        clock.lap(|phases| &mut phases.forward);
+        meet(clock);
+    }
+}
+
 /// Phase 1 for one worker, between barriers that all pass.
 pub fn forward_backward(
     context: &Context<'_>,
@@ -29,28 +61,10 @@ pub fn forward_backward(
     phase: usize,
     clock: &mut Clock,
 ) {
+    forward_hidden(context, packed, member, training, clock);
     let (worker, batch, layout) = (member.number(), training.batch, packed.layout);
     let rows_of = |rows| Rows { context, packed, worker, rows, training: Some(training) };
-    let row_blocks = || blocks(0..batch.len(), layout.rows_block).map(rows_of);
     let (all, last) = (rows_of(0..batch.len()), layout.layers.len() - 1);
-    let own = even_range(batch.len(), worker, member.count());
-    rows_of(own.clone()).gather(&batch[own]);
-    clock.lap(|phases| &mut phases.gather);
-    let meet = |clock: &mut Clock| {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
-    };
-    meet(clock);
-    for l in 0..last {
-        let own = layout.own_panels(l, worker);
-        row_blocks().for_each(|rows| rows.products(l, own.clone(), |_| ()));
-        for panel in own {
-            all.batch_norm(l, panel);
-            all.finish(l, panel);
-        }
-        clock.lap(|phases| &mut phases.forward);
-        meet(clock);
-    }
     let scale = context.gradient_scale(batch);
     context.for_each_batch_chunk(worker, batch.len(), phase, |chunk| {
         let mut score = Score::default();
@@ -62,10 +76,11 @@ pub fn forward_backward(
     });
     clock.lap(|phases| &mut phases.forward);
     for l in (context.frozen + 1..=last).rev() {
-        meet(clock);
+        member.synchronise();
+        clock.lap(|phases| &mut phases.wait);
         let (layer, below) = (&layout.layers[l], &layout.layers[l - 1]);
         let own = layout.own_panels(l - 1, worker);
-        for rows in row_blocks() {
+        for rows in blocks(0..batch.len(), layout.rows_block).map(rows_of) {
             let panels = own.clone();
             panels.for_each(|panel| rows.input_gradient(l, 0..layer.n_out, &below.dz, panel));
         }
@@ -90,7 +105,9 @@ impl Rows<'_> {
         };
         let inverses = layer.norm.inverses.start;
         let biases = layer.b.start + units.start..layer.b.start + units.end;
-        let running_use = if l < context.frozen { Running::Apply } else { Running::Update };
+        let share = self.training.map_or(0.0, |training| training.share);
+        let running_use =
+            if l < context.frozen { Running::Apply } else { Running::Update { share } };
         // SAFETY: phase 1: own panels of the buffers and of running statistics; nobody writes the other parameters.
         unsafe {
             let norm = BatchNorm {

@@ -23,7 +23,7 @@ pub struct Rows<'a> {
     pub packed: &'a Packed<'a>,
     pub worker: usize,
     pub rows: Range<usize>,
-    /// The step of training, if it is one.
+    /// The batch of a training, if it is one.
     pub training: Option<Training<'a>>,
 }
 
@@ -77,8 +77,7 @@ impl Rows<'_> {
     /// The units of a panel of a layer's outputs, or of the inputs, in these rows.
     fn units(&self, layer: Option<usize>, panel: usize) -> Units<'_> {
         let count = self.packed.layout.width;
-        let training =
-            self.training.map(|Training { step, batch, .. }| (step, &batch[self.rows.clone()]));
+        let training = self.training.and_then(|training| training.disturbed(self.rows.clone()));
         Units { layer, first: panel * count, count, training }
     }
 

@@ -19,6 +19,9 @@ use crate::gemm::Backend;
 use crate::model::{Layout, Metadata, Model, Spec, initialize};
 use crate::task::{Metric, Task};
 
+/// The most samples of an epoch of which clean statistics of batch norms are computed.
+const STATISTICS_ROWS: usize = 10_000;
+
 /// How many vectors of the parameters' length are in memory at most: the parameters, two moments, the best parameters, a copy
 /// of those four that is being saved, and the bytes of a checkpoint or a model; with the Rust backend four in panels: the parameters, two moments, and the
 /// weights transposed.
@@ -426,6 +429,11 @@ impl<'d> Trainer<'d> {
         let Self { state, data, parts, engine, task, metric, .. } = self;
         let TrainerState { config, optimizer, history, partial, .. } = state;
         let PartialEpoch { score, seconds } = partial.take().unwrap_or_default();
+        if config.clean_statistics {
+            let rows = &self.order[..self.order.len().min(STATISTICS_ROWS)];
+            let batch_size = config.batch_size.min(self.order.len());
+            engine.average_statistics(optimizer.weights_mut(), data, rows, batch_size);
+        }
         let val =
             (!parts.val.is_empty()).then(|| engine.evaluate(optimizer.weights(), data, &parts.val));
         if val.is_some_and(|val| !val.loss_sum.is_finite()) {
