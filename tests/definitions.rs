@@ -320,7 +320,10 @@ fn clean_statistics_are_means_over_undisturbed_batches() {
                 }
                 for (i, (found, expected)) in values[own].iter().zip(&expected).enumerate() {
                     let error = (found - expected).abs();
-                    assert!(error < 1e-5 * (1.0 + expected.abs()), "{what} {k} {i}: {found} {expected}");
+                    assert!(
+                        error < 1e-5 * (1.0 + expected.abs()),
+                        "{what} {k} {i}: {found} {expected}"
+                    );
                 }
             }
         }

@@ -74,7 +74,7 @@ fn count(
     let (mut spec, mut options) = (spec, options);
     if let Recipe::Everything(norm) = recipe {
         spec = spec.with_norm(norm).with_noise(0.1, &[0.2]).unwrap();
-        spec = spec.with_dropout(0.1, &[0.5]).unwrap();
+        spec = spec.with_dropout(0.1, &[0.5]).unwrap().with_input_scales(true);
         options.clip_norm = Some(0.1);
         options.averaging = Some(Averaging { decay: 0.9 });
     }

@@ -365,6 +365,7 @@ fn config(recipe: &str) -> TrainConfig {
         "batch norm" => {
             (config.norm, config.input_noise, config.noise) = (Norm::Batch, 0.1, vec![0.2]);
             (config.schedule, config.ema) = ("cosine".parse().unwrap(), Some(0.9));
+            (config.input_scales, config.ntk_rates, config.bias_rate) = (Some(6.0), true, 0.1);
         }
         _ => {
             (config.norm, config.dropout, config.input_dropout) = (Norm::Layer, vec![0.3], 0.1);

@@ -11,10 +11,11 @@ use super::flags::{
     FileArgs, Kind, OutputOptions, PresetOptions, SettingFlags, Trains, command_keys,
 };
 use super::print_note;
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::store::{RunConfig, SweepConfig, parse_table};
 use crate::train::setting::Configuration;
-use crate::train::{Preset, SgdRuns};
+use crate::train::{Preset, SgdRuns, TrainConfig};
 
 /// More than the lists of the largest sweep need.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -75,7 +76,7 @@ impl Asked {
     fn add_preset(&mut self) -> Result<()> {
         self.preset = self.get::<PresetOptions>()?.preset;
         let Some(preset) = self.preset else { return Ok(()) };
-        for &(key, value) in preset.settings {
+        for &(key, value) in preset.settings.iter().chain(preset.data) {
             if !self.has(key) {
                 self.table.insert(key.to_owned(), value.into());
                 self.of_preset.push(key);
@@ -90,6 +91,17 @@ impl Asked {
             ));
         }
         Ok(())
+    }
+
+    /// Gives a configuration what the preset has for numbers, if these are what is learned.
+    ///
+    /// # Errors
+    /// None for the presets of densely.
+    pub fn adapt(&self, config: &mut TrainConfig, data: &Dataset) -> Result<()> {
+        match self.preset.filter(|_| data.is_regression()) {
+            Some(preset) => preset.adapt_to_numbers(config, |key| self.is_of_preset(key)),
+            None => Ok(()),
+        }
     }
 
     /// Whether the preset alone has a setting.

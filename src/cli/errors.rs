@@ -77,7 +77,7 @@ mod tests {
         );
         assert_eq!(
             line(&["train", "--init", "best"]),
-            "invalid value 'best' for '--init <INIT>'; possible values: auto, he, lecun, glorot, orthogonal"
+            "invalid value 'best' for '--init <INIT>'; possible values: auto, he, lecun, glorot, orthogonal, normal"
         );
         assert_eq!(
             line(&["train", "--hidden", "5;6"]),

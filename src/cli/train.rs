@@ -253,9 +253,10 @@ impl Plan {
             Start::State(state) => state.prepare().cloned(),
         };
         if let (Start::Model(_), Some(_)) = (&self.start, &prepare)
-            && let Some(key) = OF_COLUMNS
-                .into_iter()
-                .find(|key| asked.has(key) && !(new_head && OF_HEADS.contains(key)))
+            && let Some(key) = OF_COLUMNS.into_iter().find(|key| {
+                let is_of_head = new_head && OF_HEADS.contains(key);
+                asked.has(key) && !asked.is_of_preset(key) && !is_of_head
+            })
         {
             return Err(Error::usage(format!(
                 "`{key}`: the model of `init_from` says what its columns are for and how they are scaled; expected the data alone"
@@ -286,6 +287,9 @@ impl Plan {
                 foreign::report_layers(path, model, asked.has("activations"));
             }
             **model = foreign::start_for(model, options, train, &data, quiet)?;
+        }
+        if self.is_new {
+            asked.adapt(train, &data)?;
         }
         if self.is_new && data.prepare().is_some() {
             let is_model = matches!(self.start, Start::Model(_));
@@ -394,6 +398,14 @@ fn begin(
                 )));
             }
             let (norm, members) = (model.spec().norm(), model.spec().members());
+            if is_given("input_scales")
+                && train.input_scales.is_some()
+                && !model.spec().scales_inputs()
+            {
+                let found = train.input_scales.map_or_else(String::new, |rate| rate.to_string());
+                let expected = format!("none, because {path} has no factors of its inputs");
+                return Err(Error::argument("input_scales", found, expected));
+            }
             for (key, found, own) in [
                 ("norm", train.norm.to_string(), norm.to_string()),
                 ("ensemble", train.ensemble.to_string(), members.to_string()),
@@ -405,6 +417,8 @@ fn begin(
             }
             (train.hidden, train.activations) = (hidden, model.spec().activations());
             (train.norm, train.ensemble) = (norm, members);
+            let rate = train.input_scales.unwrap_or(1.0);
+            train.input_scales = model.spec().scales_inputs().then_some(rate);
             Start::Model(Box::new(model))
         }
     };

@@ -10,6 +10,7 @@ use super::context::{Context, rows_of};
 use super::forward::{self, GatheredColumns};
 use super::gather::gather_samples;
 use super::hidden::{Training, Units};
+use super::input_scales;
 use super::kernels::columns::Columns;
 use super::partition::even_range;
 use super::region_norms;
@@ -101,6 +102,10 @@ fn forward_backward_chunk(
         let region = regions.next(layer.n_in, clock, |phases| &mut phases.backward);
         backward_region(context, l, &region);
     }
+    if context.learns_input_scales() {
+        let region = regions.next(layers[0].n_in, clock, |phases| &mut phases.backward);
+        input_gradient(context, &region);
+    }
     clock.lap(|phases| &mut phases.backward);
     score
 }
@@ -122,6 +127,11 @@ pub fn gather_rows(
     gather_samples(context.isa, input, context.data, samples, augmenting);
     let training = training.disturbed(rows.clone());
     context.disturb_inputs(Units { layer: None, first: 0, count: n_in, training }, input);
+    if context.spec.scales_inputs() {
+        // SAFETY: phase 1, own rows.
+        let kept = unsafe { context.arena.write(rows_of(&context.offsets.unscaled, n_in, rows)) };
+        input_scales::apply(context, 0..n_in, input, kept);
+    }
     if let Some(columns) = columns {
         input.chunks_exact_mut(n_in).for_each(|row| columns.gather_in_place(context.isa, row));
     }
@@ -168,6 +178,22 @@ pub fn loss_of_rows(context: &Context<'_>, batch: &[u32], rows: &Range<usize>) -
     let outputs = unsafe { context.arena.write(rows_of(buffer, n_out, rows)) };
     let (scale, smoothing) = (context.gradient_scale(batch), context.recipe.label_smoothing);
     context.loss(outputs, &batch[rows.clone()], scale, smoothing)
+}
+
+/// Writes a region of the gradient by what the first layer reads, of which the factors of the inputs learn.
+pub fn input_gradient(context: &Context<'_>, region: &Region) {
+    let LayerLayout { n_in, n_out, .. } = context.layout.layers()[0];
+    // SAFETY: phase 1, the worker's own region; the rows of `dz` were written before, as in `backward_region`.
+    let (mut dx, dz) = unsafe {
+        (
+            write_region(context, &context.offsets.input_gradient, n_in, region),
+            context.arena.read(rows_of(&context.offsets.layers[0].dz, n_out, &region.rows)),
+        )
+    };
+    let w = context.w(0);
+    let w = w.slice(s![.., region.columns.clone()]);
+    count_multiply_adds(dx.len() * n_out);
+    gemm(context.backend, dx.view_mut(), matrix(dz, region.rows.len(), n_out), w, 0.0);
 }
 
 /// Writes a region of the `dz` of the layer below: `da = dz w`, then `da * f'(z)`.

@@ -49,6 +49,13 @@
 //!
 //! With layer norm, own rows of these. The buffers of a worker that augments images are its own.
 //!
+//! Where inputs are multiplied by learned factors:
+//!
+//! | buffer | phase 1 | phase 2 |
+//! |---|---|---|
+//! | the factors and what belongs to them, in flat vectors | read by all | those of own inputs written |
+//! | inputs before that, gradients by what came of it | own rows, or own columns, written and read | read by all |
+//!
 //! An evaluation has neither phase: `params` are read by all (with panels after each worker has converted what it owns, and a barrier), and a worker's evaluation buffers are its own. With the Rust backend these are own rows of
 //! the buffers of the batch, `EVALUATION_BLOCK` for each worker.
 //!
@@ -144,6 +151,11 @@ impl<'a> Params<'a> {
 }
 
 impl Context<'_> {
+    /// Whether the factors of the inputs learn, for which the gradient by these is needed.
+    pub fn learns_input_scales(&self) -> bool {
+        self.layout.input_scales().is_some_and(|scales| scales.trained)
+    }
+
     /// The weights of a layer (n_out, n_in), for phase 1 and evaluations.
     pub fn w(&self, l: usize) -> ArrayView2<'_, f32> {
         let layer = &self.layout.layers()[l];

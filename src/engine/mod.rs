@@ -25,6 +25,7 @@ mod forward;
 mod gather;
 mod halt;
 mod hidden;
+mod input_scales;
 mod kernels;
 mod network;
 mod norm;

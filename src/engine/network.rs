@@ -70,7 +70,7 @@ pub struct NetworkEngine {
     sorted: Vec<u32>,
     /// Per worker, if images are augmented in training.
     augmenters: Vec<WorkerAugmenter>,
-    /// With batch norm, the parameters of an evaluation, into whose weights it is multiplied.
+    /// The parameters of an evaluation, into whose weights batch norm and the factors of inputs are multiplied, if there are some.
     pub(super) folded: Option<Buffer>,
 }
 
@@ -101,9 +101,9 @@ impl NetworkEngine {
             }
             Backend::Blas(_) => None,
         };
-        let folded = match spec.norm() {
-            Norm::Batch => Some(Buffer::zeros(layout.len(), "the network to evaluate")?),
-            _ => None,
+        let folded = match spec.folds() {
+            true => Some(Buffer::zeros(layout.len(), "the network to evaluate")?),
+            false => None,
         };
         let mut workspace = Workspace::new(spec, &layout, batch_size, packed.is_some(), partition)?;
         if options.clip_norm.is_some() && batch_size > 0 {
@@ -111,7 +111,8 @@ impl NetworkEngine {
                 Some(packed) => (packed.params_len(), packed.squares_len()),
                 None => (layout.len(), update::squares_before(&layout, layout.layers().len())),
             };
-            workspace = workspace.with_gradient(len, parts)?;
+            let scales = layout.input_scales().map_or(0, |scales| scales.range.len());
+            workspace = workspace.with_gradient(len + scales, parts + scales)?;
         }
         let outputs = if loss.is_regression() { 0..spec.n_out() } else { 0..0 };
         let scales = outputs.map(|output| TargetScale::unscaled(output.to_string())).collect();

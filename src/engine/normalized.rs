@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use super::backpropagation::{backward_region, forward_region, gather_rows, loss_of_rows};
+use super::backpropagation::{
+    backward_region, forward_region, gather_rows, input_gradient, loss_of_rows,
+};
 use super::clock::Clock;
 use super::context::Context;
 use super::forward::{self, GatheredColumns};
@@ -96,6 +98,13 @@ pub fn forward_backward(
         clock.lap(|phases| &mut phases.wait);
         let regions = regions(context, member, batch, layers[l].n_in);
         regions.for_each(|region| backward_region(context, l, &region));
+        clock.lap(|phases| &mut phases.backward);
+    }
+    if context.learns_input_scales() {
+        member.synchronise();
+        clock.lap(|phases| &mut phases.wait);
+        let regions = regions(context, member, batch, layers[0].n_in);
+        regions.for_each(|region| input_gradient(context, &region));
         clock.lap(|phases| &mut phases.backward);
     }
 }

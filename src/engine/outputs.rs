@@ -13,7 +13,7 @@ use super::workers::Member;
 use super::workspace::EVALUATION_ROWS;
 use super::{Engine, Score};
 use crate::data::Dataset;
-use crate::model::fold_batch_norm;
+use crate::model::fold;
 
 /// The rows of an ensemble whose outputs wait to be scored.
 const SCORED_ROWS: usize = 64 * EVALUATION_ROWS;
@@ -115,7 +115,7 @@ impl NetworkEngine {
         }
         if let Some(folded) = &mut self.folded {
             folded.copy_from_slice(params);
-            fold_batch_norm(folded, &self.spec, &self.layout);
+            fold(folded, &self.spec, &self.layout);
         }
     }
 

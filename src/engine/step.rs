@@ -32,7 +32,7 @@ use super::optimizer::{Change, Steps, Use, Vectors, clip_factor};
 use super::score::Score;
 use super::shared::Shared;
 use super::workers::Member;
-use super::{backpropagation, normalized, packed, update};
+use super::{backpropagation, input_scales, normalized, packed, update};
 use crate::model::Norm;
 
 /// A pass over training samples.
@@ -68,17 +68,22 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
             None => {
                 let usage = Use::Change(vectors, change);
                 phase_2(context, member, batch.len(), &usage, next_phase());
+                let usage = Use::Change(pass.vectors, change);
+                learn_input_scales(context, member, batch.len(), &usage);
             }
             Some(norm) => {
                 let Recipe { grads, squares, .. } = context.recipe;
                 let usage = Use::Measure(grads, squares);
                 phase_2(context, member, batch.len(), &usage, next_phase());
+                learn_input_scales(context, member, batch.len(), &usage);
                 clock.lap(|phases| &mut phases.update);
                 member.synchronise();
                 clock.lap(|phases| &mut phases.wait);
                 // SAFETY: nobody writes the sums in this part of phase 2.
                 let factor = clip_factor(unsafe { squares.read(0..squares.len()) }, norm);
                 change_all(context, member, (grads, factor), (vectors, change), next_phase());
+                let (worker, flat) = (member.number(), pass.vectors);
+                input_scales::change_all(context, worker, (grads, factor), flat, change);
             }
         }
         clock.lap(|phases| &mut phases.update);
@@ -113,6 +118,7 @@ pub fn gradient(
     // in panels, they wait where the first moments lie
     let stored = context.packed.map_or(grads, |packed| packed.vectors.m);
     phase_2(context, member, batch.len(), &Use::Store(stored), 1);
+    learn_input_scales(context, member, batch.len(), &Use::Store(grads));
     if let Some(packed) = context.packed {
         member.synchronise();
         // SAFETY: after the barrier nobody does anything else.
@@ -194,6 +200,16 @@ fn phase_2(
     match context.packed {
         None => update::weight_gradients(context, worker, batch, usage, phase),
         Some(packed) => packed::weight_gradients(context, packed, worker, batch, usage, phase),
+    }
+}
+
+/// Phase 2 of the factors of the inputs, if there are some: in flat vectors with either backend.
+fn learn_input_scales(context: &Context<'_>, member: &Member<'_>, batch: usize, usage: &Use<'_>) {
+    let worker = member.number();
+    match context.packed {
+        _ if context.layout.input_scales().is_none() => {}
+        None => update::learn_input_scales(context, worker, batch, usage),
+        Some(packed) => packed::learn_input_scales(context, packed, worker, batch, usage),
     }
 }
 

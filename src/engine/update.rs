@@ -9,7 +9,9 @@ use ndarray::s;
 use super::clock::count_multiply_adds;
 use super::context::{Context, matrix_mut, rows_of};
 use super::forward;
+use super::input_scales;
 use super::kernels::columns::Columns;
+use super::kernels::norm::add_column_products;
 use super::kernels::rows as kernels;
 use super::optimizer::{Change, Use, Vectors};
 use super::partition::blocks;
@@ -202,6 +204,19 @@ fn measure(
 /// are, their number.
 pub fn squares_before(layout: &Layout, l: usize) -> usize {
     layout.layers()[..l].iter().map(|layer| 4 * layer.n_out).sum()
+}
+
+/// Phase 2 of the factors of the inputs.
+pub fn learn_input_scales(context: &Context<'_>, worker: usize, batch: usize, usage: &Use<'_>) {
+    let n_in = context.spec.n_in();
+    // SAFETY: phase 2: nobody writes these buffers.
+    let read = |buffer| unsafe { context.arena.read(rows_of(buffer, n_in, &(0..batch))) };
+    let (dx, x) = (read(&context.offsets.input_gradient), read(&context.offsets.unscaled));
+    input_scales::learn(context, worker, usage, input_scales::MOST_COLUMNS, |inputs, gradient| {
+        for (dx, x) in dx.chunks_exact(n_in).zip(x.chunks_exact(n_in)) {
+            add_column_products(context.isa, gradient, &dx[inputs.clone()], &x[inputs.clone()]);
+        }
+    });
 }
 
 /// Changes all parameters by gradients that were stored, multiplied by a factor: a phase of its own.

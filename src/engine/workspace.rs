@@ -64,6 +64,9 @@ pub struct Offsets {
     pub partition: Partition,
     /// Per layer.
     pub layers: Vec<LayerOffsets>,
+    /// The inputs before they are multiplied by learned factors, and the gradient by what came of it, (batch, n_in); empty without such.
+    pub unscaled: Range<usize>,
+    pub input_gradient: Range<usize>,
     /// Per worker.
     pub workers: Vec<WorkerOffsets>,
 }
@@ -154,6 +157,8 @@ impl Workspace {
                 },
             });
         }
+        let scaled = if spec.scales_inputs() { rows } else { 0 };
+        let (unscaled, input_gradient) = (take(scaled, spec.n_in())?, take(scaled, spec.n_in())?);
         let widest = layout.layers().iter().map(|layer| layer.n_in.max(layer.n_out)).max();
         let widest = widest.unwrap_or(0);
         // also for what a layer norm computes
@@ -185,7 +190,7 @@ impl Workspace {
         let chunks = partition.batch(batch).count().max(2 * workers.len());
         let scores = vec![ChunkScore::default(); chunks];
         let arena = Buffer::zeros(end, "the workspace")?;
-        let offsets = Offsets { batch, partition, layers, workers };
+        let offsets = Offsets { batch, partition, layers, unscaled, input_gradient, workers };
         let grads = Buffer::zeros(0, "the gradient")?;
         Ok(Self { offsets, arena, worker_states, scores, grads, squares: Vec::new() })
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::layout::member_prefix;
+use super::layout::{INPUT_SCALES, member_prefix};
 use super::mistaken::require_safetensors;
 use super::network::{is_one, one};
 use super::spec::MAX_MEMBERS;
@@ -28,7 +28,9 @@ const METADATA_KEY: &str = "densely";
 /// The metadata key of a checkpoint, which is no model.
 pub(crate) const CHECKPOINT_KEY: &str = "densely-checkpoint";
 /// Increased whenever an older densely would misread a newer file. Files of version 1 have no checksum.
-const FORMAT_VERSION: u32 = 6;
+const FORMAT_VERSION: u32 = 7;
+/// What an ensemble is written as: version 7 has added nothing to it.
+const ENSEMBLES_VERSION: u32 = 6;
 /// What a network with norms is written as: version 6 has added nothing to it.
 const NORMS_VERSION: u32 = 5;
 /// What a model without norms is written as: version 5 has added nothing to it.
@@ -47,8 +49,15 @@ struct Header {
     norm: Norm,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     members: usize,
+    #[serde(default, skip_serializing_if = "is_false")]
+    input_scales: bool,
     #[serde(flatten)]
     metadata: Metadata,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_false(is: &bool) -> bool {
+    !*is
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
@@ -94,6 +103,7 @@ impl Model {
                     activations: self.spec.activations(),
                     norm: self.spec.norm(),
                     members: self.spec.members(),
+                    input_scales: self.spec.scales_inputs(),
                     metadata: metadata.clone(),
                 };
                 let json = checksum::sealed(&header, &[params]).map_err(unwritable)?;
@@ -150,7 +160,8 @@ impl Model {
         let spec = match &header {
             Some(header) => {
                 let spec = Spec::new(n_in, hidden, &header.activations, n_out)
-                    .and_then(|spec| spec.with_norm(header.norm).with_members(header.members))
+                    .map(|spec| spec.with_norm(header.norm).with_input_scales(header.input_scales))
+                    .and_then(|spec| spec.with_members(header.members))
                     .map_err(|error| invalid(error.to_string()))?;
                 if !activations.is_empty()
                     && Spec::new(n_in, hidden, activations, n_out)?.activations()
@@ -190,7 +201,9 @@ impl Model {
 /// The oldest version that has everything that a model needs.
 fn version_of(metadata: &Metadata, spec: &Spec) -> u32 {
     match (&metadata.regression, &metadata.prepare, metadata.channels) {
-        _ if spec.members() > 1 => FORMAT_VERSION,
+        (_, Some(prepare), _) if prepare.squash().is_some() => FORMAT_VERSION,
+        _ if spec.scales_inputs() => FORMAT_VERSION,
+        _ if spec.members() > 1 => ENSEMBLES_VERSION,
         _ if spec.norm() != Norm::None => NORMS_VERSION,
         (_, Some(prepare), _) if prepare.pca().is_some() => COMPONENTS_VERSION,
         (None, None, 1) => CLASSES_VERSION,
@@ -243,7 +256,7 @@ fn read_header(bytes: &[u8]) -> Result<(Option<Header>, Option<Seal>)> {
 /// The layers of a model that densely wrote: `layers.{i}.weight`, `layers.{i}.bias` and what the norm of hidden layers has, of each member, and nothing else. The file has
 /// `len` bytes.
 fn own_layers(tensors: &SafeTensors<'_>, header: &Header, len: usize) -> Result<Linears> {
-    let &Header { norm, members, .. } = header;
+    let &Header { norm, members, input_scales, .. } = header;
     if !(1..=MAX_MEMBERS).contains(&members) {
         return Err(invalid(format!("damaged metadata: {members} members")));
     }
@@ -254,8 +267,10 @@ fn own_layers(tensors: &SafeTensors<'_>, header: &Header, len: usize) -> Result<
     try_reserve(&mut params, capacity).map_err(|_| too_large(capacity, "the model"))?;
     let of_hidden = 2 + norm.tensors().len();
     // the output layer has no norm
-    let n_layers = (tensors.len() / members + norm.tensors().len()) / of_hidden;
-    let of_member = (of_hidden * n_layers).saturating_sub(norm.tensors().len());
+    let before = usize::from(input_scales);
+    let of_layers = (tensors.len() / members).saturating_sub(before);
+    let n_layers = (of_layers + norm.tensors().len()) / of_hidden;
+    let of_member = (of_hidden * n_layers).saturating_sub(norm.tensors().len()) + before;
     if members > 1 && of_member * members != tensors.len() {
         let problem = format!("{} tensors for {members} members", tensors.len());
         return Err(invalid(format!("damaged metadata: {problem}")));
@@ -263,7 +278,7 @@ fn own_layers(tensors: &SafeTensors<'_>, header: &Header, len: usize) -> Result<
     let mut sizes = Vec::new();
     for member in 0..members {
         let prefix = member_prefix(members, member);
-        let own = member_layers(tensors, &prefix, norm, n_layers, &mut params)?;
+        let own = member_layers(tensors, &prefix, header, n_layers, &mut params)?;
         if member > 0 && own != sizes {
             return Err(invalid(format!(
                 "the layers of member {member} have the sizes {own:?}, expected {sizes:?}, as those of the first"
@@ -288,11 +303,18 @@ fn own_layers(tensors: &SafeTensors<'_>, header: &Header, len: usize) -> Result<
 fn member_layers(
     tensors: &SafeTensors<'_>,
     prefix: &str,
-    norm: Norm,
+    header: &Header,
     n_layers: usize,
     params: &mut Vec<f32>,
 ) -> Result<Vec<usize>> {
     let mut sizes = Vec::with_capacity(n_layers + 1);
+    let mut factors = 0;
+    if header.input_scales {
+        let name = format!("{prefix}{INPUT_SCALES}");
+        let values = tensor(tensors, &name)?;
+        append_values(params, &name, &values)?;
+        factors = values.shape().iter().product();
+    }
     for i in 0..n_layers {
         let names = ["weight", "bias"].map(|kind| format!("{prefix}layers.{i}.{kind}"));
         let [weight, bias] = [tensor(tensors, &names[0])?, tensor(tensors, &names[1])?];
@@ -310,11 +332,15 @@ fn member_layers(
         }
         if i == 0 {
             sizes.push(n_in);
+            if header.input_scales && factors != n_in {
+                let problem = format!("{prefix}{INPUT_SCALES} has {factors} values");
+                return Err(invalid(format!("{problem}, expected {n_in}, one for each input")));
+            }
         }
         sizes.push(n_out);
         append_values(params, &names[0], &weight)?;
         append_values(params, &names[1], &bias)?;
-        let own_norm = if i + 1 < n_layers { norm } else { Norm::None };
+        let own_norm = if i + 1 < n_layers { header.norm } else { Norm::None };
         for (kind, _) in own_norm.tensors() {
             let name = format!("{prefix}layers.{i}.{kind}");
             let values = tensor(tensors, &name)?;
@@ -505,7 +531,7 @@ mod tests {
             assert!(message(&own, &[]).contains(expected), "{expected}");
         }
         assert!(message(&file(&[w0, b0], Some("{")), &[]).contains("damaged metadata"));
-        let newer = file(&[w0, b0], Some(r#"{"format_version":7}"#));
+        let newer = file(&[w0, b0], Some(r#"{"format_version":8}"#));
         assert!(message(&newer, &[]).contains("a newer densely wrote it"));
     }
 

@@ -1,7 +1,8 @@
 //! The parameter table of a network: the tensors of each layer, where they are in a flat vector, and how they learn.
 //!
 //! `params`, `grads` and Adam's `m` and `v` share one table. For each layer, in order: `w`, row-major (n_out, n_in) as in
-//! PyTorch, then `b` (n_out), then what its norm has, each (n_out). An ensemble has one member after the other.
+//! PyTorch, then `b` (n_out), then what its norm has, each (n_out). Before the first layer are the factors of the inputs (n_in), if there are some. An ensemble has one member
+//! after the other.
 
 use std::ops::Range;
 
@@ -50,6 +51,8 @@ pub struct Layout {
     tensors: Vec<Tensor>,
     /// The number of the first tensor of each layer, and of all in a member.
     first_tensors: Vec<usize>,
+    /// Whether the first tensor of a member are the factors of the inputs.
+    scales_inputs: bool,
     members: usize,
     len: usize,
 }
@@ -113,6 +116,11 @@ impl Layout {
         let mut tensors = Vec::with_capacity(6 * spec.layers().len());
         let mut first_tensors = Vec::with_capacity(spec.layers().len() + 1);
         let (mut n_in, mut offset) = (spec.n_in(), 0usize);
+        if spec.scales_inputs() {
+            let (name, shape, range) = (INPUT_SCALES.to_owned(), vec![n_in], 0..n_in);
+            tensors.push(Tensor { name, shape, range, trained: true, rate: 1.0, decay: 1.0 });
+            offset = n_in;
+        }
         for layer in spec.layers() {
             let n_out = layer.n_out;
             let vectors = 1 + layer.norm.tensors().len();
@@ -168,7 +176,8 @@ impl Layout {
             };
             tensors = (0..members).flat_map(of_member).collect();
         }
-        Ok(Self { layers, tensors, first_tensors, members, len })
+        let scales_inputs = spec.scales_inputs();
+        Ok(Self { layers, tensors, first_tensors, scales_inputs, members, len })
     }
 
     /// The number of networks in the ensemble; 1 for a network alone.
@@ -224,6 +233,11 @@ impl Layout {
         &self.tensors_of(layer)[1]
     }
 
+    /// The factors of the inputs, of the first member; `None` without them.
+    pub fn input_scales(&self) -> Option<&Tensor> {
+        self.scales_inputs.then(|| &self.tensors[0])
+    }
+
     /// The tensors of a layer: the weights, the biases, and those of its norm.
     pub fn tensors_of(&self, layer: usize) -> &[Tensor] {
         &self.tensors[self.first_tensors[layer]..self.first_tensors[layer + 1]]
@@ -233,7 +247,9 @@ impl Layout {
     pub(crate) fn freeze(&mut self, layers: usize) {
         let of_member = self.first_tensors[self.layers.len()];
         for member in self.tensors.chunks_exact_mut(of_member) {
-            let frozen = &mut member[..self.first_tensors[layers]];
+            // the factors of the inputs are below the first layer
+            let frozen = if layers == 0 { 0 } else { self.first_tensors[layers] };
+            let frozen = &mut member[..frozen];
             frozen.iter_mut().for_each(|tensor| tensor.trained = false);
         }
     }
@@ -259,6 +275,9 @@ impl Layout {
         self.len == 0
     }
 }
+
+/// The name of the factors of the inputs.
+pub(crate) const INPUT_SCALES: &str = "inputs.scale";
 
 /// More than any machine can hold, and small enough that the bytes of several vectors can be counted in 64 bits.
 const MAX_PARAMETERS: usize = isize::MAX as usize / 1024;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::state_dict::tensor_name;
-use super::{Layout, Norm, Spec, fold_batch_norm, member_prefix};
+use super::{Layout, Norm, Spec, fold, member_prefix};
 use crate::data::prepare::Prepare;
 use crate::data::{Dataset, Features, Split};
 use crate::error::{Error, Result};
@@ -188,12 +188,12 @@ impl Model {
         self.params.chunks_exact(len).map(member).collect()
     }
 
-    /// The same model with batch norm multiplied into its weights: other weights, a network without that norm, and the same outputs except for rounding.
+    /// The same model with batch norm and the factors of inputs multiplied into its weights: other weights, a network without these, and the same outputs except for rounding.
     ///
     /// # Errors
     /// If there are too many parameters to address.
     pub fn folded(&self) -> Result<Self> {
-        if self.spec.norm() != Norm::Batch {
+        if !self.spec.folds() {
             return Ok(self.clone());
         }
         let layout = Layout::new(&self.spec)?;
@@ -201,13 +201,20 @@ impl Model {
         let mut folded = Vec::new();
         for k in 0..layout.members() {
             let params = &mut params[layout.member(k)];
-            fold_batch_norm(params, &self.spec, &layout);
-            for place in layout.layers() {
+            fold(params, &self.spec, &layout);
+            for (l, place) in layout.layers().iter().enumerate() {
                 folded.extend_from_slice(&params[place.w()]);
                 folded.extend_from_slice(&params[place.b()]);
+                if self.spec.layers()[l].norm == Norm::Layer {
+                    folded.extend_from_slice(&params[place.norm(0)]);
+                    folded.extend_from_slice(&params[place.norm(1)]);
+                }
             }
         }
-        let spec = self.spec.clone().with_norm(Norm::None);
+        let mut spec = self.spec.clone().with_input_scales(false);
+        if spec.norm() == Norm::Batch {
+            spec = spec.with_norm(Norm::None);
+        }
         Ok(Self { spec, params: folded, ..self.clone() })
     }
 

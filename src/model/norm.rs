@@ -75,9 +75,15 @@ impl fmt::Display for Norm {
     }
 }
 
-/// Multiplies batch norm with running statistics into the weights and biases before it, in parameters of a network, or of a member. What is left of the norm
-/// then does nothing: `w <- s w` and `b <- s (b - mean) + shift`, with `s = gain / sqrt(variance + eps)`.
-pub(crate) fn fold_batch_norm(params: &mut [f32], spec: &Spec, layout: &Layout) {
+/// Multiplies what evaluations compute with fewer operations into weights and biases, in parameters of a network, or of a member: the factors of the inputs, `w <- w s`, and batch
+/// norm with running statistics, `w <- s w` and `b <- s (b - mean) + shift`, with `s = gain / sqrt(variance + eps)`. What is left of these then does nothing.
+pub(crate) fn fold(params: &mut [f32], spec: &Spec, layout: &Layout) {
+    if let Some(scales) = layout.input_scales() {
+        let scales = params[scales.range.clone()].to_vec();
+        for row in params[layout.layers()[0].w()].chunks_exact_mut(scales.len()) {
+            row.iter_mut().zip(&scales).for_each(|(w, scale)| *w *= scale);
+        }
+    }
     for (layer, place) in spec.layers().iter().zip(layout.layers()) {
         if layer.norm != Norm::Batch {
             continue;
@@ -126,7 +132,7 @@ mod tests {
                 at(0) * (z(&params, unit) - at(2)) / (at(3) + 1e-5).sqrt() + at(1)
             })
             .collect();
-        fold_batch_norm(&mut params, &spec, &layout);
+        fold(&mut params, &spec, &layout);
         for (unit, expected) in expected.into_iter().enumerate() {
             let found = z(&params, unit);
             assert!(

@@ -18,6 +18,7 @@ impl Model {
     /// | `classes` | (n_out) | text | the names of the classes, of which the softmax of the last layer is the probability |
     /// | `targets`, `target_center`, `target_scale` | (n_out) | text, float64 | of numbers: the value is `z target_scale + target_center`, for the loss `poisson` `exp(z)` |
     /// | `columns`, `fill`, `center`, `scale`, `indicator` | (columns) | text, float64, bool | of a table of numbers alone: the inputs are `(x - center) / scale`, with `fill` for NaN; where `indicator`, 1 for NaN and 0 for numbers follows as another input. `fill` is NaN where a number must not be missing |
+    /// | `squash_center`, `squash_factor` | (inputs) | float64 | of inputs that are bent: `z / sqrt(1 + (z / 3)^2)` with `z = squash_factor (x - squash_center)`, before any principal components |
     /// | `pca_mean`, `pca_components` | (inputs), (components, inputs) | float64, float32 | of principal components: `(x - pca_mean) pca_components.T` |
     /// | `about` | () | text | all of this and the rest as JSON: what a column of texts becomes, how pixels are scaled, what the model was trained on |
     ///
@@ -58,6 +59,10 @@ impl Model {
         }
         if let Some(prepare) = self.prepare() {
             arrays.columns(prepare.inputs());
+            if let Some(squash) = prepare.squash() {
+                arrays.numbers("squash_center", squash.center.iter().copied());
+                arrays.numbers("squash_factor", squash.factor.iter().copied());
+            }
             if let Some(pca) = prepare.pca() {
                 arrays.numbers("pca_mean", pca.mean.iter().copied());
                 let shape = [pca.n_components(), pca.mean.len()];

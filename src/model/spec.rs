@@ -41,6 +41,7 @@ pub struct Spec {
     members: usize,
     n_in: usize,
     inputs: Disturbance,
+    scales_inputs: bool,
     layers: Vec<LayerSpec>,
 }
 
@@ -96,7 +97,8 @@ impl Spec {
             .map(|(&n_out, activation)| LayerSpec::new(n_out, activation))
             .collect();
         layers.push(LayerSpec::new(n_classes, Activation::Identity));
-        Ok(Self { members: 1, n_in, inputs: Disturbance::default(), layers })
+        let inputs = Disturbance::default();
+        Ok(Self { members: 1, n_in, inputs, scales_inputs: false, layers })
     }
 
     /// An ensemble of `members` such networks.
@@ -179,6 +181,24 @@ impl Spec {
         let hidden = self.layers.len() - 1;
         self.layers[..hidden].iter_mut().for_each(|layer| layer.norm = norm);
         self
+    }
+
+    /// The same network, whose inputs are multiplied by learned factors, one for each, that are 1 at first: the tensor `inputs.scale`. With a learning rate of their own they
+    /// find out which inputs matter (Holzmüller et al., 2024, arXiv 2407.04491, section 3).
+    #[must_use]
+    pub fn with_input_scales(mut self, scales: bool) -> Self {
+        self.scales_inputs = scales;
+        self
+    }
+
+    /// Whether evaluations can do with fewer operations, see [`super::fold`].
+    pub(crate) fn folds(&self) -> bool {
+        self.scales_inputs || self.norm() == Norm::Batch
+    }
+
+    /// Whether its inputs are multiplied by learned factors.
+    pub fn scales_inputs(&self) -> bool {
+        self.scales_inputs
     }
 
     /// The norm of the hidden layers.

@@ -31,7 +31,8 @@ impl Model {
     pub fn with_new_head(&self, n_out: usize, init: Init, seed: u64) -> Result<Self> {
         let (hidden, activations) = (self.spec.hidden(), self.spec.activations());
         let spec = Spec::new(self.spec.n_in(), &hidden, &activations, n_out)?;
-        let spec = spec.with_norm(self.spec.norm()).with_members(self.spec.members())?;
+        let spec = spec.with_norm(self.spec.norm()).with_input_scales(self.spec.scales_inputs());
+        let spec = spec.with_members(self.spec.members())?;
         let layout = Layout::new(&spec)?;
         let head = hidden.len();
         let trunk = layout.layers()[head].w().start;

@@ -8,7 +8,7 @@ use crate::data::{Augment, Dataset, ImageShape, Parts, Split};
 use crate::engine::{Adam, Averaging, EngineOptions, MAX_THREADS, Sgd};
 use crate::error::{Error, Result};
 use crate::gemm::BackendChoice;
-use crate::model::{Activation, Init, MAX_MEMBERS, Norm, Spec};
+use crate::model::{Activation, INPUT_SCALES, Init, MAX_MEMBERS, Norm, Spec, Tensor};
 use crate::task::{Choice, Loss, Metric, Task};
 
 /// The headings under which help lists settings.
@@ -97,6 +97,11 @@ settings! {
         clean_statistics: bool = false, {
             value_name: "on|off", group: NETWORK, sweep: Sweep::Commas, implied: Some("on"),
         }
+        /// Multiply each input by a factor that is learned, from 1 on, with X times the learning rate: inputs that matter little fade
+        input_scales: Option<f64> = None, {
+            value_name: "X", group: NETWORK, sweep: Sweep::Commas, default: Some("none"),
+            check: |c| c.input_scales.is_none_or(is_positive), expected: "a positive number, from 1e-37 to 1e38",
+        }
         /// The probability that a value after an activation is dropped in training: one for all hidden layers, or one each
         dropout: Vec<f64> = Vec::new(), {
             value_name: "F,F,...", group: NETWORK, sweep: Sweep::Semicolons, default: Some("none"),
@@ -127,6 +132,15 @@ settings! {
             default: Some("0.001, with sgd 0.05"),
             check: |c| is_positive(c.lr) && (!(0.0..1.0).contains(&c.beta1) || is_positive(c.lr / (1.0 - c.beta1))),
             expected: "a positive number, from 1e-37 to 1e37",
+        }
+        /// Divide the learning rate of a layer's weights by the root of the number of its inputs, as large as such weights are (neural tangent parametrisation)
+        ntk_rates: bool = false, {
+            value_name: "on|off", group: OPTIMIZER, sweep: Sweep::Commas, implied: Some("on"),
+        }
+        /// What the learning rate of biases is multiplied by
+        bias_rate: f64 = 1.0, {
+            value_name: "X", group: OPTIMIZER, sweep: Sweep::Commas,
+            check: |c| (0.0..=1e6).contains(&c.bias_rate), expected: "0 to 1e6",
         }
         /// Decay of Adam's first moment
         beta1: f64 = Adam::default().beta1, {
@@ -191,6 +205,10 @@ settings! {
         patience: Option<usize> = None, {
             value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.patience != Some(0), expected: "at least 1",
+        }
+        /// Of epochs that are equally good, keep the latest instead of the first
+        latest_best: bool = false, {
+            value_name: "on|off", group: RUN, sweep: Sweep::Commas, implied: Some("on"),
         }
         /// What training minimises: cross-entropy for classes; mse, mae, huber, poisson (counts and rates) or quantile:Q (such as
         /// quantile:0.9) for numbers
@@ -416,7 +434,8 @@ impl TrainConfig {
     /// As [`Spec::new`], [`Spec::with_noise`] and [`Spec::with_dropout`].
     pub(crate) fn spec(&self, n_in: usize, n_out: usize) -> Result<Spec> {
         let spec = Spec::new(n_in, &self.hidden, &self.activations, n_out)?;
-        self.disturb(spec.with_norm(self.norm).with_members(self.ensemble)?)
+        let spec = spec.with_norm(self.norm).with_input_scales(self.input_scales.is_some());
+        self.disturb(spec.with_members(self.ensemble)?)
     }
 
     /// A network with the disturbances of a training.
@@ -426,6 +445,22 @@ impl TrainConfig {
     pub(crate) fn disturb(&self, spec: Spec) -> Result<Spec> {
         let spec = spec.with_noise(self.input_noise, &self.noise)?;
         spec.with_dropout(self.input_dropout, &self.dropout)
+    }
+
+    /// How a tensor of the network learns.
+    pub(crate) fn set_rates(&self, tensor: &mut Tensor) {
+        let kind = tensor.name.split_once("layers.").map_or("", |(_, name)| name);
+        if tensor.name.ends_with(INPUT_SCALES) {
+            tensor.rate = self.input_scales.unwrap_or(1.0);
+        } else if kind.ends_with("norm.weight") {
+            tensor.trained &= self.norm_gain;
+        } else if kind.ends_with(".bias") {
+            tensor.rate = self.bias_rate;
+        } else if kind.ends_with(".weight") && self.ntk_rates {
+            // the optimizer multiplies weight decay by the rate: it stays as it is
+            let root = (tensor.shape[1] as f64).sqrt();
+            (tensor.rate, tensor.decay) = (1.0 / root, root);
+        }
     }
 
     /// What a step does beside the optimizer.
@@ -496,6 +531,37 @@ mod tests {
         ] {
             let message = config.check().unwrap_err().to_string();
             assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn tensors_learn_as_the_settings_say() {
+        let spec = Spec::new(9, &[4], &[], 3).unwrap().with_norm(Norm::Batch);
+        let spec = spec.with_input_scales(true).with_members(2).unwrap();
+        let layout = crate::model::Layout::new(&spec).unwrap();
+        let found = |config: &TrainConfig, name: &str| {
+            let mut tensor = layout.tensors().iter().find(|one| one.name == name).unwrap().clone();
+            config.set_rates(&mut tensor);
+            (tensor.trained, tensor.rate, tensor.decay)
+        };
+        let config = TrainConfig::default();
+        for tensor in layout.tensors() {
+            assert_eq!(found(&config, &tensor.name), (tensor.trained, 1.0, 1.0));
+        }
+        let config = config.with(|c| {
+            (c.input_scales, c.ntk_rates, c.bias_rate) = (Some(6.0), true, 0.1);
+            c.norm_gain = false;
+        });
+        for (name, expected) in [
+            ("members.0.inputs.scale", (true, 6.0, 1.0)),
+            ("members.1.inputs.scale", (true, 6.0, 1.0)),
+            ("members.0.layers.0.weight", (true, 1.0 / 3.0, 3.0)),
+            ("members.1.layers.1.weight", (true, 0.5, 2.0)),
+            ("members.1.layers.1.bias", (true, 0.1, 1.0)),
+            ("members.0.layers.0.norm.weight", (false, 1.0, 1.0)),
+            ("members.0.layers.0.norm.bias", (true, 0.1, 1.0)),
+        ] {
+            assert_eq!(found(&config, name), expected, "{name}");
         }
     }
 

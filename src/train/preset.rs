@@ -21,9 +21,13 @@ pub struct Preset {
     pub source: &'static str,
     /// Keys of [`TrainConfig`], each with its value as on the command line.
     pub settings: &'static [(&'static str, &'static str)],
+    /// The values that some of them have instead where numbers are learned.
+    pub numbers: &'static [(&'static str, &'static str)],
+    /// Settings of how a table is read, such as `scale`, which [`TrainConfig`] does not have: [`crate::data::prepare::TableOptions`] does.
+    pub data: &'static [(&'static str, &'static str)],
 }
 
-static PRESETS: [Preset; 3] = [
+static PRESETS: [Preset; 4] = [
     Preset {
         name: "noise",
         about: "batch norm and Gaussian noise: for data whose inputs have no spatial order",
@@ -41,6 +45,8 @@ static PRESETS: [Preset; 3] = [
             ("batch_size", "100"),
             ("epochs", "150"),
         ],
+        numbers: &[],
+        data: &[],
     },
     Preset {
         name: "distort",
@@ -56,6 +62,8 @@ static PRESETS: [Preset; 3] = [
             ("batch_size", "100"),
             ("epochs", "120"),
         ],
+        numbers: &[],
+        data: &[],
     },
     Preset {
         name: "quick",
@@ -68,6 +76,32 @@ static PRESETS: [Preset; 3] = [
             ("batch_size", "128"),
             ("epochs", "3"),
         ],
+        numbers: &[],
+        data: &[],
+    },
+    Preset {
+        name: "tabular-s",
+        about: "RealMLP-TD-S: settings for tables that need no tuning",
+        source: "Holzmüller et al., 2024, arXiv 2407.04491, and their package pytabkit",
+        settings: &[
+            ("hidden", "256,256,256"),
+            ("activations", "selu"),
+            ("init", "normal"),
+            ("input_scales", "6"),
+            ("lr", "0.04"),
+            ("ntk_rates", "on"),
+            ("bias_rate", "0.1"),
+            ("beta2", "0.95"),
+            ("weight_decay", "0"),
+            ("schedule", "log-cosine"),
+            ("batch_size", "256"),
+            ("epochs", "256"),
+            ("patience", "none"),
+            ("latest_best", "on"),
+            ("label_smoothing", "0.1"),
+        ],
+        numbers: &[("activations", "mish"), ("lr", "0.07"), ("label_smoothing", "0")],
+        data: &[("scale", "smooth")],
     },
 ];
 
@@ -87,6 +121,21 @@ impl Preset {
         })
     }
 
+    /// Gives a configuration with this preset what numbers want instead, of the settings that `wants` names.
+    ///
+    /// # Errors
+    /// None for the presets of densely.
+    pub fn adapt_to_numbers(
+        &self,
+        config: &mut TrainConfig,
+        wants: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        self.numbers.iter().filter(|(key, _)| wants(key)).try_for_each(|&(key, value)| {
+            let setting = TrainConfig::setting(key).ok_or_else(|| unknown(key))?;
+            setting.set_from(config, value.into())
+        })
+    }
+
     /// What can be written for a preset, also for none.
     fn names() -> Vec<&'static str> {
         std::iter::once(UNSET).chain(PRESETS.iter().map(|preset| preset.name)).collect()
@@ -94,7 +143,8 @@ impl Preset {
 }
 
 impl TrainConfig {
-    /// Gives it the settings of a preset, instead of those that it had.
+    /// Gives it the settings of a preset, instead of those that it had: those for classes. [`Preset::adapt_to_numbers`] makes them those for numbers; [`Preset::data`] says how a
+    /// table is to be read.
     ///
     /// ```
     /// use densely::train::TrainConfig;
@@ -108,11 +158,15 @@ impl TrainConfig {
     /// As [`Preset::find`].
     pub fn with_preset(mut self, name: &str) -> Result<Self> {
         for &(key, value) in Preset::find(name)?.settings {
-            let setting = Self::setting(key).ok_or_else(|| Error::usage(format!("no `{key}`")))?;
+            let setting = Self::setting(key).ok_or_else(|| unknown(key))?;
             setting.set_from(&mut self, value.into())?;
         }
         Ok(self)
     }
+}
+
+fn unknown(key: &str) -> Error {
+    Error::usage(format!("no `{key}`"))
 }
 
 impl SettingValue for &'static Preset {
@@ -154,10 +208,18 @@ mod tests {
             config.spec(784, 10).unwrap();
             for &(key, value) in preset.settings {
                 let setting = TrainConfig::setting(key).unwrap();
-                assert_eq!((setting.text)(&config), value, "{}: {key}", preset.name);
+                let text = |value: &'static str| if value == UNSET { "" } else { value };
+                assert_eq!((setting.text)(&config), text(value), "{}: {key}", preset.name);
                 // a sweep sees one value too, not a list of several
                 let values = setting.several(value.into()).unwrap();
                 assert_eq!(values, [setting.value(&config)], "{}: {key}", preset.name);
+                // where numbers are learned, some have another value
+                let mut numbers = config.clone();
+                preset.adapt_to_numbers(&mut numbers, |_| true).unwrap();
+                numbers.check().unwrap();
+                let of_numbers = preset.numbers.iter().find(|(other, _)| *other == key);
+                let expected = of_numbers.map_or(value, |(_, value)| value);
+                assert_eq!((setting.text)(&numbers), text(expected), "{}: {key}", preset.name);
                 // the folds of a cross-validation are its split
                 assert_ne!(key, "split");
             }
@@ -180,6 +242,9 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_presets() {
         let message = Preset::find("nose").unwrap_err().to_string();
-        assert_eq!(message, "preset is nose; expected one of none, noise, distort, quick");
+        assert_eq!(
+            message,
+            "preset is nose; expected one of none, noise, distort, quick, tabular-s"
+        );
     }
 }

@@ -28,6 +28,8 @@ pub enum Schedule {
         /// Likewise.
         flat: f64,
     },
+    /// `lr (1 - cos(2 pi log2(1 + 15 t))) / 2`: four waves, each twice as long as the one before (Holzmüller et al., 2024, arXiv 2407.04491, section 3)
+    LogCosine,
     /// Up to `lr` and down again, and momentum (Adam's first decay) down and up: `torch.optim.lr_scheduler.OneCycleLR` with its defaults (Smith and Topin, 2018).
     OneCycle,
     /// `lr` times `factor` for each `epochs` epochs that are done
@@ -51,7 +53,7 @@ pub enum Warmup {
 }
 
 /// The forms that a schedule can have, for messages.
-const FORMS: &str = "constant, cosine or linear (also with a flat first share, such as linear:0.5), one-cycle, or step:N:F such as step:30:0.1";
+const FORMS: &str = "constant, cosine or linear (also with a flat first share, such as linear:0.5), log-cosine, one-cycle, or step:N:F such as step:30:0.1";
 
 impl FromStr for Schedule {
     type Err = Error;
@@ -66,6 +68,7 @@ impl FromStr for Schedule {
                 let flat = flat.unwrap_or("0").parse().ok().filter(is_share).ok_or_else(refuse)?;
                 Ok(if kind == "cosine" { Self::Cosine { flat } } else { Self::Linear { flat } })
             }
+            (Some("log-cosine"), None, ..) => Ok(Self::LogCosine),
             (Some("one-cycle"), None, ..) => Ok(Self::OneCycle),
             (Some("step"), Some(epochs), Some(factor), None) => {
                 let epochs = epochs.parse().ok().filter(|&epochs| epochs > 0).ok_or_else(refuse)?;
@@ -86,6 +89,7 @@ impl fmt::Display for Schedule {
             Self::Linear { flat: 0.0 } => f.write_str("linear"),
             Self::Cosine { flat } => write!(f, "cosine:{flat}"),
             Self::Linear { flat } => write!(f, "linear:{flat}"),
+            Self::LogCosine => f.write_str("log-cosine"),
             Self::OneCycle => f.write_str("one-cycle"),
             Self::Step { epochs, factor } => write!(f, "step:{epochs}:{factor}"),
         }
@@ -220,6 +224,7 @@ impl Plan {
             Schedule::Constant => 1.0,
             Schedule::Cosine { flat } => (1.0 + (PI * after(flat)).cos()) / 2.0,
             Schedule::Linear { flat } => 1.0 - after(flat),
+            Schedule::LogCosine => (1.0 - (2.0 * PI * (1.0 + 15.0 * t).log2()).cos()) / 2.0,
             Schedule::OneCycle => {
                 let first = 1.0 / DIVISORS.0;
                 match self.cycle(done) {
@@ -309,6 +314,10 @@ mod tests {
             ("linear:0.6", 80, 0.25),
             ("cosine:0.5", 50, 0.5),
             ("cosine:0.5", 75, 0.25),
+            ("log-cosine", 0, 0.0),
+            ("log-cosine", 20, 0.0), // 1 + 15 t is 4
+            ("log-cosine", 100, 0.0),
+            ("log-cosine", 50, 0.25 * (1.0 - (2.0 * PI * 8.5f64.log2()).cos())),
             ("step:3:0.1", 29, 0.5),
             ("step:3:0.1", 30, 0.05),
             ("step:3:0.1", 99, 0.0005),

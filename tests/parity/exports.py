@@ -77,6 +77,9 @@ def in_numpy(archive, raw):
             pieces.append((filled[:, i] - archive["center"][i]) / archive["scale"][i])
             pieces += [np.isnan(raw[:, i])] if indicator else []
         x = np.stack(pieces, axis=1)
+        if "squash_center" in archive:
+            z = (x - archive["squash_center"]) * archive["squash_factor"]
+            x = z / np.sqrt(1 + (z / 3) ** 2)
         if "pca_mean" in archive:
             x = (x - archive["pca_mean"]) @ archive["pca_components"].T
     else:
@@ -236,7 +239,10 @@ def main():
             compare(binary, directory, f"ensemble-{norm}", [*kind, "--ensemble", "3", "--norm", norm, "--no-texts", "--activations", "relu"])
         compare(binary, directory, "ensemble-numbers", [*price, "--ensemble", "3", "--activations", "tanh"])
         compare(binary, directory, "ensemble-poisson", ["--target", "count", "--task", "regression", "--loss", "poisson", "--ensemble", "3", "--no-texts", "--activations", "tanh"])
-        for scale in ["none", "unit", "standard", "robust"]:
+        for kinds in [kind, price]:
+            compare(binary, directory, f"tabular-{kinds[1]}", [*kinds, "--preset", "tabular-s"])
+        compare(binary, directory, "smooth-ensemble", [*kind, "--scale", "smooth", "--input-scales", "3", "--ensemble", "2", "--pca", "4", "--norm", "layer"])
+        for scale in ["none", "unit", "standard", "robust", "smooth"]:
             narrow = ["--ignore", "large,year"] if scale == "none" else []
             compare(binary, directory, f"scale-{scale}", [*kind, "--scale", scale, "--no-texts", "--activations", "silu", *narrow])
         for loss in ["mse", "mae", "huber", "quantile:0.8"]:

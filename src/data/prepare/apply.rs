@@ -9,7 +9,7 @@ use super::outputs::Outputs;
 use super::pca::{Pca, Projection};
 use super::rows::{Prepared, Rows};
 use super::steps::{Step, StepKind};
-use super::{Input, Prepare};
+use super::{Input, Prepare, Squash};
 use crate::data::table::Table;
 use crate::error::{Error, Result};
 use crate::files;
@@ -27,6 +27,7 @@ impl Prepare {
         require_memory(values, "the inputs")?;
         let encoding = Encoding {
             steps: self.steps(&table)?,
+            squash: self.squash(),
             encoded: self.encoded_width(),
             width,
             projection: self.pca().map(Pca::projection),
@@ -91,6 +92,9 @@ impl Prepare {
                     step.run(&all.part(rows.clone()), out, width)
                         .map_err(|row| not_finite(table.name(), step.column, done + start + row))?;
                 }
+                if let Some(squash) = self.squash() {
+                    squash.apply(out);
+                }
                 let mut kept = 0;
                 for row in (0..rows.len()).filter(|&row| is_train[row]) {
                     out.copy_within(row * width..(row + 1) * width, kept * width);
@@ -134,6 +138,8 @@ const VALUES_PER_THREAD: usize = 1 << 18;
 /// How rows become inputs.
 struct Encoding<'a> {
     steps: Vec<Step<'a>>,
+    /// What bends the values.
+    squash: Option<&'a Squash>,
     /// How many values the steps write for a row.
     encoded: usize,
     /// How many inputs the network has.
@@ -163,7 +169,12 @@ fn run_all<'s>(
     before: usize,
     out: &mut [f32],
 ) -> Result<Seen, (usize, &'s str)> {
-    let &Encoding { ref steps, encoded, width, ref projection } = encoding;
+    let &Encoding { ref steps, squash, encoded, width, ref projection } = encoding;
+    let squash = |rows: &mut [f32]| {
+        if let Some(squash) = squash {
+            squash.apply(rows);
+        }
+    };
     let n_rows = rows.range.len();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let n_threads = (n_rows * encoded / VALUES_PER_THREAD).clamp(1, cores);
@@ -176,11 +187,15 @@ fn run_all<'s>(
             let start = start + i * BLOCK_ROWS;
             let rows = rows.part(start..start + out.len() / width);
             match &mut projection {
-                None => run_block(steps, &rows, out, encoded, &mut seen.unknown)?,
+                None => {
+                    run_block(steps, &rows, out, encoded, &mut seen.unknown)?;
+                    squash(out);
+                }
                 Some(projection) => {
                     let block = &mut block[..rows.range.len() * encoded];
                     block.fill(0.0);
                     run_block(steps, &rows, block, encoded, &mut seen.unknown)?;
+                    squash(block);
                     let pairs = out.chunks_exact_mut(width).zip(block.chunks_exact(encoded));
                     for (row, (out, x)) in (before + start..).zip(pairs) {
                         let hash = xxh3_128_with_seed(&files::le_bytes(x), row as u64);

@@ -1,7 +1,7 @@
 //! Learns from the training rows of a table.
 
 use super::roles::listed;
-use super::{Input, Missing, Pca, Prepare, Roles, Scale, TableOptions, resolution};
+use super::{Input, Missing, Pca, Prepare, Roles, Scale, Squash, TableOptions, resolution};
 use crate::data::table::{Column, Kind, MISSING, Table};
 use crate::error::{Error, Result};
 
@@ -78,6 +78,7 @@ impl Prepare {
         train.iter().for_each(|&row| is_train[row as usize] = true);
         let moments = moments(table, &is_train);
         let (mut inputs, mut constant, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut squash = (options.scale == Scale::Smooth).then(Squash::default);
         let mut notices = Vec::new();
         for &column in roles.inputs.iter().chain(&roles.targets) {
             if let Column { name, kind: Kind::Number } = &table.columns()[column] {
@@ -98,7 +99,13 @@ impl Prepare {
                         found.count == 0 || found.least == found.largest && found.missing == 0;
                     match is_constant && !options.keep_constant {
                         true => constant.push(&name[..]),
-                        false => inputs.push(number(table, column, found, options, &is_train)),
+                        false => {
+                            let input = number(table, column, found, options, &is_train);
+                            if let Some(squash) = &mut squash {
+                                squash_number(squash, table, column, &input, &is_train);
+                            }
+                            inputs.push(input);
+                        }
                     }
                 }
                 Kind::Text(levels) => {
@@ -116,9 +123,17 @@ impl Prepare {
                                 "`{name}` has {occurring} levels; the {MOST_LEVELS} most frequent ones are inputs"
                             ));
                         }
-                        let levels = most_frequent(levels, &counts);
-                        let column = name.clone();
-                        inputs.push(Input::Category { column, levels, missing: missing > 0 });
+                        let kept = most_frequent(levels, &counts);
+                        let input = Input::Category {
+                            column: name.clone(),
+                            contrast: squash.is_some() && kept.len() == 2,
+                            missing: squash.is_none() && missing > 0,
+                            levels: kept,
+                        };
+                        if let Some(squash) = &mut squash {
+                            squash_levels(squash, &input, levels, &counts, rows + missing);
+                        }
+                        inputs.push(input);
                     }
                 }
             }
@@ -144,7 +159,7 @@ impl Prepare {
         }
         let target = roles.target(table);
         let weight = roles.weight.map(|column| table.columns()[column].name.clone());
-        let mut prepare = Self { inputs, target, weight, pca: None };
+        let mut prepare = Self { inputs, target, weight, squash, pca: None };
         if let Some(k) = options.pca {
             prepare.pca = Some(Pca::fit(&prepare, table, &is_train, k)?);
         }
@@ -187,18 +202,13 @@ fn number(
     is_train: &[bool],
 ) -> Input {
     let robust = options.scale == Scale::Robust;
-    let sorted = (found.missing > 0 || robust).then(|| {
-        let rows = table.numbers(column).zip(is_train);
-        let mut values: Vec<f32> =
-            rows.filter(|(value, train)| **train && !value.is_nan()).map(|(x, _)| x).collect();
-        values.sort_unstable_by(f32::total_cmp);
-        values
-    });
+    let sorted = (found.missing > 0 || robust).then(|| sorted(table, column, is_train));
     let quantile = |q: f64| sorted.as_ref().map_or(0.0, |sorted| quantile(sorted, q));
     let fill = quantile(0.5);
     let (mean, deviation) = found.mean_and_deviation(fill);
     let (center, scale) = match options.scale {
-        Scale::None => (0.0, 1.0),
+        // what bends all inputs scales them too
+        Scale::None | Scale::Smooth => (0.0, 1.0),
         Scale::Unit => (found.least, found.largest - found.least),
         Scale::Auto | Scale::Standard => (mean, deviation),
         Scale::Robust => (fill, quantile(0.75) - quantile(0.25)),
@@ -215,6 +225,65 @@ fn number(
         center,
         scale: scale.unwrap_or(1.0),
         indicator: found.missing > 0,
+    }
+}
+
+/// The numbers of a column in the training rows, by size.
+fn sorted(table: &Table, column: usize, is_train: &[bool]) -> Vec<f32> {
+    let rows = table.numbers(column).zip(is_train);
+    let mut values: Vec<f32> =
+        rows.filter(|(value, train)| **train && !value.is_nan()).map(|(x, _)| x).collect();
+    values.sort_unstable_by(f32::total_cmp);
+    values
+}
+
+/// Learns how to bend the inputs of a column of numbers.
+fn squash_number(
+    squash: &mut Squash,
+    table: &Table,
+    column: usize,
+    input: &Input,
+    is_train: &[bool],
+) {
+    let Input::Number { fill, indicator, .. } = input else { return };
+    let mut counts: Vec<(f64, usize)> = Vec::new();
+    let sorted = sorted(table, column, is_train);
+    let rows = is_train.iter().filter(|is_train| **is_train).count();
+    let missing = rows - sorted.len();
+    for value in sorted.into_iter().map(f64::from) {
+        match counts.last_mut() {
+            Some((last, count)) if *last == value => *count += 1,
+            _ => counts.push((value, 1)),
+        }
+    }
+    if let (Some(fill), true) = (*fill, missing > 0) {
+        let at = counts.partition_point(|(value, _)| *value < fill);
+        counts.insert(at, (fill, missing));
+    }
+    squash.push(&counts);
+    if *indicator {
+        squash.push(&[(0.0, rows - missing), (1.0, missing)]);
+    }
+}
+
+/// Learns how to bend the inputs of a category, by how often its levels occur in so many rows.
+fn squash_levels(
+    squash: &mut Squash,
+    input: &Input,
+    levels: &[String],
+    counts: &[usize],
+    rows: usize,
+) {
+    let Input::Category { levels: kept, contrast, .. } = input else { return };
+    let count = |level: &String| {
+        levels.iter().position(|other| other == level).map_or(0, |code| counts[code])
+    };
+    let counts: Vec<usize> = kept.iter().map(count).collect();
+    match (contrast, &counts[..]) {
+        (true, &[first, second]) => {
+            squash.push(&[(-1.0, second), (0.0, rows - first - second), (1.0, first)]);
+        }
+        _ => counts.iter().for_each(|&count| squash.push(&[(0.0, rows - count), (1.0, count)])),
     }
 }
 

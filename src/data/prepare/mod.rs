@@ -11,6 +11,7 @@ mod pca;
 mod resolution;
 mod roles;
 mod rows;
+mod squash;
 mod steps;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use columns::Cell;
 pub use pca::Pca;
 pub use roles::{Roles, TableOptions, TaskChoice};
 pub use rows::Prepared;
+pub use squash::Squash;
 
 /// How numbers are scaled: learnt from the training part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub enum Scale {
     Standard,
     /// Median 0, distance between the quartiles 1.
     Robust,
+    /// The same for all inputs, levels too, which are then bent so that none exceeds 3. Two levels become one input.
+    Smooth,
 }
 
 /// What is done about missing numbers.
@@ -73,7 +77,8 @@ pub enum Input {
         /// Whether numbers were missing in the training part.
         indicator: bool,
     },
-    /// An input for each level, 1 for that of the row and 0 for the others; a text that is none of them is 0 throughout.
+    /// An input for each level, 1 for that of the row and 0 for the others; a text that is none of them is 0 throughout. Or, of two levels, one input: 1 for the first, -1 for the
+    /// second.
     Category {
         /// The name of the column.
         column: String,
@@ -81,6 +86,9 @@ pub enum Input {
         levels: Vec<String>,
         /// Whether a missing text is a level of its own, the last one.
         missing: bool,
+        /// Whether two levels are one input.
+        #[serde(default, skip_serializing_if = "is_false")]
+        contrast: bool,
     },
 }
 
@@ -96,6 +104,7 @@ impl Input {
     pub fn width(&self) -> usize {
         match self {
             Self::Number { indicator, .. } => 1 + usize::from(*indicator),
+            Self::Category { contrast: true, .. } => 1,
             Self::Category { levels, missing, .. } => levels.len() + usize::from(*missing),
         }
     }
@@ -137,7 +146,14 @@ pub struct Prepare {
     target: Target,
     weight: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    squash: Option<Squash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pca: Option<Pca>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_false(is: &bool) -> bool {
+    !*is
 }
 
 impl Prepare {
@@ -149,6 +165,11 @@ impl Prepare {
     /// What is to be learnt.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// What bends the inputs, before any principal components; `None` if nothing does.
+    pub fn squash(&self) -> Option<&Squash> {
+        self.squash.as_ref()
     }
 
     /// The principal components that the network sees in the place of the inputs; `None` if it sees these.
@@ -202,7 +223,7 @@ impl Prepare {
             indicator: false,
         };
         let inputs = columns[..n_in].iter().map(plain).collect();
-        Ok(Self { inputs, target, weight: None, pca: None })
+        Ok(Self { inputs, target, weight: None, squash: None, pca: None })
     }
 
     /// How many inputs the network has.
@@ -268,6 +289,11 @@ impl Prepare {
         if self.inputs.is_empty() {
             return damaged("it makes inputs of no column; expected at least one".to_owned());
         }
+        if let Some(Err(problem)) =
+            self.squash.as_ref().map(|squash| squash.check(self.encoded_width()))
+        {
+            return damaged(problem);
+        }
         if let Some(Err(problem)) = self.pca.as_ref().map(|pca| pca.check(self.encoded_width())) {
             return damaged(problem);
         }
@@ -275,6 +301,12 @@ impl Prepare {
             return damaged(format!("it makes {} inputs; expected {n_in}", self.n_inputs()));
         }
         for input in &self.inputs {
+            if let Input::Category { column, levels, contrast: true, missing } = input
+                && (levels.len() != 2 || *missing)
+            {
+                let levels = levels.len();
+                return damaged(format!("`{column}` has {levels} levels in one input; expected 2"));
+            }
             if let Input::Number { column, fill, center, scale, .. } = input
                 && !(fill.unwrap_or(0.0).is_finite() && center.is_finite() && scale.is_normal())
             {

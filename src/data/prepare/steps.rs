@@ -32,17 +32,20 @@ pub(super) enum StepKind {
         factor: f64,
         indicator: bool,
     },
-    /// For each code, which input is 1, if one is; the input of a missing text.
+    /// For each code, which input has which value, if one has; that of a missing text.
     Codes {
-        inputs: Vec<Option<usize>>,
-        missing: Option<usize>,
+        inputs: Vec<Option<Level>>,
+        missing: Option<Level>,
     },
     /// Numbers whose digits are the levels.
     Digits {
-        inputs: HashMap<String, usize>,
-        missing: Option<usize>,
+        inputs: HashMap<String, Level>,
+        missing: Option<Level>,
     },
 }
+
+/// An input of a category, and the value that it has.
+type Level = (usize, f32);
 
 impl StepKind {
     pub fn of(input: &Input, table: &Table, column: usize) -> Result<Self> {
@@ -66,10 +69,14 @@ impl StepKind {
                 })?;
                 Ok(Self::NumberTexts { values, fill, center, factor: 1.0 / scale, indicator })
             }
-            (Input::Category { levels, missing, .. }, kind) => {
-                let position: HashMap<&str, usize> =
-                    levels.iter().enumerate().map(|(i, level)| (&level[..], i)).collect();
-                let missing = missing.then_some(levels.len());
+            (Input::Category { levels, missing, contrast, .. }, kind) => {
+                let value = |i: usize| match contrast {
+                    true => (0, if i == 0 { 1.0 } else { -1.0 }),
+                    false => (i, 1.0),
+                };
+                let position: HashMap<&str, Level> =
+                    levels.iter().enumerate().map(|(i, level)| (&level[..], value(i))).collect();
+                let missing = missing.then_some((levels.len(), 1.0));
                 Ok(match kind {
                     Kind::Text(texts) => {
                         let inputs =
@@ -116,8 +123,8 @@ impl Step<'_> {
     pub fn run(&self, rows: &Rows<'_>, out: &mut [f32], width: usize) -> Result<usize, usize> {
         let out = out.chunks_exact_mut(width);
         let mut unknown = 0;
-        let mut set = |row: &mut [f32], input: Option<usize>, is_missing: bool| match input {
-            Some(input) => row[self.to + input] = 1.0,
+        let mut set = |row: &mut [f32], level: Option<Level>, is_missing: bool| match level {
+            Some((input, value)) => row[self.to + input] = value,
             None => unknown += usize::from(!is_missing),
         };
         match &self.kind {

@@ -40,6 +40,45 @@ fn fitted(options: &TableOptions) -> (Prepare, Vec<String>) {
     Prepare::fit(&table, &roles, options, &[0, 1, 2, 3]).unwrap()
 }
 
+/// Every input is scaled by its quartiles and bent, two levels are one input, and what is missing there is neither.
+#[test]
+fn smooth_inputs_are_scaled_by_quartiles_and_bent() {
+    let (prepare, _) = fitted(&TableOptions { scale: Scale::Smooth, ..TableOptions::default() });
+    let [Input::Number { fill, center, scale, indicator, .. }, category] = prepare.inputs() else {
+        panic!("{prepare:?}")
+    };
+    assert_eq!((*fill, *center, *scale, *indicator), (Some(4.0), 0.0, 1.0, true));
+    let levels = ["blue", "red"].map(str::to_owned).to_vec();
+    let column = "colour".to_owned();
+    assert_eq!(*category, Input::Category { column, levels, missing: false, contrast: true });
+    prepare.check(3).unwrap();
+    assert!(prepare.check(4).is_err());
+
+    let prepared = prepare.apply(table(), true).unwrap();
+    let bent = |z: f64| (z / (1.0 + z * z / 9.0).sqrt()) as f32;
+    // the sizes 1, 4, 4 and 10 have the median 4 and quartiles 2.25 apart; 0, 0, 0 and 1, of what is missing, 0 and 0.25; -1, 0, 1 and 1, of the colours, 0.5 and 1.25
+    let row = |size: f64, missing: f64, colour: f64| {
+        [bent((size - 4.0) / 2.25), bent(missing / 0.25), bent((colour - 0.5) / 1.25)]
+    };
+    let expected = [
+        row(1.0, 0.0, -1.0),
+        row(4.0, 1.0, 1.0),
+        row(4.0, 0.0, 0.0),
+        row(10.0, 0.0, 1.0),
+        row(100.0, 0.0, 0.0),
+    ];
+    assert_eq!(prepared.inputs, expected.concat());
+    assert!(prepared.inputs.iter().all(|x| x.abs() < 3.0));
+    let unknown = prepare.unknown_levels(&prepared.unknown, prepared.n_rows);
+    assert!(unknown[0].contains("`colour`: 1 of 5 values"), "{unknown:?}");
+    // a column with three levels keeps an input for each
+    let (table, options) =
+        (table(), TableOptions { scale: Scale::Smooth, ..TableOptions::default() });
+    let roles = Roles::of(&table, &options).unwrap();
+    let (prepare, _) = Prepare::fit(&table, &roles, &options, &[0, 1, 2, 3, 4]).unwrap();
+    assert_eq!(prepare.inputs()[1].width(), 3);
+}
+
 #[test]
 fn what_is_learnt_comes_from_the_training_part_alone() {
     let (prepare, notices) = fitted(&TableOptions::default());
@@ -52,7 +91,7 @@ fn what_is_learnt_comes_from_the_training_part_alone() {
     assert!((scale - deviation).abs() < 1e-12);
     let levels = ["blue", "red"].map(str::to_owned).to_vec();
     let column = "colour".to_owned();
-    assert_eq!(*category, Input::Category { column, levels, missing: true });
+    assert_eq!(*category, Input::Category { column, levels, missing: true, contrast: false });
     assert!(notices[0].contains("one value there: `constant`"), "{notices:?}");
 
     let prepared = prepare.apply(table(), true).unwrap();

@@ -64,6 +64,16 @@ kernel! {
 }
 
 kernel! {
+    /// `values[r, j] *= factors[j]`, for as many of the `n` columns as there are factors.
+    pub fn multiply_columns(values: &mut [f32], factors: &[f32], n: usize) {
+        assert!(factors.len() <= n, "multiply_columns: {} factors for {n} columns", factors.len());
+        for row in values.chunks_exact_mut(n) {
+            row.iter_mut().zip(factors).for_each(|(x, factor)| *x *= *factor);
+        }
+    }
+}
+
+kernel! {
     /// `values *= factor`.
     pub fn scale(values: &mut [f32], factor: f32) {
         values.iter_mut().for_each(|x| *x *= factor);
@@ -116,6 +126,21 @@ mod tests {
                 for (j, sum) in out.iter().enumerate() {
                     let expected: f32 = (0..5).map(|r| values[r * n + first + j]).sum();
                     assert_eq!(*sum, expected);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn columns_are_multiplied_at_every_width() {
+        on_each_isa(|isa| {
+            for count in SIZES {
+                let (n, factors) = (count + 3, (0..count).map(|j| j as f32 - 2.5));
+                let factors: Vec<f32> = factors.collect();
+                let mut values: Vec<f32> = (0..5 * n).map(|i| i as f32).collect();
+                multiply_columns(isa, &mut values, &factors, n);
+                for (i, value) in values.iter().enumerate() {
+                    assert_eq!(*value, i as f32 * factors.get(i % n).unwrap_or(&1.0), "{count}");
                 }
             }
         });

@@ -126,6 +126,9 @@ pub struct PackedLayout {
     pub list_len: usize,
     /// How many samples of a batch a product of phase 2 adds up at a time.
     pub samples_block: usize,
+    /// The inputs before they are multiplied by learned factors, and the gradient by what came of it, `[in_panels][capacity][L]`; empty without such.
+    pub unscaled: Range<usize>,
+    pub input_gradient: Range<usize>,
 }
 
 impl PackedLayout {
@@ -163,7 +166,8 @@ impl PackedLayout {
         for (l, (sizes, layer)) in layout.layers().iter().zip(spec.layers()).enumerate() {
             let (n_in, n_out) = (sizes.n_in, sizes.n_out);
             let (in_panels, out_panels) = (n_in.div_ceil(width), n_out.div_ceil(width));
-            let passes_back = l > frozen && batch > 0;
+            let passes_back =
+                (l > frozen || l == 0 && frozen == 0 && spec.scales_inputs()) && batch > 0;
             let slopes = if layer.keeps_slope() { out_panels } else { 0 };
             layers.push(PackedLayer {
                 n_in,
@@ -217,7 +221,7 @@ impl PackedLayout {
         let samples_block = if partition.fixed { FIXED_SAMPLES } else { SAMPLES_BLOCK / width };
         let list_len = (tiles * longest).max(width * (samples_block + 8));
         let split = match spec.norm() {
-            Norm::None => split_layers(&layers, batch, partition),
+            Norm::None if !spec.scales_inputs() => split_layers(&layers, batch, partition),
             _ => 0,
         };
         let parts = layers[..split].iter().skip(1).map(|layer| layer.in_panels).max().unwrap_or(0);
@@ -236,6 +240,9 @@ impl PackedLayout {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let scaled = if spec.scales_inputs() && batch > 0 { layers[0].in_panels } else { 0 };
+        let mut matrix = || take(&mut arena_len, [scaled, capacity, width]);
+        let (unscaled, input_gradient) = (matrix()?, matrix()?);
         let mask_blocks = n_in.div_ceil(MASK_BITS);
         let copies = if split > 0 { workers.len() } else { 1 };
         let masks_len = (mask_blocks.checked_mul(capacity)).and_then(|len| len.checked_mul(copies));
@@ -254,6 +261,8 @@ impl PackedLayout {
             masks_len: masks_len.ok_or_else(overflow)?,
             list_len,
             samples_block,
+            unscaled,
+            input_gradient,
         })
     }
 

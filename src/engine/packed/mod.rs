@@ -42,7 +42,7 @@ pub use backpropagation::forward_backward;
 pub use layout::EVALUATION_BLOCK;
 pub use normalized::forward_hidden;
 pub use rows::Rows;
-pub use update::{change_all, weight_gradients};
+pub use update::{change_all, learn_input_scales, weight_gradients};
 
 /// The buffers of a step on panels.
 #[derive(Debug)]
@@ -61,8 +61,9 @@ pub struct PackedNetwork {
     /// A worker's after the other.
     lists: Vec<u32>,
     order: InputOrder,
-    /// Whether steps of training disturb the inputs, and with noise.
-    disturbs_inputs: bool,
+    /// Whether inputs lie in their order, because steps of training disturb them or multiply them by factors of their own.
+    keeps_order: bool,
+    /// Whether steps add noise to the inputs.
     adds_noise: bool,
     /// Whether zeros of the inputs are left out.
     skips_zeros: bool,
@@ -119,7 +120,7 @@ impl PackedNetwork {
             masks: zeros_of(layout.masks_len)?,
             lists: zeros_of(layout.list_len * partition.workers)?,
             order: InputOrder::Given,
-            disturbs_inputs: !spec.inputs().is_none(),
+            keeps_order: !spec.inputs().is_none() || spec.scales_inputs(),
             adds_noise: spec.inputs().noise > 0.0,
             skips_zeros: false,
             knows_zeros: true,
@@ -131,8 +132,7 @@ impl PackedNetwork {
 
     /// Chooses how the inputs of a data set lie, and whether their zeros are left out.
     pub fn begin(&mut self, data: &Dataset, batch: &[u32]) {
-        // what disturbs an input depends on its number
-        self.order = if self.disturbs_inputs { InputOrder::Given } else { InputOrder::of(data) };
+        self.order = if self.keeps_order { InputOrder::Given } else { InputOrder::of(data) };
         self.skips_zeros =
             !self.adds_noise && zeros::may_pay(data) && zeros::pay(data, batch, SPARSE_ROWS);
         if self.skips_zeros && !self.knows_zeros {

@@ -90,6 +90,15 @@ pub fn forward_backward(
         }
         clock.lap(|phases| &mut phases.backward);
     }
+    if context.learns_input_scales() {
+        member.synchronise();
+        clock.lap(|phases| &mut phases.wait);
+        let own = even_range(layout.layers[0].in_panels, worker, member.count());
+        for rows in blocks(0..batch.len(), layout.rows_block).map(rows_of) {
+            rows.gradient_by_inputs(own.clone());
+        }
+        clock.lap(|phases| &mut phases.backward);
+    }
 }
 
 impl Rows<'_> {

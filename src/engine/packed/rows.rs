@@ -11,6 +11,7 @@ use super::lists::list_inputs;
 use crate::engine::clock::{Clock, count_multiply_adds};
 use crate::engine::context::Context;
 use crate::engine::hidden::{Training, Units};
+use crate::engine::input_scales;
 use crate::engine::partition::blocks;
 use crate::engine::score::Score;
 use crate::gemm::panels::{PANELS, SPARSE_ROWS, Tile, count_product};
@@ -42,6 +43,9 @@ impl Rows<'_> {
         clock.lap(|phases| &mut phases.forward);
         // nobody needs the `dz` of a frozen layer
         (split.max(context.frozen + 1)..layers.len()).rev().for_each(|l| self.backward(l));
+        if context.learns_input_scales() {
+            self.gradient_by_inputs(0..layers[0].in_panels);
+        }
         clock.lap(|phases| &mut phases.backward);
         score
     }
@@ -70,6 +74,20 @@ impl Rows<'_> {
                 // SAFETY: phase 1, own rows.
                 let values = unsafe { packed.arena.write(self.of_panel(input, panel)) };
                 context.disturb_inputs(self.units(None, panel), values);
+            }
+        }
+        if self.training.is_some() && context.spec.scales_inputs() {
+            let (input, kept) = (packed.layout.input(0, *worker), &packed.layout.unscaled);
+            for panel in 0..packed.layout.layers[0].in_panels {
+                // SAFETY: phase 1, own rows of two buffers.
+                let (values, kept) = unsafe {
+                    (
+                        packed.arena.write(self.of_panel(input, panel)),
+                        packed.arena.write(self.of_panel(kept, panel)),
+                    )
+                };
+                let first = panel * packed.layout.width;
+                input_scales::apply(context, first..first + packed.layout.width, values, kept);
             }
         }
     }
@@ -333,6 +351,13 @@ impl Rows<'_> {
         if self.context.spec.layers()[l - 1].norm == Norm::Layer {
             self.layer_norm_gradient(l - 1);
         }
+    }
+
+    /// The gradient by some panels of what the first layer reads, of which the factors of the inputs learn.
+    pub fn gradient_by_inputs(&self, panels: Range<usize>) {
+        let (layout, n_out) = (self.packed.layout, self.packed.layout.layers[0].n_out);
+        count_product();
+        panels.for_each(|panel| self.input_gradient(0, 0..n_out, &layout.input_gradient, panel));
     }
 
     /// `da = dz w` for one panel of inputs, summed over some outputs, which begin with a panel; overwrites it in a buffer.

@@ -9,6 +9,7 @@ use super::lists::list_samples;
 use super::{Packed, convert};
 use crate::engine::clock::count_multiply_adds;
 use crate::engine::context::Context;
+use crate::engine::input_scales;
 use crate::engine::kernels::norm::{add_column_products, add_column_sums};
 use crate::engine::kernels::rows;
 use crate::engine::optimizer::{Change, Use};
@@ -42,6 +43,33 @@ pub fn weight_gradients<'a>(
             layer.learn_biases(part.biases.clone());
         }
         part.biases.for_each(|panel| layer.learn_norm(panel));
+    });
+}
+
+/// Phase 2 of the factors of the inputs.
+pub fn learn_input_scales(
+    context: &Context<'_>,
+    packed: &Packed<'_>,
+    worker: usize,
+    batch: usize,
+    usage: &Use<'_>,
+) {
+    let layout = packed.layout;
+    input_scales::learn(context, worker, usage, layout.width, |inputs, gradient| {
+        let of_panel = |buffer: &Range<usize>| {
+            let panel = inputs.start / layout.width;
+            // SAFETY: phase 2: nobody writes these buffers.
+            unsafe {
+                packed
+                    .arena
+                    .read(layout.at(buffer.start, panel, 0)..layout.at(buffer.start, panel, batch))
+            }
+        };
+        let mut sums = [0.0; MAX_WIDTH];
+        let sums = &mut sums[..layout.width];
+        let (dx, x) = (of_panel(&layout.input_gradient), of_panel(&layout.unscaled));
+        add_column_products(context.isa, sums, dx, x);
+        gradient.copy_from_slice(&sums[..inputs.len()]);
     });
 }
 

@@ -31,11 +31,15 @@ pub enum Init {
     Glorot,
     /// Orthonormal rows or columns (Saxe et al., 2014), from a QR decomposition; needs LAPACK.
     Orthogonal,
+    /// Normal with the variance `1/n_in` and biases with the variance 1; the output layer starts at 0, weights and biases (Holzmüller et al., 2024, arXiv 2407.04491,
+    /// RealMLP-TD-S).
+    Normal,
 }
 
 impl Init {
     /// Every scheme, in the order of help texts and messages.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::He, Self::Lecun, Self::Glorot, Self::Orthogonal];
+    pub const ALL: [Self; 6] =
+        [Self::Auto, Self::He, Self::Lecun, Self::Glorot, Self::Orthogonal, Self::Normal];
 
     /// The name in settings and files.
     pub fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Init {
             Self::Lecun => "lecun",
             Self::Glorot => "glorot",
             Self::Orthogonal => "orthogonal",
+            Self::Normal => "normal",
         }
     }
 
@@ -84,6 +89,9 @@ pub fn initialize(
     );
     for member in 0..layout.members() {
         let (params, seed) = (&mut params[layout.member(member)], member_seed(seed, member));
+        if let Some(scales) = layout.input_scales() {
+            params[scales.range.clone()].fill(1.0);
+        }
         for index in 0..layout.layers().len() {
             initialize_layer(params, spec, layout, index, init, seed)?;
         }
@@ -112,6 +120,14 @@ pub(super) fn initialize_layer(
         Init::Auto | Init::He => 2.0 / n_in,
         Init::Lecun => 1.0 / n_in,
         Init::Glorot => 2.0 / (n_in + n_out),
+        Init::Normal => {
+            let is_output = index + 1 == layout.layers().len();
+            let (w, deviation) = (w.iter_mut(), (1.0 / n_in.sqrt()) as f32);
+            w.for_each(|w| *w = if is_output { 0.0 } else { deviation * rng.normal() });
+            let b = params[place.b()].iter_mut();
+            b.for_each(|b| *b = if is_output { 0.0 } else { rng.normal() });
+            return Ok(());
+        }
         Init::Orthogonal => return orthogonal::fill(w, place.n_out, place.n_in, &mut rng),
     };
     // the uniform distribution on -bound..bound has the variance bound^2 / 3

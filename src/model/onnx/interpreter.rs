@@ -146,6 +146,7 @@ fn result(node: &NodeProto, x: &[&Tensor]) -> Tensor {
         "MatMul" => product(x[0], x[1], &[], false),
         "Gemm" => product(x[0], x[1], x[2].numbers().0, integer("transB") == Some(1)),
         "Exp" => each(x[0], f64::exp),
+        "Sqrt" => each(x[0], f64::sqrt),
         // Phi(x) = gelu(x) / x, and erf(x) = 2 Phi(sqrt(2) x) - 1
         "Erf" => each(x[0], |x| {
             let z = x * std::f64::consts::SQRT_2;

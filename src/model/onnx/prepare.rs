@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::graph::{Graph, Name, integer, texts};
 use super::ports::Port;
 use super::proto::DataType;
-use crate::data::prepare::{Input, Pca, Prepare};
+use crate::data::prepare::{Input, Pca, Prepare, Squash};
 use crate::error::{Error, Result};
 
 /// A tensor (batch, n), and for each of its columns the position among the inputs that it is.
@@ -47,15 +47,27 @@ pub fn inputs(graph: &mut Graph, prepare: &Prepare, ports: &[Port]) -> Result<In
         let axis = graph.integers("axis", &[1]);
         for category in &columns.categories {
             let levels = category.distinct_levels()?;
-            order.extend(category.at..category.at + levels.len());
+            let width = if category.contrast { 1 } else { levels.len() };
+            order.extend(category.at..category.at + width);
             // (batch, 1) becomes (batch, 1, levels); a text that is none of them is 0 throughout
             let attributes = [texts("cats_strings", levels), integer("zeros", 1)];
             let column = &ports[category.column].name;
             let encoded = graph.node("OneHotEncoder", &[column], &attributes);
-            parts.push(graph.node("Squeeze", &[&encoded, &axis], &[]));
+            let encoded = graph.node("Squeeze", &[&encoded, &axis], &[]);
+            parts.push(match category.contrast {
+                false => encoded,
+                true => {
+                    // 1 for the first level, -1 for the second
+                    let signs = graph.floats("signs", &[2, 1], &[1.0, -1.0]);
+                    graph.node("MatMul", &[&encoded, &signs], &[])
+                }
+            });
         }
     }
-    let encoded = Inputs { name: graph.beside(&parts), order };
+    let mut encoded = Inputs { name: graph.beside(&parts), order };
+    if let Some(squash) = prepare.squash() {
+        encoded.name = squashed(graph, &encoded, squash)?;
+    }
     Ok(match prepare.pca() {
         None => encoded,
         Some(pca) => projected(graph, &encoded, pca),
@@ -80,6 +92,7 @@ struct Category<'a> {
     name: &'a str,
     levels: &'a [String],
     missing: bool,
+    contrast: bool,
 }
 
 impl<'a> Category<'a> {
@@ -121,8 +134,8 @@ impl<'a> Columns<'a> {
                     let number = Number { column, at, name, fill, center, scale, indicator };
                     columns.numbers.push(number);
                 }
-                Input::Category { column: ref name, ref levels, missing } => {
-                    let category = Category { column, at, name, levels, missing };
+                Input::Category { column: ref name, ref levels, missing, contrast } => {
+                    let category = Category { column, at, name, levels, missing, contrast };
                     columns.categories.push(category);
                 }
             }
@@ -198,6 +211,28 @@ fn subtract(graph: &mut Graph, x: &str, stem: &str, centers: &[f64], factors: &[
         difference = graph.node("Sub", &[&difference, &low], &[]);
     }
     difference
+}
+
+/// `z / sqrt(1 + z^2 / 9)` with `z = factor (x - center)`.
+fn squashed(graph: &mut Graph, x: &Inputs, squash: &Squash) -> Result<Name> {
+    let of = |values: &[f64]| x.order.iter().map(|&at| values[at]).collect::<Vec<f64>>();
+    let (centers, factors) = (of(&squash.center), of(&squash.factor));
+    if let Some(factor) = factors.iter().find(|factor| !(**factor as f32).is_finite()) {
+        let problem = format!(
+            "an input is multiplied by {factor:e}, which 32 bits do not hold; expected a column of other units, and a training with it"
+        );
+        return Err(Error::invalid("ONNX", problem));
+    }
+    let centred = subtract(graph, &x.name, "median", &centers, &factors);
+    let factors: Vec<f32> = factors.iter().map(|factor| *factor as f32).collect();
+    let factors = graph.floats("factor", &[factors.len()], &factors);
+    let z = graph.node("Mul", &[&centred, &factors], &[]);
+    let square = graph.node("Mul", &[&z, &z], &[]);
+    let (ninth, one) = (graph.floats("ninth", &[], &[1.0 / 9.0]), graph.floats("one", &[], &[1.0]));
+    let share = graph.node("Mul", &[&square, &ninth], &[]);
+    let sum = graph.node("Add", &[&share, &one], &[]);
+    let root = graph.node("Sqrt", &[&sum], &[]);
+    Ok(graph.node("Div", &[&z, &root], &[]))
 }
 
 /// `W (x - mean)`: the principal components, in their order.

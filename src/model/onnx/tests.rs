@@ -68,9 +68,9 @@ fn ensemble_of(
     Model::new(spec, params, Some(metadata)).unwrap()
 }
 
-fn model(target: &str, pca: Option<usize>, activations: &[Activation]) -> Model {
+fn model(target: &str, pca: Option<usize>, scale: Scale, activations: &[Activation]) -> Model {
     let mut tables = Tables::of(table(target));
-    (tables.options.pca, tables.options.scale) = (pca, Scale::Standard);
+    (tables.options.pca, tables.options.scale) = (pca, scale);
     tables.options.task = match target {
         "kind" => TaskChoice::Classification,
         _ => TaskChoice::Regression,
@@ -140,13 +140,18 @@ fn graphs_of_tables_say_what_the_model_says() {
     let all = Activation::ALL.map(|activation| vec![activation]);
     let depths = [vec![], vec![Activation::Tanh, Activation::Relu]];
     for activations in all.iter().chain(&depths) {
-        for pca in [None, Some(3)] {
+        let scales = [Scale::Standard, Scale::Smooth];
+        for (pca, scale) in scales.into_iter().flat_map(|scale| [(None, scale), (Some(3), scale)]) {
             for target in ["kind", "rent"] {
-                let model = model(target, pca, activations);
+                let mut model = model(target, pca, scale, activations);
+                if scale == Scale::Smooth {
+                    model.spec = model.spec.with_input_scales(true);
+                    model.params = noise(Layout::new(&model.spec).unwrap().len(), 83);
+                }
                 let expected = model.predict_table(table(target)).unwrap();
                 let table = table(target);
                 let tensors = run(&to_onnx(&model, DEFAULT_OPSET).unwrap(), &feed(&table)[..5]);
-                let what = format!("{activations:?}, {pca:?}, {target}");
+                let what = format!("{activations:?}, {pca:?}, {scale:?}, {target}");
                 if target == "rent" {
                     assert_close(&tensors["values"], expected.values(), &what);
                     continue;
@@ -198,7 +203,7 @@ fn counts_come_back_as_counts() {
 
 #[test]
 fn names_are_unique_and_files_of_equal_models_equal() {
-    let model = model("kind", None, &[Activation::Gelu, Activation::Gelu]);
+    let model = model("kind", None, Scale::Standard, &[Activation::Gelu, Activation::Gelu]);
     let bytes = to_onnx(&model, 21).unwrap();
     assert_eq!(bytes, to_onnx(&model, 21).unwrap());
     let file = ModelProto::decode(&bytes[..]).unwrap();
@@ -229,7 +234,7 @@ fn names_are_unique_and_files_of_equal_models_equal() {
 
 #[test]
 fn versions_go_together() {
-    let model = model("kind", None, &[]);
+    let model = model("kind", None, Scale::Standard, &[]);
     for (opset, ir) in [(13, 8), (17, 8), (18, 8), (19, 9), (20, 9), (21, 10)] {
         let file = ModelProto::decode(&to_onnx(&model, opset).unwrap()[..]).unwrap();
         assert_eq!(file.ir_version, ir);
@@ -274,14 +279,14 @@ fn what_has_no_place_in_a_graph_is_refused() {
         (r#""""#, "column `concat` has the empty text as a level beside missing texts"),
         (r#""Oslo""#, "column `concat` has the level `Oslo` twice"),
     ] {
-        let mut model = model("kind", None, &[]);
+        let mut model = model("kind", None, Scale::Standard, &[]);
         let json = serde_json::to_string(model.prepare().unwrap()).unwrap();
         let prepare = serde_json::from_str(&json.replace(r#""Bern""#, level)).unwrap();
         model.metadata.as_mut().unwrap().prepare = Some(prepare);
         let error = to_onnx(&model, 17).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let mut model = model("kind", None, &[]);
+    let mut model = model("kind", None, Scale::Standard, &[]);
     model.params[7] = f32::NAN;
     let error = to_onnx(&model, 17).unwrap_err().to_string();
     assert!(error.contains("layer 0 holds weights that are not finite"), "{error}");

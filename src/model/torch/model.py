@@ -60,16 +60,29 @@ class Layer(nn.Linear):
         return self.norm(super().forward(x))
 
 
+class Factors(nn.Module):
+    """Learned factors of the inputs."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(n))
+
+    def forward(self, x):
+        return x * self.scale
+
+
 class Layers(nn.Module):
     """The layers of one network."""
 
     def __init__(self, about, sizes):
         super().__init__()
+        self.inputs = Factors(sizes[0]) if about.get("input_scales") else nn.Identity()
         norms = [about.get("norm", "none")] * (len(sizes) - 2) + ["none"]  # the output layer has none
         self.layers = nn.ModuleList(Layer(*layer) for layer in zip(sizes, sizes[1:], norms))
         self.activations = [*about["activations"], "identity"][: len(self.layers)]
 
     def run(self, x):
+        x = self.inputs(x)
         for layer, activation in zip(self.layers, self.activations):
             x = ACTIVATIONS[activation](layer(x))
         return x
@@ -98,6 +111,10 @@ class Network(Layers):
             self.register_buffer("pca_mean", mean, persistent=False)
             self.register_buffer("pca_components", components.view(-1, len(mean)), persistent=False)
         self.has_pca = bool(pca)
+        squash = prepare.get("squash")
+        self.has_squash = bool(squash)
+        for name, values in (squash or {}).items():
+            self.register_buffer(f"squash_{name}", torch.tensor(values, dtype=torch.float64), persistent=False)
 
     def forward(self, x):
         """Logits, or standardised numbers, (rows, outputs), of what `encode` takes."""
@@ -166,6 +183,9 @@ class Network(Layers):
             if len(pieces[-1]) != len(pieces[0]):
                 raise ValueError(f"{name} has {len(pieces[-1])} cells; expected {len(pieces[0])}, as the columns before it")
         x = torch.cat(pieces, dim=1)
+        if self.has_squash:
+            z = (x.double() - self.squash_center) * self.squash_factor
+            x = (z / (1 + (z / 3) ** 2).sqrt()).float()
         if self.has_pca:
             x = (x.double() - self.pca_mean) @ self.pca_components.T
         return x.to(weight.dtype)
@@ -194,12 +214,15 @@ class Network(Layers):
         """A column for each level, and one for missing texts, if the training part lacked any; unknown texts are 0 in all."""
         places = {level: place for place, level in enumerate(column["levels"])}
         width = len(places) + column["missing"]
-        encoded = torch.zeros(len(cells), width)
+        contrast = column.get("contrast", False)  # 1 for the first of two levels, -1 for the second
+        encoded = torch.zeros(len(cells), 1 if contrast else width)
         for row, cell in enumerate(text(cell) for cell in cells):
             if cell is not None and cell.endswith(".0") and cell not in places:
                 cell = cell[:-2]  # densely reads a column of such numbers so
             place = len(places) if cell is None else places.get(cell, width)
-            if place < width:
+            if place < width and contrast:
+                encoded[row, 0] = 1.0 - 2.0 * place
+            elif place < width:
                 encoded[row, place] = 1.0
         return encoded.to(self.first.weight.device)
 

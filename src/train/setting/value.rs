@@ -358,7 +358,7 @@ macro_rules! words {
 
 words! {
     TaskChoice: "auto", "classification", "regression";
-    Scale: "auto", "none", "unit", "standard", "robust";
+    Scale: "auto", "none", "unit", "standard", "robust", "smooth";
     Missing: "impute", "error";
     ClassWeight: "none", "balanced";
     OptimizerKind: "adam", "sgd";

@@ -146,6 +146,8 @@ impl<'d> Trainer<'d> {
         let spec = model.spec();
         (config.hidden, config.activations) = (spec.hidden(), spec.activations());
         (config.norm, config.ensemble) = (spec.norm(), spec.members());
+        let rate = config.input_scales.unwrap_or(1.0);
+        config.input_scales = spec.scales_inputs().then_some(rate);
         config.split = config.split.resolved(data);
         config.check()?;
         require_training_memory(&config, model.params().len())?;
@@ -255,11 +257,7 @@ impl<'d> Trainer<'d> {
             }
         }
         let mut engine = Engine::new(&spec, options)?.with_targets(task.targets().to_vec())?;
-        if !config.norm_gain {
-            engine = engine.with_tensors(|tensor| {
-                tensor.trained &= !tensor.name.ends_with("norm.weight");
-            })?;
-        }
+        engine = engine.with_tensors(|tensor| config.set_rates(tensor))?;
         if !config.augment.is_none() {
             let shape = ImageShape::of(data, config.augment)?;
             engine = engine.with_augmentation(config.augment, shape)?;
@@ -451,7 +449,10 @@ impl<'d> Trainer<'d> {
             record.set_value(*metric, value);
         }
         let best = state.best_epoch.checked_sub(1).map(|best| &history[best]);
-        let is_best = best.is_none_or(|best| record.is_better_than(best, *metric));
+        let is_best = best.is_none_or(|best| match config.latest_best {
+            false => record.is_better_than(best, *metric),
+            true => !best.is_better_than(&record, *metric),
+        });
         history.push(record);
         if is_best {
             state.best_epoch = history.len();

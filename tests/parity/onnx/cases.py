@@ -61,6 +61,8 @@ def tables(rng, place):
         yield case(f"norm-{norm}", table, "--hidden", "16,8", "--norm", norm, labels="string")
         table = with_classes(rng, mixed(rng), abc)
         yield case(f"ensemble-{norm}", table, "--hidden", "16,8", "--norm", norm, "--ensemble", "3", labels="string")
+    for name, table, kinds in [("mixed", mixed(rng), abc), ("numbers", numbers_alone(rng), ["no", "yes"])]:
+        yield case(f"tabular-{name}", with_classes(rng, table, kinds), "--preset", "tabular-s", "--epochs", "3", labels="string")
     yield case("no-hidden-layer", with_classes(rng, mixed(rng), abc), "--hidden", "")
     for name, classes, labels in [
         ("binary", ["no", "yes"], "string"),
