@@ -24,6 +24,8 @@ pub enum Purpose {
     Noise = 6 << 40,
     /// The seed of a member of an ensemble; the index is the member.
     Member = 7 << 40,
+    /// How a column is shuffled to see what it matters; the index is the repeat.
+    Importance = 8 << 40,
     /// How an image is augmented; the index is the epoch in the upper half, the sample in the lower.
     Augment = 1 << 44,
 }

@@ -132,6 +132,52 @@ fn numbers_are_predicted_in_their_own_units_and_runs_resume() {
     assert_eq!(sandbox.bytes("half/last.safetensors"), sandbox.bytes("whole/last.safetensors"));
 }
 
+/// Shuffled, a column that decides costs accuracy, and one that does not costs nothing; the page says so too. `city` decides nothing here.
+#[test]
+fn eval_tells_which_columns_matter() {
+    let sandbox = Sandbox::new();
+    write(&sandbox, "train.csv", 0..900, "flat");
+    write(&sandbox, "rent.csv", 0..900, "rent");
+    sandbox.ok(&["train", "train.csv", "--out", "run", "--epochs", "40", "--quiet"]);
+    let measure =
+        |arguments: &[&str]| done(&sandbox.ok(&[&["eval"], arguments, &["--json"]].concat()));
+    let found = measure(&["run", "--importance", "--part", "all"]);
+    assert_eq!(found["importance_metric"], "accuracy");
+    let columns = found["importance"].as_array().unwrap();
+    let value = |i: usize, key: &str| columns[i][key].as_f64().unwrap();
+    assert_eq!((&columns[0]["column"], columns.len()), (&"size".into(), 2));
+    // half of the rows change their class
+    assert!(value(0, "mean") > 0.3 && value(0, "sd") < 0.1, "{found}");
+    assert!(value(1, "mean").abs() < 0.05, "{found}");
+    assert_eq!(found, measure(&["run", "--importance", "--part", "all"]));
+    assert!(measure(&["run"])["importance"].is_null());
+    let shown = sandbox.ok(&["eval", "run", "--importance"]);
+    let size = shown.lines().find(|line| line.starts_with("size ")).unwrap();
+    assert!(size.contains(" %"), "{shown}");
+    let page = text(&sandbox.bytes("run/report.html"));
+    assert!(page.contains("What matters") && page.contains("how much worse accuracy becomes"));
+
+    // numbers, in their own units
+    sandbox.ok(&["train", "rent.csv", "--out", "rents", "--epochs", "40", "--quiet"]);
+    let found = measure(&["rents", "--importance"]);
+    assert_eq!(found["importance_metric"], "rmse");
+    assert!(
+        [0, 1].iter().all(|&i| found["importance"][i]["mean"].as_f64() > Some(20.0)),
+        "{found}"
+    );
+
+    // what mixes columns, or has none, has no importance of columns
+    let flags = ["--pca", "2", "--out", "mixed", "--epochs", "2", "--quiet"];
+    sandbox.ok(&[&["train", "train.csv"], &flags[..]].concat());
+    let error = sandbox.fails(&["eval", "mixed", "--importance"], 2);
+    assert!(error.contains("principal components, which mix all columns; expected"), "{error}");
+    assert!(!text(&sandbox.bytes("mixed/report.html")).contains("What matters"));
+    common::write_idx(&sandbox.path("images"), 60, 20);
+    sandbox.ok(&["train", "images", "--out", "pixels", "--epochs", "1", "--quiet"]);
+    let error = sandbox.fails(&["eval", "pixels", "--importance"], 2);
+    assert!(error.contains("the samples are images; expected"), "{error}");
+}
+
 #[test]
 fn rows_from_a_pipe_are_answered_as_they_arrive() {
     let sandbox = Sandbox::new();

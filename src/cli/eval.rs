@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{Confusion, Errors, Stream, Text, grouped, plural, say};
 use crate::store::{RunConfig, config_beside};
-use crate::task::auc;
+use crate::task::{Metric, auc};
+use crate::train::importance;
 
 use super::eval_end::Ended;
 use super::model_args::{EngineArgs, ModelArgs};
@@ -47,6 +48,10 @@ pub struct Args {
     #[command(flatten)]
     engine: EngineArgs,
 
+    /// Also tell how much worse the model becomes when a column is shuffled among the samples, five times each, the most important column first
+    #[arg(long)]
+    importance: bool,
+
     /// Write one JSON object to standard output
     #[arg(long)]
     json: bool,
@@ -56,7 +61,11 @@ const EXAMPLES: &str = "\
 Examples:
   densely eval latest
   densely eval runs/fashion --part val
+  densely eval runs/flats --importance
   densely eval best.safetensors /usr/share/datasets/fashion-mnist --part all --json";
+
+/// How often each column is shuffled.
+const REPEATS: usize = 5;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -97,7 +106,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     say(Text::from(about).wrapped(Stream::Err.width(), 2));
     let score = engine.evaluate(&model.params, &data, &rows);
-    let ended = Ended { source: &source.data, part: measured.part, score, json: args.json };
+    let metric = Metric::suited_to(model.task().loss());
+    let important = match args.importance {
+        true => importance(&mut engine, &model, &data, &rows, metric, REPEATS)?,
+        false => Vec::new(),
+    };
+    let ended = Ended {
+        source: &source.data,
+        part: measured.part,
+        score,
+        importance: (metric, &important),
+        json: args.json,
+    };
     if data.is_regression() {
         let predictions = engine.predict(&model.params, &data, &rows);
         let names = data.target_names().to_vec();

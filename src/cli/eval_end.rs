@@ -1,13 +1,15 @@
 //! What `densely eval` says of a model.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{finite, print_note, print_raw, print_text};
 use crate::engine::Score;
 use crate::report::{
-    Confusion, Errors, Paint, Stream, Text, number, percent, plural, scores, shown_scores,
+    Confusion, Errors, Paint, Stream, Text, important_columns, number, percent, plural, scores,
+    shown_scores,
 };
 use crate::task::Metric;
+use crate::train::Importance;
 
 /// A part of some data that has been measured.
 pub struct Ended<'a> {
@@ -17,11 +19,31 @@ pub struct Ended<'a> {
     pub part: &'static str,
     /// The sums over its samples.
     pub score: Score,
+    /// What matters to the model by a metric; empty if nobody asked.
+    pub importance: (Metric, &'a [Importance]),
     /// Whether programs read it.
     pub json: bool,
 }
 
 impl Ended<'_> {
+    /// Adds what matters to an object for programs.
+    fn add_importance(&self, line: &mut Value) {
+        let (metric, columns) = self.importance;
+        if !columns.is_empty() {
+            line["importance_metric"] = json!(metric.name());
+            line["importance"] = json!(columns);
+        }
+    }
+
+    /// What matters, as a table.
+    fn important(&self, width: Option<usize>) -> Text {
+        let (metric, columns) = self.importance;
+        match columns {
+            [] => Text::default(),
+            columns => Text::from("\n\n").then(important_columns(metric, columns, width)),
+        }
+    }
+
     /// Prints how well classes are recognised. `auc` is the area under the ROC curve, NaN where it is undefined.
     pub fn classes(&self, confusion: &Confusion, auc: f64) -> anyhow::Result<()> {
         let score = self.score;
@@ -35,7 +57,7 @@ impl Ended<'_> {
         if self.json {
             let counts: Vec<Vec<u64>> =
                 confusion.counts().rows().into_iter().map(|row| row.to_vec()).collect();
-            let line = json!({
+            let mut line = json!({
                 "loss": finite(score.loss()),
                 "accuracy": score.accuracy(),
                 "samples": score.samples,
@@ -46,6 +68,7 @@ impl Ended<'_> {
                 "classes": confusion.classes(),
                 "confusion": counts,
             });
+            self.add_importance(&mut line);
             return print_raw(&line.to_string());
         }
         let width = Stream::Out.width();
@@ -57,7 +80,8 @@ impl Ended<'_> {
         let summary = Text::from("accuracy ")
             .with(Paint::Best, percent(score.accuracy()))
             .with(Paint::Plain, format!(", loss {}{auc}, on {samples}\n\n", number(score.loss())));
-        print_text(&summary.wrapped(width, 2).then(confusion.tables(width)))
+        let text = summary.wrapped(width, 2).then(confusion.tables(width));
+        print_text(&text.then(self.important(width)))
     }
 
     /// Prints how far predictions are from the truth.
@@ -79,6 +103,7 @@ impl Ended<'_> {
             if errors.names().len() > 1 {
                 line["targets"] = json!(errors.scores());
             }
+            self.add_importance(&mut line);
             return print_raw(&line.to_string());
         }
         let width = Stream::Out.width();
@@ -86,6 +111,7 @@ impl Ended<'_> {
         let values = scores(&score, Some(r2), true);
         let loss = format!(", loss {}, on {samples}\n\n", number(score.loss()));
         let summary = shown_scores("", "", &values).with(Paint::Plain, loss);
-        print_text(&summary.wrapped(width, 2).then(errors.table(width)))
+        let text = summary.wrapped(width, 2).then(errors.table(width));
+        print_text(&text.then(self.important(width)))
     }
 }

@@ -17,8 +17,9 @@ use crate::report::{
 };
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
+use crate::task::Metric;
 use crate::text::{self, shell};
-use crate::train::{RankedRuns, SweepRun, TrainerState};
+use crate::train::{Importance, RankedRuns, SweepRun, TrainerState, importance};
 
 /// Make a page with pictures of a run, a sweep, or several runs
 ///
@@ -112,6 +113,7 @@ pub fn of_state(
     let model = state.best_model(data)?;
     let backend = Backend::of(config.train.backend)?;
     let measured = measure(&model, data, &parts, backend, state.threads())?;
+    let importance = what_matters(&model, data, &parts, backend, state.threads())?;
     make(out)?;
     let sweep = sweep_of(directory, out);
     let record = RunRecord {
@@ -122,6 +124,7 @@ pub fn of_state(
         parts: &parts,
         backend,
         measured,
+        importance,
         run_dir: directory,
         trained: last_trained(directory),
         sweep: sweep.as_deref(),
@@ -148,6 +151,42 @@ fn measure(
     let outputs = RawOutputs::of(&mut engine, model, data, &rows);
     Ok(Some(outputs.measured(data, Samples { part, rows }, score)))
 }
+
+/// What matters to a model of a table, on the part that is measured; nothing where it would take longer than a page should.
+fn what_matters(
+    model: &Model,
+    data: &Dataset,
+    parts: &Parts,
+    backend: Backend,
+    threads: usize,
+) -> Result<Vec<Importance>> {
+    let Some(prepare) = data.prepare().filter(|prepare| prepare.pca().is_none()) else {
+        return Ok(Vec::new());
+    };
+    let mut rows = match parts.measurable() {
+        Part::Train => return Ok(Vec::new()),
+        part => parts.rows(part, data.len()),
+    };
+    let passes = (prepare.inputs().len() * IMPORTANCE_REPEATS) as f64;
+    let most = IMPORTANCE_FLOPS / (passes * 2.0 * model.params().len() as f64);
+    rows.truncate(most as usize);
+    if rows.len() < FEWEST_ROWS.min(parts.rows(parts.measurable(), data.len()).len()) {
+        return Ok(Vec::new());
+    }
+    let options = EngineOptions { backend, threads, ..EngineOptions::to_evaluate() };
+    let mut engine = Engine::of_model(model, options)?;
+    let metric = Metric::suited_to(model.task().loss());
+    importance(&mut engine, model, data, &rows, metric, IMPORTANCE_REPEATS)
+}
+
+/// How often a page shuffles each column.
+const IMPORTANCE_REPEATS: usize = 5;
+
+/// The most arithmetic that a page spends on it, half a second or so.
+const IMPORTANCE_FLOPS: f64 = 3e10;
+
+/// Fewer samples say nothing.
+const FEWEST_ROWS: usize = 200;
 
 /// The report of a sweep, and in its own directory that of the winner; of a cross-validation that of its predictions instead.
 /// `name` is what the user calls the data.

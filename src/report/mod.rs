@@ -8,6 +8,7 @@ mod curves;
 mod errors;
 mod folds;
 mod format;
+mod importance;
 mod json;
 mod live;
 mod page;
@@ -26,6 +27,7 @@ pub use folds::folds_table;
 pub use format::{
     date, duration, grouped, number, percent, plural, scores, shown_scores, summary, with_chosen,
 };
+pub use importance::important_columns;
 pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;

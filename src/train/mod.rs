@@ -11,6 +11,7 @@ mod estimate;
 mod folds;
 mod follow;
 mod grid;
+mod importance;
 mod measure;
 mod no_effect;
 mod observer;
@@ -33,6 +34,7 @@ pub use folds::{FoldScores, fold_scores};
 pub(crate) use follow::FOLLOWING;
 pub(crate) use follow::written;
 pub use grid::{Grid, MAX_RUNS};
+pub use importance::{Importance, importance};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
 pub use preset::Preset;
 #[cfg(feature = "cli")]

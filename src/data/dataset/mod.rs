@@ -5,6 +5,7 @@ mod classes;
 mod fingerprint;
 mod names;
 mod own_parts;
+mod permuted;
 mod targets;
 
 pub(crate) use names::SampleNames;
