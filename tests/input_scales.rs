@@ -149,6 +149,53 @@ fn factors_learn_with_a_rate_of_their_own() {
     }
 }
 
+/// Factors that are trained below a layer that is not; and what cannot be.
+#[test]
+fn factors_learn_below_layers_that_do_not() {
+    let data = dataset(ROWS, N_IN, 4);
+    let rows: Vec<u32> = (0..ROWS as u32).collect();
+    let (params, _) = params(Norm::None, 1);
+    let spec = spec(Norm::None, 1).with_input_scales(true);
+    for backend in Backend::all() {
+        let options = EngineOptions::new(ROWS).with(|c| c.backend = backend);
+        let mut all = Engine::new(&spec, options).unwrap();
+        let mut expected = vec![0.0; params.len()];
+        all.gradient(&mut expected, &params, &data, &rows);
+        let fixed = |engine: Engine, frozen: &str| {
+            engine.with_tensors(|tensor| tensor.trained = !tensor.name.starts_with(frozen))
+        };
+        let mut engine = fixed(Engine::new(&spec, options).unwrap(), "layers.0.").unwrap();
+        let mut state = State::new(&params).unwrap();
+        let sgd = Sgd::default().with(|sgd| (sgd.lr, sgd.momentum) = (0.5, 0.0));
+        let next = |_| ControlFlow::Continue(());
+        engine.train(&mut state, &sgd, &data, &rows, ROWS, next);
+        let first = engine.layout().layers()[0].w().start..engine.layout().layers()[0].b().end;
+        assert!(state.params()[first.clone()] == params[first.clone()], "{}", backend.name());
+        for i in (0..N_IN).chain(first.end..params.len()) {
+            close(state.params()[i], params[i] - 0.5 * expected[i], backend.name());
+        }
+        // the gradient of factors that do not learn is one all the same, where layers learn
+        let mut engine = fixed(Engine::new(&spec, options).unwrap(), "inputs").unwrap();
+        let mut grads = vec![0.0; params.len()];
+        engine.gradient(&mut grads, &params, &data, &rows);
+        assert!(grads == expected, "{}", backend.name());
+        // and where they are frozen, it is left as it is
+        let frozen = options.with(|c| c.frozen = 1);
+        let mut engine = Engine::new(&spec, frozen).unwrap();
+        let mut grads = vec![7.0; params.len()];
+        engine.gradient(&mut grads, &params, &data, &rows);
+        assert!(grads[..first.end].iter().all(|x| *x == 7.0), "{}", backend.name());
+        let refused = Engine::new(&spec, frozen).unwrap().with_tensors(|tensor| {
+            tensor.trained |= tensor.name.starts_with("inputs");
+        });
+        assert!(
+            refused.unwrap_err().to_string().contains("frozen layers is 0"),
+            "{}",
+            backend.name()
+        );
+    }
+}
+
 #[test]
 fn frozen_layers_take_the_factors_with_them() {
     let data = dataset(ROWS, N_IN, 4);
@@ -194,5 +241,12 @@ fn models_keep_factors() {
         let head = model.with_new_head(3, config.init, 1).unwrap();
         assert_eq!(head.params()[..N_IN], read.params()[..N_IN]);
         assert!(head.spec().scales_inputs());
+        read.check_finite("m").unwrap();
+        let mut broken = read.params().to_vec();
+        let last = layout.member(members - 1).start + 3;
+        broken[last] = f32::NAN;
+        let broken = Model::new(read.spec().clone(), broken, read.metadata().cloned()).unwrap();
+        let message = broken.check_finite("m").unwrap_err().to_string();
+        assert!(message.contains("the factors of its inputs are not finite"), "{message}");
     }
 }

@@ -59,7 +59,7 @@ fn what_a_preset_gives_is_said() {
                    hidden, activations, augment, norm, schedule, batch_size, epochs\n";
     assert!(shown.starts_with(comment), "{shown}");
     let short = sandbox.ok(&["train", "-h"]);
-    assert!(short.contains("[possible values: none, noise, distort, quick]"), "{short}");
+    assert!(short.contains("[possible values: none, noise, distort, quick, tabular-s]"), "{short}");
     for command in ["train", "sweep", "cv"] {
         let long = sandbox.ok(&[command, "--help"]);
         assert!(long.contains("- distort: "), "{command}: {long}");
@@ -71,11 +71,76 @@ fn what_a_preset_gives_is_said() {
     assert!(note.contains("preset quick changes nothing: all.toml and the flags"), "{note}");
 }
 
+/// A preset has other values where numbers are learned, in every command; what the user gives stays.
+#[test]
+fn a_preset_adapts_to_numbers() {
+    let sandbox = Sandbox::new();
+    let rows = (0..120).map(|i| {
+        let x = f64::from(i * 37 % 101);
+        format!("{x},{},{}", 3.5 * x + 0.25, ["a", "b", "c"][i as usize % 3])
+    });
+    let rows: Vec<String> = rows.collect();
+    std::fs::write(sandbox.path("t.csv"), format!("x,y,kind\n{}\n", rows.join("\n"))).unwrap();
+    for command in ["train", "sweep", "cv"] {
+        let shown = |target: &str, more: &[&str]| {
+            let args = [command, "t.csv", "--target", target, "--preset", "tabular-s"];
+            let shown = sandbox.ok(&[&args[..], more, &["--print-config"]].concat());
+            shown.parse::<toml::Table>().unwrap()
+        };
+        let setting = |table: &toml::Table, key: &str| match &table[key] {
+            toml::Value::Array(values) => values[0].to_string(),
+            one => one.to_string(),
+        };
+        let (classes, numbers) = (shown("kind", &[]), shown("y", &[]));
+        for (key, of_classes, of_numbers) in [
+            ("lr", "0.04", "0.07"),
+            ("label_smoothing", "0.1", "0.0"),
+            ("activations", "\"selu\"", "\"mish\""),
+            ("scale", "\"smooth\"", "\"smooth\""),
+        ] {
+            assert_eq!(setting(&classes, key), of_classes, "{command} {key}");
+            assert_eq!(setting(&numbers, key), of_numbers, "{command} {key}");
+        }
+        let given = shown("y", &["--lr", "0.5", "--scale", "standard"]);
+        assert_eq!(setting(&given, "lr"), "0.5", "{command}");
+        assert_eq!(setting(&given, "scale"), "\"standard\"", "{command}");
+    }
+    // beside a model, its network and its columns stay
+    let quick = ["--epochs", "2", "--no-report", "--quiet"];
+    let train = ["train", "t.csv", "--target", "y", "--hidden", "6", "--activations", "relu"];
+    sandbox.ok(&[&train[..], &["--out", "old"], &quick].concat());
+    let from = ["train", "t.csv", "--target", "y", "--init-from", "old", "--preset", "tabular-s"];
+    sandbox.ok(&[&from[..], &["--out", "new"], &quick].concat());
+    let config: toml::Table = text(&sandbox.bytes("new/config.toml")).parse().unwrap();
+    let found = ["init", "scale", "lr"].map(|key| config[key].to_string());
+    assert_eq!(found, ["\"auto\"", "\"auto\"", "0.07"]);
+    assert_eq!(config["activations"].to_string(), "[\"relu\"]");
+    assert!(config.get("input_scales").is_none());
+    // a model with factors keeps them
+    let train = ["train", "t.csv", "--target", "y", "--preset", "tabular-s", "--hidden", "6"];
+    sandbox.ok(&[&train[..], &["--out", "scaled"], &quick].concat());
+    let from = ["train", "t.csv", "--target", "y", "--init-from", "scaled"];
+    let message = sandbox.fails(&[&from[..], &["--input-scales", "none"]].concat(), 2);
+    assert!(message.contains("scaled has factors of its inputs"), "{message}");
+    let message = sandbox.fails(
+        &["train", "t.csv", "--target", "y", "--init-from", "old", "--input-scales", "3"],
+        2,
+    );
+    assert!(message.contains("none, because old has no factors"), "{message}");
+    sandbox.ok(&[&from[..], &["--out", "more"], &quick].concat());
+    assert!(text(&sandbox.bytes("more/config.toml")).contains("input_scales = 1.0"));
+    let shown = sandbox.ok(&["inspect", "scaled"]);
+    assert!(shown.contains("factors of the inputs from "), "{shown}");
+}
+
 #[test]
 fn mistakes_are_one_line() {
     let sandbox = Sandbox::new();
     let message = sandbox.fails(&["train", "--preset", "nose"], 2);
-    assert!(message.contains("possible values: none, noise, distort, quick"), "{message}");
+    assert!(
+        message.contains("possible values: none, noise, distort, quick, tabular-s"),
+        "{message}"
+    );
     let file = |text: &str| std::fs::write(sandbox.path("c.toml"), text).unwrap();
     for (text, expected) in [
         ("preset = 'nose'", "preset: `nose`: expected one of none, noise, distort, quick"),

@@ -478,6 +478,31 @@ fn clean_statistics_are_all_that_clean_statistics_change() {
     }
 }
 
+/// Of epochs with equal accuracy the latest is kept, whatever its loss; without a validation part the last one.
+#[test]
+fn the_latest_of_equal_epochs_is_kept_if_asked() {
+    let data = images();
+    let trained = |latest: bool, split: &str| {
+        let config = config("plain norm").with(|c| {
+            (c.latest_best, c.patience, c.epochs) = (latest, None, 12);
+            c.split = split.parse().unwrap();
+        });
+        let mut trainer = Trainer::new(config, &data).unwrap();
+        trainer.run(&mut ()).unwrap();
+        let accuracies: Vec<Option<f64>> =
+            trainer.state().history().iter().map(|epoch| epoch.val_accuracy).collect();
+        (trainer.state().best_epoch(), accuracies)
+    };
+    // two images validate: many epochs are equal
+    let (epoch, accuracies) = trained(true, "200,2,40");
+    let best = accuracies.iter().flatten().copied().fold(0.0, f64::max);
+    let latest = accuracies.iter().rposition(|one| *one == Some(best)).unwrap() + 1;
+    assert_eq!(epoch, latest, "{accuracies:?}");
+    assert!(accuracies.iter().filter(|one| **one == Some(best)).count() > 1, "{accuracies:?}");
+    assert_eq!(trained(true, "200,0,40").0, 12);
+    assert_eq!(trained(false, "200,0,40").0, 12);
+}
+
 #[test]
 fn planned_epochs_stay_and_constant_rates_go_on() {
     let data = images();

@@ -19,12 +19,13 @@ fn every_flag_arrives_in_the_configuration_and_the_configuration_gives_the_same_
     let flags = "--preset quick --class-weight balanced --hidden 12,7 --activations gelu,elu --init lecun --lr 0.02 --beta1 0.8 --beta2 0.98 --eps 1e-5 \
                  --weight-decay 0.03 --batch-size 33 --epochs 2 --patience 9 --loss cross-entropy --metric macro-f1 --split 200,50,50 --split-seed 6 --seed 4 \
                  --shuffle off --threads 1 --deterministic --backend rust --augment affine:0.5,elastic --norm batch --dropout 0.1,0.2 --input-dropout 0.1 --noise 0.3 \
-                 --input-noise 0.05 --optimizer sgd --momentum 0.8 --nesterov --schedule cosine:0.5 --warmup 0.1 --clip-norm 2 --ema 0.75 --label-smoothing 0.05 --ensemble 2 --norm-gain off --clean-statistics";
+                 --input-noise 0.05 --optimizer sgd --momentum 0.8 --nesterov --schedule cosine:0.5 --warmup 0.1 --clip-norm 2 --ema 0.75 --label-smoothing 0.05 --ensemble 2 --norm-gain off --clean-statistics \
+                 --input-scales 6 --ntk-rates --bias-rate 0.5 --latest-best";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     sandbox.ok(&[&["train", "data", "--out", "a", "--quiet"], &flags[..]].concat());
     let config: toml::Table = text(&sandbox.bytes("a/config.toml")).parse().unwrap();
     let expected: toml::Table = format!(
-        "data = {:?}\ntask = 'auto'\nclass_weight = 'balanced'\nscale = 'auto'\nmissing = 'impute'\nhidden = [12, 7]\naugment = 'affine:0.5,elastic'\nactivations = ['gelu', 'elu']\ninit = 'lecun'\nensemble = 2\nnorm = 'batch'\nnorm_gain = false\nclean_statistics = true\ndropout = [0.1, 0.2]\ninput_dropout = 0.1\nnoise = [0.3]\ninput_noise = 0.05\n\
+        "data = {:?}\ntask = 'auto'\nclass_weight = 'balanced'\nscale = 'auto'\nmissing = 'impute'\nhidden = [12, 7]\naugment = 'affine:0.5,elastic'\nactivations = ['gelu', 'elu']\ninit = 'lecun'\nensemble = 2\nnorm = 'batch'\nnorm_gain = false\nclean_statistics = true\ninput_scales = 6.0\nntk_rates = true\nbias_rate = 0.5\nlatest_best = true\ndropout = [0.1, 0.2]\ninput_dropout = 0.1\nnoise = [0.3]\ninput_noise = 0.05\n\
          optimizer = 'sgd'\nmomentum = 0.8\nnesterov = true\nschedule = 'cosine:0.5'\nwarmup = 0.1\nclip_norm = 2.0\nema = 0.75\nlabel_smoothing = 0.05\nlr = 0.02\nbeta1 = 0.8\n\
          beta2 = 0.98\neps = 1e-5\nweight_decay = 0.03\nbatch_size = 33\nepochs = 2\npatience = 9\n\
          loss = 'cross-entropy'\nmetric = 'macro-f1'\nsplit = '200,50,50'\nsplit_seed = 6\nseed = 4\nshuffle = false\nthreads = 1\ndeterministic = true\nbackend = 'rust'",

@@ -93,13 +93,20 @@ impl Asked {
         Ok(())
     }
 
-    /// Gives a configuration what the preset has for numbers, if these are what is learned.
+    /// Gives a configuration what the preset has for numbers, if these are what is learned, except what somebody else decides.
     ///
     /// # Errors
     /// None for the presets of densely.
-    pub fn adapt(&self, config: &mut TrainConfig, data: &Dataset) -> Result<()> {
+    pub fn adapt(
+        &self,
+        config: &mut TrainConfig,
+        data: &Dataset,
+        is_decided: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         match self.preset.filter(|_| data.is_regression()) {
-            Some(preset) => preset.adapt_to_numbers(config, |key| self.is_of_preset(key)),
+            Some(preset) => {
+                preset.adapt_to_numbers(config, |key| self.is_of_preset(key) && !is_decided(key))
+            }
             None => Ok(()),
         }
     }

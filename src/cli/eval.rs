@@ -9,7 +9,7 @@ use crate::data::{Dataset, Part, Parts, Source, Split};
 use crate::engine::require_memory;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::report::{Confusion, Errors, Stream, Text, grouped, plural, say};
+use crate::report::{Confusion, Errors, Important, Stream, Text, grouped, plural, say};
 use crate::store::{RunConfig, config_beside};
 use crate::task::{Metric, auc};
 use crate::train::importance;
@@ -106,16 +106,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     say(Text::from(about).wrapped(Stream::Err.width(), 2));
     let score = engine.evaluate(&model.params, &data, &rows);
-    let metric = Metric::suited_to(model.task().loss());
     let important = match args.importance {
-        true => importance(&mut engine, &model, &data, &rows, metric, REPEATS)?,
-        false => Vec::new(),
+        true => {
+            let metric = metric_of(args, &model)?;
+            let columns = importance(&mut engine, &model, &data, &rows, metric, REPEATS)?;
+            Some(Important { metric, samples: rows.len(), columns })
+        }
+        false => None,
     };
     let ended = Ended {
         source: &source.data,
         part: measured.part,
         score,
-        importance: (metric, &important),
+        importance: important.as_ref(),
         json: args.json,
     };
     if data.is_regression() {
@@ -133,6 +136,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         _ => auc(engine.predict(&model.params, &data, &rows).view(), &truth),
     };
     ended.classes(&confusion, auc)
+}
+
+/// What chose the epochs of the run that the model lies in, or what suits its loss.
+fn metric_of(args: &Args, model: &Model) -> Result<Metric> {
+    let (is_regression, loss) = (model.task().is_regression(), model.task().loss());
+    let config = config_beside(&args.model.path()?)?;
+    let of_run = config.map(|config| config.train.metric_for(is_regression));
+    let fits = |metric: &Metric| metric.is_loss() || metric.is_regression() == is_regression;
+    Ok(of_run.filter(fits).unwrap_or_else(|| Metric::suited_to(loss)))
 }
 
 /// The data to measure on: what was asked for, or else that of the run which the model lies in, with its split.

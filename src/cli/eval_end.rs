@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use super::{finite, print_note, print_raw, print_text};
 use crate::engine::Score;
 use crate::report::{
-    Confusion, Errors, Paint, Stream, Text, important_columns, number, percent, plural, scores,
+    Confusion, Errors, Important, Paint, Stream, Text, number, percent, plural, scores,
     shown_scores,
 };
 use crate::task::Metric;
-use crate::train::Importance;
 
 /// A part of some data that has been measured.
 pub struct Ended<'a> {
@@ -19,8 +18,8 @@ pub struct Ended<'a> {
     pub part: &'static str,
     /// The sums over its samples.
     pub score: Score,
-    /// What matters to the model by a metric; empty if nobody asked.
-    pub importance: (Metric, &'a [Importance]),
+    /// What matters to the model, if somebody asked.
+    pub importance: Option<&'a Important>,
     /// Whether programs read it.
     pub json: bool,
 }
@@ -28,19 +27,17 @@ pub struct Ended<'a> {
 impl Ended<'_> {
     /// Adds what matters to an object for programs.
     fn add_importance(&self, line: &mut Value) {
-        let (metric, columns) = self.importance;
-        if !columns.is_empty() {
-            line["importance_metric"] = json!(metric.name());
-            line["importance"] = json!(columns);
+        if let Some(important) = self.importance {
+            line["importance_metric"] = json!(important.metric.name());
+            line["importance"] = json!(important.columns);
         }
     }
 
     /// What matters, as a table.
     fn important(&self, width: Option<usize>) -> Text {
-        let (metric, columns) = self.importance;
-        match columns {
-            [] => Text::default(),
-            columns => Text::from("\n\n").then(important_columns(metric, columns, width)),
+        match self.importance {
+            None => Text::default(),
+            Some(important) => Text::from("\n\n").then(important.table(width)),
         }
     }
 

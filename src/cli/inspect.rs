@@ -113,12 +113,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "parameters": layout.parameters(),
             "members": members,
             "layers": layers,
+            "input_scales": factors(&model, &layout),
             "metadata": model.metadata,
         });
         report[outputs(&model)] = json!(model.spec.n_out());
         return print_raw(&report.to_string());
     }
-    print_text(&table(&model, &layers, Stream::Out.width()))
+    print_text(&table(&model, &layout, &layers, Stream::Out.width()))
+}
+
+/// The least and the largest factor of the inputs, if there are some.
+fn factors(model: &Model, layout: &Layout) -> Option<[f64; 2]> {
+    let scales = layout.input_scales()?;
+    let ranges =
+        (0..layout.members()).map(|k| &model.params[layout.member(k)][scales.range.clone()]);
+    let factors = ranges.flatten().map(|x| f64::from(*x));
+    Some([factors.clone().fold(f64::INFINITY, f64::min), factors.fold(f64::NEG_INFINITY, f64::max)])
 }
 
 /// What the outputs are.
@@ -154,7 +164,7 @@ const COLUMNS: [Column; 8] = [
     Column::right("condition", 1, 10, 3),
 ];
 
-fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
+fn table(model: &Model, network: &Layout, layers: &[LayerReport], width: Option<usize>) -> Text {
     let (members, of_member) = (model.spec.members(), model.spec.layers().len());
     let rows: Vec<[String; 8]> = (layers.iter().enumerate())
         .map(|(i, layer)| {
@@ -185,8 +195,15 @@ fn table(model: &Model, layers: &[LayerReport], width: Option<usize>) -> Text {
         "{}, {}, {}\n\n",
         plural(model.spec.n_in(), "input"),
         plural(model.spec.n_out(), if model.task().is_regression() { "target" } else { "class" }),
-        plural(layers.iter().map(|layer| layer.parameters).sum(), "parameter")
+        plural(network.parameters(), "parameter")
     );
+    let sizes = match factors(model, network) {
+        Some([least, largest]) => {
+            let (least, largest) = (short(least), short(largest));
+            format!("factors of the inputs from {least} to {largest}; {sizes}")
+        }
+        None => sizes,
+    };
     let sizes = match members {
         1 => sizes,
         _ => format!("an ensemble of {members} networks; {sizes}"),

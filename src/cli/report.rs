@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::gemm::Backend;
 use crate::model::Model;
 use crate::report::{
-    Measured, RunRecord, Samples, SweepRecord, Text, write_run_report, write_sweep_report,
+    Important, Measured, RunRecord, Samples, SweepRecord, Text, write_run_report,
+    write_sweep_report,
 };
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
-use crate::task::Metric;
 use crate::text::{self, shell};
-use crate::train::{Importance, RankedRuns, SweepRun, TrainerState, importance};
+use crate::train::{RankedRuns, SweepRun, TrainerState, importance};
 
 /// Make a page with pictures of a run, a sweep, or several runs
 ///
@@ -113,7 +113,7 @@ pub fn of_state(
     let model = state.best_model(data)?;
     let backend = Backend::of(config.train.backend)?;
     let measured = measure(&model, data, &parts, backend, state.threads())?;
-    let importance = what_matters(&model, data, &parts, backend, state.threads())?;
+    let importance = what_matters((&model, state), data, &parts, backend);
     make(out)?;
     let sweep = sweep_of(directory, out);
     let record = RunRecord {
@@ -152,31 +152,32 @@ fn measure(
     Ok(Some(outputs.measured(data, Samples { part, rows }, score)))
 }
 
-/// What matters to a model of a table, on the part that is measured; nothing where it would take longer than a page should.
+/// What matters to a model of a table by the run's metric, on the part that is measured or some of it; nothing where it would take longer than a page should.
 fn what_matters(
-    model: &Model,
+    record: (&Model, &TrainerState),
     data: &Dataset,
     parts: &Parts,
     backend: Backend,
-    threads: usize,
-) -> Result<Vec<Importance>> {
-    let Some(prepare) = data.prepare().filter(|prepare| prepare.pca().is_none()) else {
-        return Ok(Vec::new());
-    };
-    let mut rows = match parts.measurable() {
-        Part::Train => return Ok(Vec::new()),
-        part => parts.rows(part, data.len()),
-    };
+) -> Option<Important> {
+    let (model, state) = record;
+    let prepare = data.prepare().filter(|prepare| prepare.pca().is_none())?;
+    let part = parts.measurable();
+    let all = (part != Part::Train).then(|| parts.rows(part, data.len()))?;
     let passes = (prepare.inputs().len() * IMPORTANCE_REPEATS) as f64;
     let most = IMPORTANCE_FLOPS / (passes * 2.0 * model.params().len() as f64);
-    rows.truncate(most as usize);
-    if rows.len() < FEWEST_ROWS.min(parts.rows(parts.measurable(), data.len()).len()) {
-        return Ok(Vec::new());
+    if most < all.len().min(FEWEST_ROWS) as f64 {
+        return None;
     }
-    let options = EngineOptions { backend, threads, ..EngineOptions::to_evaluate() };
-    let mut engine = Engine::of_model(model, options)?;
-    let metric = Metric::suited_to(model.task().loss());
-    importance(&mut engine, model, data, &rows, metric, IMPORTANCE_REPEATS)
+    // from all over the part, which may be sorted
+    let stride = (all.len() as f64 / most).ceil().max(1.0) as usize;
+    let rows: Vec<u32> = all.into_iter().step_by(stride).collect();
+    let options =
+        EngineOptions { backend, threads: state.threads(), ..EngineOptions::to_evaluate() };
+    let mut engine = Engine::of_model(model, options).ok()?;
+    let metric = state.config().metric_for(data.is_regression());
+    let columns = importance(&mut engine, model, data, &rows, metric, IMPORTANCE_REPEATS);
+    // a page without it is better than none
+    Some(Important { metric, samples: rows.len(), columns: columns.ok()? })
 }
 
 /// How often a page shuffles each column.

@@ -87,7 +87,7 @@ impl Command<'_> {
         if !(output.quiet || print_config) {
             notices.iter().for_each(|notice| print_note(notice));
         }
-        asked.adapt(config.grid.base_mut(), &data)?;
+        asked.adapt(config.grid.base_mut(), &data, |_| false)?;
         if data.prepare().is_some() {
             config.grid.follow(&data, |key| asked.has(key))?;
         }

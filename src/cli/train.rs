@@ -20,7 +20,7 @@ use crate::gemm::Backend;
 use crate::model::{Model, Spec};
 use crate::report::{JsonLines, Stream, Terminal, Text, plural, summary};
 use crate::store::names::{BEST, LAST, REPORT};
-use crate::store::{RunConfig, RunDir, SavedRun, run_path};
+use crate::store::{RunConfig, RunDir, RunOptions, SavedRun, run_path};
 use crate::text::shell;
 use crate::train::config::group::OUTPUT;
 use crate::train::setting::Configuration as _;
@@ -289,7 +289,11 @@ impl Plan {
             **model = foreign::start_for(model, options, train, &data, quiet)?;
         }
         if self.is_new {
-            asked.adapt(train, &data)?;
+            let is_model = matches!(self.start, Start::Model(_));
+            asked.adapt(train, &data, |key| is_model && OF_MODEL.contains(&key))?;
+            if is_model && data.prepare().is_some() && asked.is_of_preset("scale") && !new_head {
+                options.scale = RunOptions::default().scale; // the model has scaled its columns in its own way
+            }
         }
         if self.is_new && data.prepare().is_some() {
             let is_model = matches!(self.start, Start::Model(_));
@@ -332,15 +336,16 @@ fn fresh(asked: &Asked, output: &OutputOptions) -> Result<Plan> {
         return Err(Error::usage(problem));
     }
     config.train.follow_optimizer(|key| asked.has(key));
-    config.check().map_err(|error| asked.locate(error))?;
     let is_given = |key: &str| asked.has(key) && !asked.is_of_preset(key);
     if config.options.init_from.is_some() {
         // a model's own network takes the place of the preset's
-        let of_preset = OF_MODEL.into_iter().filter(|key| asked.is_of_preset(key));
+        let drawn = (!config.options.has_new_head()).then_some("init");
+        let of_preset = OF_MODEL.into_iter().chain(drawn).filter(|key| asked.is_of_preset(key));
         for setting in of_preset.filter_map(TrainConfig::setting) {
             setting.set_from(&mut config.train, setting.value(&TrainConfig::default()))?;
         }
     }
+    config.check().map_err(|error| asked.locate(error))?;
     let plan = begin(config, is_given, Directory::New(out))?;
     Ok(Plan { is_new: true, ..plan })
 }
@@ -398,12 +403,13 @@ fn begin(
                 )));
             }
             let (norm, members) = (model.spec().norm(), model.spec().members());
-            if is_given("input_scales")
-                && train.input_scales.is_some()
-                && !model.spec().scales_inputs()
-            {
-                let found = train.input_scales.map_or_else(String::new, |rate| rate.to_string());
-                let expected = format!("none, because {path} has no factors of its inputs");
+            let (found, scales) = (train.input_scales, model.spec().scales_inputs());
+            if is_given("input_scales") && found.is_some() != scales {
+                let expected = match scales {
+                    true => format!("a number, or not given: {path} has factors of its inputs"),
+                    false => format!("none, because {path} has no factors of its inputs"),
+                };
+                let found = found.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
                 return Err(Error::argument("input_scales", found, expected));
             }
             for (key, found, own) in [
@@ -417,8 +423,7 @@ fn begin(
             }
             (train.hidden, train.activations) = (hidden, model.spec().activations());
             (train.norm, train.ensemble) = (norm, members);
-            let rate = train.input_scales.unwrap_or(1.0);
-            train.input_scales = model.spec().scales_inputs().then_some(rate);
+            train.input_scales = scales.then_some(found.unwrap_or(1.0));
             Start::Model(Box::new(model))
         }
     };

@@ -151,9 +151,9 @@ impl<'a> Params<'a> {
 }
 
 impl Context<'_> {
-    /// Whether the factors of the inputs learn, for which the gradient by these is needed.
+    /// Whether the gradient of the factors of the inputs is computed: no layer is frozen then.
     pub fn learns_input_scales(&self) -> bool {
-        self.layout.input_scales().is_some_and(|scales| scales.trained)
+        self.layout.input_scales().is_some() && self.frozen == 0
     }
 
     /// The weights of a layer (n_out, n_in), for phase 1 and evaluations.

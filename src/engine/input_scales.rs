@@ -18,7 +18,8 @@ pub fn apply(context: &Context<'_>, inputs: Range<usize>, values: &mut [f32], ke
     let Some(scales) = context.layout.input_scales() else { return };
     kept.copy_from_slice(values);
     let n = inputs.len();
-    let own = inputs.start..inputs.end.min(scales.range.len());
+    let first = scales.range.start;
+    let own = first + inputs.start..scales.range.end.min(first + inputs.end);
     // SAFETY: phase 1: nobody writes parameters.
     let factors = unsafe { context.params.read(own) };
     multiply_columns(context.isa, values, factors, n);
@@ -40,10 +41,12 @@ pub fn learn(
         };
         let gradient = &mut [0.0; MOST_COLUMNS][..inputs.len()];
         sums(inputs.clone(), gradient);
+        let first = tensor.range.start;
+        let range = first + inputs.start..first + inputs.end;
         // SAFETY: phase 2: these inputs are this worker's.
         unsafe {
             match usage {
-                Use::Store(grads) => grads.write(inputs).copy_from_slice(gradient),
+                Use::Store(grads) => grads.write(range).copy_from_slice(gradient),
                 Use::Measure(grads, squares) => {
                     grads.write(at_end(*grads, context, &inputs)).copy_from_slice(gradient);
                     let squares = squares.write(at_end(*squares, context, &inputs));
@@ -52,7 +55,7 @@ pub fn learn(
                     }
                 }
                 Use::Change(vectors, change) => {
-                    if !vectors.change(context.isa, tensor, inputs, gradient, change) {
+                    if !vectors.change(context.isa, tensor, range, gradient, change) {
                         context.halt.set_broken_weights(0);
                     }
                 }

@@ -207,7 +207,7 @@ fn phase_2(
 fn learn_input_scales(context: &Context<'_>, member: &Member<'_>, batch: usize, usage: &Use<'_>) {
     let worker = member.number();
     match context.packed {
-        _ if context.layout.input_scales().is_none() => {}
+        _ if !context.learns_input_scales() => {}
         None => update::learn_input_scales(context, worker, batch, usage),
         Some(packed) => packed::learn_input_scales(context, packed, worker, batch, usage),
     }

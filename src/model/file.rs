@@ -49,15 +49,10 @@ struct Header {
     norm: Norm,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     members: usize,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     input_scales: bool,
     #[serde(flatten)]
     metadata: Metadata,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
-fn is_false(is: &bool) -> bool {
-    !*is
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks

@@ -261,6 +261,10 @@ impl Layout {
 
     /// How many layers, counted from the inputs, have no tensor that is trained, of an ensemble's first member.
     pub fn frozen_layers(&self) -> usize {
+        // the factors of the inputs need the gradients of all layers
+        if self.input_scales().is_some_and(|scales| scales.trained) {
+            return 0;
+        }
         let learns = |l: &usize| self.tensors_of(*l).iter().any(|tensor| tensor.trained);
         (0..self.layers.len()).find(learns).unwrap_or(self.layers.len())
     }

@@ -251,6 +251,11 @@ impl Model {
         let layout = Layout::new(&self.spec)?;
         for k in 0..layout.members() {
             let params = &self.params[layout.member(k)];
+            let factors = layout.input_scales().map_or(&[][..], |one| &params[one.range.clone()]);
+            if factors.iter().any(|x| !x.is_finite()) {
+                let problem = "the factors of its inputs are not finite; expected numbers (the training diverged: a lower learning rate helps)";
+                return Err(Error::invalid(name, problem));
+            }
             for i in 0..layout.layers().len() {
                 for tensor in layout.tensors_of(i) {
                     let kind = tensor.shape.len(); // of two axes: weights

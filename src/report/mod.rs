@@ -27,7 +27,7 @@ pub use folds::folds_table;
 pub use format::{
     date, duration, grouped, number, percent, plural, scores, shown_scores, summary, with_chosen,
 };
-pub use importance::important_columns;
+pub use importance::Important;
 pub use json::JsonLines;
 #[cfg(unix)]
 pub use live::erase_in_signal_handler;

@@ -44,7 +44,7 @@ settings! {
         /// Whether rare classes count as much as frequent ones
         class_weight: ClassWeight = ClassWeight::None, { value_name: "WEIGHT", group: DATA }
         /// How numbers are scaled, by the training part: unit is 0 to 1, standard mean 0 and deviation 1, robust median 0 and distance
-        /// of the quartiles 1; smooth is robust for all inputs, levels too, which are then bent so that none exceeds 3; auto is standard
+        /// of the quartiles 1; smooth does as robust with all inputs, also those of texts, and bends them so that none exceeds 3; auto is standard
         scale: Scale = Scale::Auto, { value_name: "SCALE", group: DATA }
         /// What is done about numbers that are missing: impute takes the training part's median and adds an input that says so
         missing: Missing = Missing::Impute, { value_name: "WHAT", group: DATA }

@@ -67,7 +67,7 @@ settings! {
             value_name: "A,A,...", group: NETWORK, sweep: Sweep::Semicolons, run_name: Some(""),
             default: Some("relu,selu,tanh for three hidden layers, relu for any other number"),
         }
-        /// Initial weights; auto is He, LeCun or Glorot by activation
+        /// Initial weights; auto is He, LeCun or Glorot by activation; normal also draws biases, and starts the output layer at 0
         init: Init = Init::Auto, {
             value_name: "INIT", group: NETWORK, sweep: Sweep::Commas, run_name: Some(""),
         }
@@ -92,12 +92,12 @@ settings! {
         norm_gain: bool = true, {
             value_name: "on|off", group: NETWORK, sweep: Sweep::Commas,
         }
-        /// Let batch norm use statistics of samples as evaluations see them, of up to 10,000 at the end of each epoch, without noise, dropout and augmentation; off uses
-        /// running averages over the steps, as PyTorch does
+        /// At the end of each epoch, compute the statistics by which batch norm predicts anew, from 10,000 samples without noise, dropout and augmentation; off keeps
+        /// averages over the steps, as PyTorch does. Use it with noise
         clean_statistics: bool = false, {
             value_name: "on|off", group: NETWORK, sweep: Sweep::Commas, implied: Some("on"),
         }
-        /// Multiply each input by a factor that is learned, from 1 on, with X times the learning rate: inputs that matter little fade
+        /// Multiply each input by a factor that is learned, with X times the learning rate; all are 1 at first, and inputs that do not help fade
         input_scales: Option<f64> = None, {
             value_name: "X", group: NETWORK, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.input_scales.is_none_or(is_positive), expected: "a positive number, from 1e-37 to 1e38",
@@ -133,7 +133,8 @@ settings! {
             check: |c| is_positive(c.lr) && (!(0.0..1.0).contains(&c.beta1) || is_positive(c.lr / (1.0 - c.beta1))),
             expected: "a positive number, from 1e-37 to 1e37",
         }
-        /// Divide the learning rate of a layer's weights by the root of the number of its inputs, as large as such weights are (neural tangent parametrisation)
+        /// Divide the learning rate of a layer's weights by the root of the number of its inputs (neural tangent parametrisation). Use it with --init normal and
+        /// a rate of about 0.04
         ntk_rates: bool = false, {
             value_name: "on|off", group: OPTIMIZER, sweep: Sweep::Commas, implied: Some("on"),
         }
@@ -172,8 +173,8 @@ settings! {
         nesterov: bool = false, {
             value_name: "on|off", group: OPTIMIZER, sweep: Sweep::Commas, implied: Some("on"),
         }
-        /// How the learning rate changes over the planned epochs: constant; cosine or linear down to 0, or only after a first share, such as linear:0.5; one-cycle up and
-        /// down; or step:N:F, multiplied by F after every N epochs
+        /// How the learning rate changes over the planned epochs: constant; cosine or linear down to 0, or only after a first share, such as linear:0.5; log-cosine
+        /// in four waves; one-cycle up and down; or step:N:F, multiplied by F after every N epochs
         schedule: Schedule = Schedule::Constant, {
             value_name: "SCHEDULE", group: OPTIMIZER, sweep: Sweep::Commas, run_name: Some(""),
         }
@@ -206,7 +207,7 @@ settings! {
             value_name: "N", group: RUN, sweep: Sweep::Commas, default: Some("none"),
             check: |c| c.patience != Some(0), expected: "at least 1",
         }
-        /// Of epochs that are equally good, keep the latest instead of the first
+        /// Of epochs with equal metrics, keep the latest instead of the one with the lowest loss
         latest_best: bool = false, {
             value_name: "on|off", group: RUN, sweep: Sweep::Commas, implied: Some("on"),
         }
@@ -451,7 +452,8 @@ impl TrainConfig {
     pub(crate) fn set_rates(&self, tensor: &mut Tensor) {
         let kind = tensor.name.split_once("layers.").map_or("", |(_, name)| name);
         if tensor.name.ends_with(INPUT_SCALES) {
-            tensor.rate = self.input_scales.unwrap_or(1.0);
+            // they are 1 at first, and decay would be multiplied by their rate
+            (tensor.rate, tensor.decay) = (self.input_scales.unwrap_or(1.0), 0.0);
         } else if kind.ends_with("norm.weight") {
             tensor.trained &= self.norm_gain;
         } else if kind.ends_with(".bias") {
@@ -546,15 +548,16 @@ mod tests {
         };
         let config = TrainConfig::default();
         for tensor in layout.tensors() {
-            assert_eq!(found(&config, &tensor.name), (tensor.trained, 1.0, 1.0));
+            let decay = if tensor.name.ends_with(INPUT_SCALES) { 0.0 } else { 1.0 };
+            assert_eq!(found(&config, &tensor.name), (tensor.trained, 1.0, decay));
         }
         let config = config.with(|c| {
             (c.input_scales, c.ntk_rates, c.bias_rate) = (Some(6.0), true, 0.1);
             c.norm_gain = false;
         });
         for (name, expected) in [
-            ("members.0.inputs.scale", (true, 6.0, 1.0)),
-            ("members.1.inputs.scale", (true, 6.0, 1.0)),
+            ("members.0.inputs.scale", (true, 6.0, 0.0)),
+            ("members.1.inputs.scale", (true, 6.0, 0.0)),
             ("members.0.layers.0.weight", (true, 1.0 / 3.0, 3.0)),
             ("members.1.layers.1.weight", (true, 0.5, 2.0)),
             ("members.1.layers.1.bias", (true, 0.1, 1.0)),

@@ -24,10 +24,12 @@ impl TrainConfig {
         ));
         let of_norm: Option<Reason> = (self.norm == Norm::None && !self.hidden.is_empty())
             .then_some((&["norm_gain"], "there is no norm"));
+        let of_frozen: Option<Reason> = (self.freeze.unwrap_or(0) > 0)
+            .then_some((&["input_scales"], "the first layer is frozen"));
         let of_batch_norm: Option<Reason> =
             (self.norm != Norm::Batch).then_some((&["clean_statistics"], "there is no batch norm"));
-        let all =
-            [Some(of_other), one_cycle, of_hidden, of_norm, of_batch_norm].into_iter().flatten();
+        let reasons = [Some(of_other), one_cycle, of_hidden, of_norm, of_batch_norm, of_frozen];
+        let all = reasons.into_iter().flatten();
         all.flat_map(|(keys, reason)| keys.iter().map(move |&key| (key, reason))).collect()
     }
 }
@@ -50,6 +52,8 @@ mod tests {
         assert_eq!(keys(&|_| ()), "momentum nesterov norm_gain clean_statistics");
         assert_eq!(keys(&normed), "momentum nesterov clean_statistics");
         assert_eq!(keys(&|c| c.norm = Norm::Batch), "momentum nesterov");
+        let frozen = |c: &mut TrainConfig| (c.norm, c.freeze) = (Norm::Batch, Some(1));
+        assert_eq!(keys(&frozen), "momentum nesterov input_scales");
         assert_eq!(keys(&|c| (sgd(c), normed(c)).0), "beta1 beta2 eps clean_statistics");
         assert_eq!(keys(&|c| (cycle(c), normed(c)).0), "momentum nesterov beta1 clean_statistics");
         assert_eq!(

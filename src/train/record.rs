@@ -130,6 +130,15 @@ impl EpochRecord {
         let by_loss = Metric::LogLoss.order(loss(self), loss(best));
         metric.order(value(self), value(best)).then(by_loss).is_lt()
     }
+
+    /// Whether the epoch is as good as an earlier one by the metric, or better. Without a validation part, later is better.
+    pub(super) fn is_as_good_as(&self, best: &Self, metric: Metric) -> bool {
+        if self.val_loss.is_none() && self.value(metric).is_none() {
+            return true;
+        }
+        let value = |record: &Self| record.value(metric).unwrap_or(f64::NAN);
+        metric.order(value(self), value(best)).is_le()
+    }
 }
 
 impl Serialize for EpochRecord {

@@ -97,6 +97,24 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         let params = vec![0.25; Layout::new(&spec).unwrap().len()];
         Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
     };
+    let scaled = {
+        let prepare = serde_json::json!({
+            "inputs": [
+                { "number": { "column": "a", "fill": 0.5, "center": 0.0, "scale": 1.0, "indicator": true } },
+                { "category": { "column": "b", "levels": ["1", "2"], "missing": false, "contrast": true } },
+                { "number": { "column": "c", "fill": 0.5, "center": 0.0, "scale": 1.0, "indicator": false } },
+            ],
+            "target": { "classes": { "column": "y", "classes": ["p", "q", "r"] } },
+            "weight": null,
+            "squash": { "center": [0.0, 0.25, 0.5, 0.125], "factor": [1.0, 0.0, 2.0, 0.75] },
+        });
+        let mut metadata = Metadata::of(samples(), Split::Auto, 0, samples().fingerprint());
+        metadata.scaling = InputScaling::None;
+        metadata.prepare = Some(serde_json::from_value(prepare).unwrap());
+        let spec = Spec::new(4, &[2], &[], 3).unwrap().with_input_scales(true);
+        let params = vec![0.25; Layout::new(&spec).unwrap().len()];
+        Model::new(spec, params, Some(metadata)).unwrap().to_bytes().unwrap()
+    };
     // PyTorch's names and types; the halves are 1.0, and 0.0039 (bf16)
     let state_dict = |names: [&str; 4], types: [Dtype; 4]| {
         let halves = [0x80, 0x3b].repeat(64);
@@ -125,6 +143,9 @@ fn models() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("more-members", replaced(&ensemble, b"members\\\":2", b"members\\\":9")),
         ("no-members", replaced(&ensemble, b"members\\\":2", b"members\\\":0")),
         ("ensemble", ensemble),
+        ("factors-of-other-inputs", replaced(&scaled, b"0.75]", b"1,2] ")),
+        ("contrast-of-nothing", replaced(&scaled, b"contrast\\\":true", b"contrast\\\":null")),
+        ("factors", scaled),
         ("targets-of-no-scale", replaced(&estimates, b"2.5", b"0.0")),
         ("estimates", estimates),
         ("components-of-other-inputs", replaced(&projected, b"0.375]", b"1,2,3]")),

@@ -1,6 +1,7 @@
 //! Learns from the training rows of a table.
 
 use super::roles::listed;
+use super::squash::quantile_of;
 use super::{Input, Missing, Pca, Prepare, Roles, Scale, Squash, TableOptions, resolution};
 use crate::data::table::{Column, Kind, MISSING, Table};
 use crate::error::{Error, Result};
@@ -289,11 +290,7 @@ fn squash_levels(
 
 /// A quantile of sorted values, between two of them by linear interpolation.
 fn quantile(sorted: &[f32], q: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
-    let at = q * last as f64;
-    let (low, high) = (at.floor() as usize, at.ceil() as usize);
-    let (low_value, high_value) = (f64::from(sorted[low]), f64::from(sorted[high]));
-    low_value + (at - low as f64) * (high_value - low_value)
+    quantile_of(sorted.len(), q, |rank| f64::from(sorted[rank]))
 }
 
 /// How often each level occurs in the training rows, and how many texts are missing.

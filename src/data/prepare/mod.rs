@@ -87,7 +87,7 @@ pub enum Input {
         /// Whether a missing text is a level of its own, the last one.
         missing: bool,
         /// Whether two levels are one input.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         contrast: bool,
     },
 }
@@ -149,11 +149,6 @@ pub struct Prepare {
     squash: Option<Squash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pca: Option<Pca>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
-fn is_false(is: &bool) -> bool {
-    !*is
 }
 
 impl Prepare {

@@ -62,20 +62,25 @@ fn bent(z: f64) -> f64 {
     }
 }
 
-/// A quantile of values by how often each occurs, in their order, between two of them by linear interpolation.
+/// A quantile of `n` values of which `nth` has each by its rank from 0, between two of them by linear interpolation; 0 if there are none.
+pub(super) fn quantile_of(n: usize, q: f64, nth: impl Fn(usize) -> f64) -> f64 {
+    let Some(last) = n.checked_sub(1) else { return 0.0 };
+    let at = q * last as f64;
+    let (low, high) = (nth(at.floor() as usize), nth(at.ceil() as usize));
+    low + at.fract() * (high - low)
+}
+
+/// A quantile of values by how often each occurs, by size.
 fn quantile(counts: &[(f64, usize)], q: f64) -> f64 {
-    let n: usize = counts.iter().map(|(_, count)| count).sum();
-    let at = q * n.saturating_sub(1) as f64;
-    let nth = |rank: usize| {
+    let n = counts.iter().map(|(_, count)| count).sum();
+    quantile_of(n, q, |rank| {
         let mut before = 0;
         let reaches = |&&(_, count): &&(f64, usize)| {
             before += count;
             before > rank
         };
         counts.iter().find(reaches).map_or(0.0, |(value, _)| *value)
-    };
-    let (low, high) = (nth(at.floor() as usize), nth(at.ceil() as usize));
-    low + at.fract() * (high - low)
+    })
 }
 
 #[cfg(test)]

@@ -212,6 +212,21 @@ mod tests {
 
     #[cfg(feature = "openblas")]
     #[test]
+    fn normal_weights_come_with_biases_and_the_output_layer_starts_at_0() {
+        let spec = Spec::new(400, &[300, 200], &[Activation::Selu], 10).unwrap();
+        let layout = Layout::new(&spec).unwrap();
+        let mut params = vec![f32::NAN; layout.len()];
+        initialize(&mut params, &spec, &layout, Init::Normal, 3).unwrap();
+        for (layer, n_in) in layout.layers()[..2].iter().zip([400.0, 300.0]) {
+            let (w, b) = (variance(&params[layer.w()]), variance(&params[layer.b()]));
+            assert!((w * n_in - 1.0).abs() < 0.03, "{w}");
+            assert!((b - 1.0).abs() < 0.25, "{b}");
+        }
+        let last = &layout.layers()[2];
+        assert!(params[last.w().start..last.b().end].iter().all(|x| *x == 0.0));
+    }
+
+    #[test]
     fn orthogonal_weights_are_orthonormal() {
         for (rows, columns) in [(7, 7), (20, 9), (9, 20), (1, 5), (5, 1)] {
             let spec = Spec::new(columns, &[rows], &[], 3).unwrap();

@@ -147,6 +147,10 @@ fn result(node: &NodeProto, x: &[&Tensor]) -> Tensor {
         "Gemm" => product(x[0], x[1], x[2].numbers().0, integer("transB") == Some(1)),
         "Exp" => each(x[0], f64::exp),
         "Sqrt" => each(x[0], f64::sqrt),
+        "Clip" => {
+            let [least, most] = [1, 2].map(|i| x[i].numbers().0[0]);
+            each(x[0], |x| x.clamp(least, most))
+        }
         // Phi(x) = gelu(x) / x, and erf(x) = 2 Phi(sqrt(2) x) - 1
         "Erf" => each(x[0], |x| {
             let z = x * std::f64::consts::SQRT_2;

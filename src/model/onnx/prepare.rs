@@ -227,6 +227,9 @@ fn squashed(graph: &mut Graph, x: &Inputs, squash: &Squash) -> Result<Name> {
     let factors: Vec<f32> = factors.iter().map(|factor| *factor as f32).collect();
     let factors = graph.floats("factor", &[factors.len()], &factors);
     let z = graph.node("Mul", &[&centred, &factors], &[]);
+    // a square that is not finite would make 0 of the largest numbers
+    let ends = [graph.floats("least", &[], &[-1e18]), graph.floats("most", &[], &[1e18])];
+    let z = graph.node("Clip", &[&z, &ends[0], &ends[1]], &[]);
     let square = graph.node("Mul", &[&z, &z], &[]);
     let (ninth, one) = (graph.floats("ninth", &[], &[1.0 / 9.0]), graph.floats("one", &[], &[1.0]));
     let share = graph.node("Mul", &[&square, &ninth], &[]);

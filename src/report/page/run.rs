@@ -16,12 +16,12 @@ use crate::files;
 use crate::gemm::Backend;
 use crate::model::{Layout, Model, matrix};
 use crate::report::format::{date, duration, grouped, machine, network, plural};
-use crate::report::importance::important_columns_of_page;
+use crate::report::importance::Important;
 use crate::store::RunConfig;
 use crate::store::names::{CONFIG, REPORT};
 use crate::task::Metric;
 use crate::text::{self, shell};
-use crate::train::{Importance, TrainerState};
+use crate::train::TrainerState;
 
 /// Units whose weights are shown as images.
 const UNITS: usize = 30;
@@ -42,8 +42,8 @@ pub struct RunRecord<'a> {
     pub backend: Backend,
     /// What the model says of the test part, or of the validation part if there is no test part; `None` without either.
     pub measured: Option<Measured>,
-    /// What matters to the model on that part by the metric, the most important column first; empty where it is not known.
-    pub importance: Vec<Importance>,
+    /// What matters to the model on that part, or some of it; `None` where it is not known.
+    pub importance: Option<Important>,
     /// The run's directory.
     pub run_dir: &'a Path,
     /// When it was trained last.
@@ -131,8 +131,8 @@ fn body(record: &RunRecord<'_>, run_dir: &Path, name: &str, pictures: &[Picture]
         @if let (Some(by_epoch), Some(by_time)) = (shown("convergence"), shown("convergence-by-time")) {
             (section("Convergence", &choice("convergence", [("by epoch", &by_epoch), ("by time", &by_time)])))
         }
-        @if !record.importance.is_empty() {
-            (section("What matters", &important_columns_of_page(Metric::suited_to(model.task().loss()), &record.importance)))
+        @if let Some(important) = &record.importance {
+            (section("What matters", &important.section()))
         }
         @if let Some(measured) = measured {
             (measured.sections(&model.labels(), data, &shown))

@@ -426,11 +426,15 @@ impl<'d> Trainer<'d> {
     fn finish_epoch(&mut self) -> Pause {
         let Self { state, data, parts, engine, task, metric, .. } = self;
         let TrainerState { config, optimizer, history, partial, .. } = state;
-        let PartialEpoch { score, seconds } = partial.take().unwrap_or_default();
+        let PartialEpoch { score, mut seconds } = partial.take().unwrap_or_default();
         if config.clean_statistics {
-            let rows = &self.order[..self.order.len().min(STATISTICS_ROWS)];
-            let batch_size = config.batch_size.min(self.order.len());
-            engine.average_statistics(optimizer.weights_mut(), data, rows, batch_size);
+            let start = Instant::now();
+            // from all over the epoch: samples that are not shuffled may be sorted
+            let stride = self.order.len().div_ceil(STATISTICS_ROWS);
+            let rows: Vec<u32> = self.order.iter().copied().step_by(stride).collect();
+            let batch_size = config.batch_size.min(rows.len());
+            engine.average_statistics(optimizer.weights_mut(), data, &rows, batch_size);
+            seconds += start.elapsed().as_secs_f64();
         }
         let val =
             (!parts.val.is_empty()).then(|| engine.evaluate(optimizer.weights(), data, &parts.val));
@@ -451,7 +455,7 @@ impl<'d> Trainer<'d> {
         let best = state.best_epoch.checked_sub(1).map(|best| &history[best]);
         let is_best = best.is_none_or(|best| match config.latest_best {
             false => record.is_better_than(best, *metric),
-            true => !best.is_better_than(&record, *metric),
+            true => record.is_as_good_as(best, *metric),
         });
         history.push(record);
         if is_best {
