@@ -65,7 +65,7 @@ fn values_and_paths_are_offered() {
     check(&["eval", "latest", "--split", "c"], &["canonical"]);
     check(&["train", "--shuffle", ""], &["on", "off"]);
     check(&["train", "--init", "g"], &["glorot"]);
-    check(&["train", "--preset", ""], &["none", "noise", "distort", "quick"]);
+    check(&["train", "--preset", ""], &["none", "noise", "distort", "quick", "tabular-s"]);
     check(&["sweep", "--preset", "d"], &["distort"]);
     check(&["sweep", "--init", "he,g"], &["he,glorot"]);
     check(&["eval", "latest", "--backend", "r"], &["rust"]);

@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::report::{Confusion, Errors, Important, Stream, Text, grouped, plural, say};
 use crate::store::{RunConfig, config_beside};
 use crate::task::{Metric, auc};
-use crate::train::importance;
+use crate::train::{check_importance, importance};
 
 use super::eval_end::Ended;
 use super::model_args::{EngineArgs, ModelArgs};
@@ -88,6 +88,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_outputs_of(&loaded.data)
         .map_err(|error| foreign::with_command(error, &args.model.model, &source.data))?;
     let data = model.match_classes(loaded.data)?;
+    if args.importance {
+        check_importance(&data)?;
+    }
     let rows = measured.rows;
     let backend = args.engine.backend()?;
     // the counts of the confusion matrix take 64 bits each

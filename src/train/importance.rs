@@ -75,6 +75,15 @@ pub fn importance(
     Ok(found)
 }
 
+/// Rejects data that has no columns to shuffle.
+///
+/// # Errors
+/// As [`importance`].
+#[cfg(feature = "cli")]
+pub(crate) fn check_importance(data: &Dataset) -> Result<()> {
+    columns(data).map(drop)
+}
+
 /// The columns, and the inputs that each becomes.
 fn columns(data: &Dataset) -> Result<Vec<(String, std::ops::Range<usize>)>> {
     let refuse = |problem: &str| {
