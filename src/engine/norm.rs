@@ -1,5 +1,5 @@
 //! Batch norm and layer norm of a layer in a step of training, and layer norm in an evaluation, for both backends. In an evaluation, batch norm is a part of the weights
-//! ([`crate::model::fold_batch_norm`]).
+//! ([`crate::model::fold`]).
 //!
 //! Batch norm needs all samples of a unit, so that layers with it are split by units: one worker has all of them, and no sum depends on the number of workers. Its matrices
 //! come in pieces of some rows by the worker's units. Layer norm needs all units of a sample; with panels, these come in pieces as well.
