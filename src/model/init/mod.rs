@@ -210,7 +210,6 @@ mod tests {
         assert_ne!(draw(5), draw(6));
     }
 
-    #[cfg(feature = "openblas")]
     #[test]
     fn normal_weights_come_with_biases_and_the_output_layer_starts_at_0() {
         let spec = Spec::new(400, &[300, 200], &[Activation::Selu], 10).unwrap();
@@ -226,6 +225,7 @@ mod tests {
         assert!(params[last.w().start..last.b().end].iter().all(|x| *x == 0.0));
     }
 
+    #[cfg(feature = "openblas")]
     #[test]
     fn orthogonal_weights_are_orthonormal() {
         for (rows, columns) in [(7, 7), (20, 9), (9, 20), (1, 5), (5, 1)] {
