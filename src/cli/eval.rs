@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::report::{Confusion, Errors, Important, Stream, Text, grouped, plural, say};
 use crate::store::{RunConfig, config_beside};
 use crate::task::{Metric, auc};
-use crate::train::{check_importance, importance};
+use crate::train::{SHUFFLES, check_importance, importance};
 
 use super::eval_end::Ended;
 use super::model_args::{EngineArgs, ModelArgs};
@@ -64,9 +64,6 @@ Examples:
   densely eval runs/flats --importance
   densely eval best.safetensors /usr/share/datasets/fashion-mnist --part all --json";
 
-/// How often each column is shuffled.
-const REPEATS: usize = 5;
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.model.load()?;
@@ -112,7 +109,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let important = match args.importance {
         true => {
             let metric = metric_of(args, &model)?;
-            let columns = importance(&mut engine, &model, &data, &rows, metric, REPEATS)?;
+            let columns = importance(&mut engine, &model, &data, &rows, metric, SHUFFLES)?;
             Some(Important { metric, samples: rows.len(), columns })
         }
         false => None,

@@ -19,7 +19,7 @@ use crate::report::{
 use crate::store::names::REPORT;
 use crate::store::{RunConfig, RunDir, SavedRun, SweepDir, last_trained, read_runs, run_path};
 use crate::text::{self, shell};
-use crate::train::{RankedRuns, SweepRun, TrainerState, importance};
+use crate::train::{RankedRuns, SHUFFLES, SweepRun, TrainerState, importance};
 
 /// Make a page with pictures of a run, a sweep, or several runs
 ///
@@ -163,7 +163,7 @@ fn what_matters(
     let prepare = data.prepare().filter(|prepare| prepare.pca().is_none())?;
     let part = parts.measurable();
     let all = (part != Part::Train).then(|| parts.rows(part, data.len()))?;
-    let passes = (prepare.inputs().len() * IMPORTANCE_REPEATS) as f64;
+    let passes = (prepare.inputs().len() * SHUFFLES) as f64;
     let most = IMPORTANCE_FLOPS / (passes * 2.0 * model.params().len() as f64);
     if most < all.len().min(FEWEST_ROWS) as f64 {
         return None;
@@ -175,13 +175,10 @@ fn what_matters(
         EngineOptions { backend, threads: state.threads(), ..EngineOptions::to_evaluate() };
     let mut engine = Engine::of_model(model, options).ok()?;
     let metric = state.config().metric_for(data.is_regression());
-    let columns = importance(&mut engine, model, data, &rows, metric, IMPORTANCE_REPEATS);
+    let columns = importance(&mut engine, model, data, &rows, metric, SHUFFLES);
     // a page without it is better than none
     Some(Important { metric, samples: rows.len(), columns: columns.ok()? })
 }
-
-/// How often a page shuffles each column.
-const IMPORTANCE_REPEATS: usize = 5;
 
 /// The most arithmetic that a page spends on it, half a second or so.
 const IMPORTANCE_FLOPS: f64 = 3e10;

@@ -288,15 +288,14 @@ impl Plan {
             }
             **model = foreign::start_for(model, options, train, &data, quiet)?;
         }
+        let is_model = matches!(self.start, Start::Model(_));
         if self.is_new {
-            let is_model = matches!(self.start, Start::Model(_));
             asked.adapt(train, &data, |key| is_model && OF_MODEL.contains(&key))?;
             if is_model && data.prepare().is_some() && asked.is_of_preset("scale") && !new_head {
                 options.scale = RunOptions::default().scale; // the model has scaled its columns in its own way
             }
         }
         if self.is_new && data.prepare().is_some() {
-            let is_model = matches!(self.start, Start::Model(_));
             let is_of_model = |key: &str| is_model && matches!(key, "hidden" | "activations");
             train.follow(&data, |key| asked.has(key) || is_of_model(key))?;
             train.activations = Spec::new(1, &train.hidden, &train.activations, 1)?.activations();

@@ -40,8 +40,7 @@ impl Regions<'_> {
         self.by_columns = self.splits_columns && width >= self.batch.max(LINE * workers);
         if before || self.by_columns {
             clock.lap(phase);
-            self.member.synchronise();
-            clock.lap(|phases| &mut phases.wait);
+            clock.meet(self.member);
         }
         match self.by_columns {
             true => {

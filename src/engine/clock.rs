@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
+use super::workers::Member;
+
 /// What a pass spent in each phase, on one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,6 +82,12 @@ impl Clock {
         *phase(&mut self.phases) +=
             Spent { time: now - self.last, multiply_adds: counted.wrapping_sub(self.counted) };
         (self.last, self.counted) = (now, counted);
+    }
+
+    /// Waits for all members of a crew, which takes its own phase.
+    pub fn meet(&mut self, member: &Member<'_>) {
+        member.synchronise();
+        self.lap(|phases| &mut phases.wait);
     }
 }
 

@@ -56,22 +56,18 @@ pub fn forward_hidden(
     let columns = forward::find_nonzero_columns(context, worker, training.batch);
     gather_rows(context, worker, training, &even_range(batch, worker, workers), columns);
     clock.lap(|phases| &mut phases.gather);
-    let meet = |clock: &mut Clock| {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
-    };
     let scratch = context.offsets.workers[worker].gathered_w.clone();
     // SAFETY: a worker's own buffer, which has no other use in phase 1.
     let scratch = unsafe { context.arena.write(scratch) };
     let mut gathered = columns.map(|columns| GatheredColumns { columns, scratch });
-    meet(clock);
+    clock.meet(member);
     for (l, layer) in layers[..layers.len() - 1].iter().enumerate() {
         for region in regions(context, member, batch, layer.n_out) {
             let gathered = gathered.as_mut().filter(|_| l == 0).map(GatheredColumns::again);
             forward_region(context, l, &region, training, gathered);
         }
         clock.lap(|phases| &mut phases.forward);
-        meet(clock);
+        clock.meet(member);
     }
 }
 
@@ -94,15 +90,13 @@ pub fn forward_backward(
     });
     clock.lap(|phases| &mut phases.forward);
     for l in (context.frozen + 1..=last).rev() {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         let regions = regions(context, member, batch, layers[l].n_in);
         regions.for_each(|region| backward_region(context, l, &region));
         clock.lap(|phases| &mut phases.backward);
     }
     if context.learns_input_scales() {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         let regions = regions(context, member, batch, layers[0].n_in);
         regions.for_each(|region| input_gradient(context, &region));
         clock.lap(|phases| &mut phases.backward);

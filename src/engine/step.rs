@@ -61,8 +61,7 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
         let step = pass.first_step + i as u64;
         let training = Training::step(step, pass.steps.epoch(step), batch);
         phase_1(context, member, training, next_phase(), &mut clock);
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         let change = Change::new(pass.steps, context.recipe.averaging, step);
         match context.recipe.clip_norm {
             None => {
@@ -77,8 +76,7 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
                 phase_2(context, member, batch.len(), &usage, next_phase());
                 learn_input_scales(context, member, batch.len(), &usage);
                 clock.lap(|phases| &mut phases.update);
-                member.synchronise();
-                clock.lap(|phases| &mut phases.wait);
+                clock.meet(member);
                 // SAFETY: nobody writes the sums in this part of phase 2.
                 let factor = clip_factor(unsafe { squares.read(0..squares.len()) }, norm);
                 change_all(context, member, (grads, factor), (vectors, change), next_phase());
@@ -88,8 +86,7 @@ pub fn train(context: &Context<'_>, member: &Member<'_>, pass: &Pass<'_>, mut re
         }
         clock.lap(|phases| &mut phases.update);
         report_score(context, &mut report, batch.len());
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         if context.halt.is_set() {
             break;
         }

@@ -10,6 +10,10 @@ use crate::model::Model;
 use crate::rng::{Purpose, Rng};
 use crate::task::Metric;
 
+/// How often the commands shuffle each column.
+#[cfg(feature = "cli")]
+pub(crate) const SHUFFLES: usize = 5;
+
 /// How much worse a metric is when the values of a column are shuffled among the samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

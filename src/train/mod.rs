@@ -34,9 +34,9 @@ pub use folds::{FoldScores, fold_scores};
 pub(crate) use follow::FOLLOWING;
 pub(crate) use follow::written;
 pub use grid::{Grid, MAX_RUNS};
-#[cfg(feature = "cli")]
-pub(crate) use importance::check_importance;
 pub use importance::{Importance, importance};
+#[cfg(feature = "cli")]
+pub(crate) use importance::{SHUFFLES, check_importance};
 pub use observer::{EpochEnd, Observer, Outcome, Progress, Request, TargetErrors};
 pub use preset::Preset;
 #[cfg(feature = "cli")]

@@ -34,8 +34,7 @@ pub fn forward(
             rows.forward(l, packed.layout.own_panels(l, worker));
             clock.lap(|phases| &mut phases.forward);
         }
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
     }
 }
 
@@ -51,8 +50,7 @@ pub fn backward(
     for l in (context.frozen + 1..layout.split).rev() {
         if l + 1 == layout.split {
             // for the last one's `dz`
-            member.synchronise();
-            clock.lap(|phases| &mut phases.wait);
+            clock.meet(member);
         }
         // two buffers: others may still read the one of the layer above
         let parts = |worker: usize| &layout.workers[worker].parts[l % 2];
@@ -70,8 +68,7 @@ pub fn backward(
             }
         }
         clock.lap(|phases| &mut phases.backward);
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         let rows = Rows { context, packed, worker, rows: 0..batch, training: None };
         for panel in layout.own_panels(l - 1, worker) {
             let to = rows.of_panel(&layout.layers[l - 1].dz, panel);

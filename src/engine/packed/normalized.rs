@@ -34,11 +34,7 @@ pub fn forward_hidden(
     let own = even_range(batch.len(), worker, member.count());
     rows_of(own.clone()).gather(&batch[own]);
     clock.lap(|phases| &mut phases.gather);
-    let meet = |clock: &mut Clock| {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
-    };
-    meet(clock);
+    clock.meet(member);
     for l in 0..layout.layers.len() - 1 {
         let own = layout.own_panels(l, worker);
         let row_blocks = blocks(0..batch.len(), layout.rows_block).map(rows_of);
@@ -48,7 +44,7 @@ pub fn forward_hidden(
             all.finish(l, panel);
         }
         clock.lap(|phases| &mut phases.forward);
-        meet(clock);
+        clock.meet(member);
     }
 }
 
@@ -76,8 +72,7 @@ pub fn forward_backward(
     });
     clock.lap(|phases| &mut phases.forward);
     for l in (context.frozen + 1..=last).rev() {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         let (layer, below) = (&layout.layers[l], &layout.layers[l - 1]);
         let own = layout.own_panels(l - 1, worker);
         for rows in blocks(0..batch.len(), layout.rows_block).map(rows_of) {
@@ -91,8 +86,7 @@ pub fn forward_backward(
         clock.lap(|phases| &mut phases.backward);
     }
     if context.learns_input_scales() {
-        member.synchronise();
-        clock.lap(|phases| &mut phases.wait);
+        clock.meet(member);
         let own = even_range(layout.layers[0].in_panels, worker, member.count());
         for rows in blocks(0..batch.len(), layout.rows_block).map(rows_of) {
             rows.gradient_by_inputs(own.clone());
